@@ -1,0 +1,30 @@
+"""Everything that a user can put right.
+
+Every message says what was found, in which file, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class InferenceError(Exception):
+    """Base of all errors that end in one line instead of a traceback."""
+
+
+class ScanError(InferenceError):
+    """One scan cannot be read or segmented; the other cases go on."""
+
+
+class OutputError(InferenceError):
+    """A result cannot be written."""
+
+
+class WeightsError(InferenceError):
+    """A weights file is missing, damaged, or does not say what the pipeline must know."""
+
+
+class DeviceError(InferenceError):
+    """The device that was asked for cannot be used here."""
+
+
+class UsageError(InferenceError):
+    """The command's arguments do not fit together; nothing was started."""

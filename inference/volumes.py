@@ -1,0 +1,44 @@
+"""What flows through the pipeline: ``Scan -> Prepared -> Probabilities -> Labels``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.geometry import Array, Geometry
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One hrT2 volume as it lies in its file."""
+
+    voxels: Array  # (Z, Y, X) float32, the file's own axis order
+    geometry: Geometry
+    header: bytes | None = None  # the NIfTI header, for a label map that overlays exactly
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the network sees: axial, cropped, on the weights' in-plane grid, in [-1, 1]."""
+
+    voxels: Array  # (Z, Y, X)
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Class probabilities; they sum to one over the channels."""
+
+    voxels: Array  # (C, Z, Y, X)
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label map with the numbers of ``Structure``."""
+
+    voxels: NDArray[np.uint8]  # (Z, Y, X)
+    geometry: Geometry
+    header: bytes | None = None
