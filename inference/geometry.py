@@ -54,7 +54,9 @@ class Geometry:
         return replace(self, origin_mm=self.position_mm(start), size=size)
 
     def regrid(
-        self, start: tuple[float, float, float], step: tuple[float, float, float],
+        self,
+        start: tuple[float, float, float],
+        step: tuple[float, float, float],
         size: tuple[int, int, int],
     ) -> Geometry:
         """A grid with the same axes that starts at index ``start`` and steps ``step`` voxels."""
@@ -62,7 +64,9 @@ class Geometry:
         return replace(self, origin_mm=self.position_mm(start), spacing_mm=(x, y, z), size=size)
 
 
-def reorient(voxels: NDArray[np.generic], source: Geometry, target: Geometry) -> NDArray[np.generic]:
+def reorient(
+    voxels: NDArray[np.generic], source: Geometry, target: Geometry
+) -> NDArray[np.generic]:
     """Transpose and flip ``voxels`` (Z, Y, X) of ``source`` to the axis order of ``target``.
 
     Both grids hold the same voxels; no value is interpolated.
