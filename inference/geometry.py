@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 Array = NDArray[np.float32]
+Voxel = TypeVar("Voxel", bound=np.generic)
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-
-# Two grids share an axis where their unit vectors differ by less than this.
-SAME_AXIS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -64,18 +62,16 @@ class Geometry:
         return replace(self, origin_mm=self.position_mm(start), spacing_mm=(x, y, z), size=size)
 
 
-def reorient(
-    voxels: NDArray[np.generic], source: Geometry, target: Geometry
-) -> NDArray[np.generic]:
+def reorient(voxels: NDArray[Voxel], source: Geometry, target: Geometry) -> NDArray[Voxel]:
     """Transpose and flip ``voxels`` (Z, Y, X) of ``source`` to the axis order of ``target``.
 
-    Both grids hold the same voxels; no value is interpolated.
+    Both grids hold the same voxels; no value is interpolated. The result is a view.
     """
-    overlap = source.axes.T @ target.axes  # signed permutation, up to obliqueness
+    overlap = source.axes.T @ target.axes  # a signed permutation
     order = [int(np.argmax(np.abs(overlap[:, axis]))) for axis in range(3)]
     turned = voxels.transpose([2 - order[2 - axis] for axis in range(3)])
-    flips = [2 - axis for axis in range(3) if overlap[order[axis], axis] < 0]
-    return np.flip(turned, flips)
+    back = [overlap[order[2 - axis], 2 - axis] < 0 for axis in range(3)]
+    return turned[tuple(slice(None, None, -1 if flip else None) for flip in back)]
 
 
 def axial(source: Geometry) -> Geometry:
@@ -116,27 +112,60 @@ def _nearest_axes(axes: NDArray[np.float64]) -> list[int]:
 
 def axis_weights(
     source: Geometry, target: Geometry, axis: int, *, antialias: bool = False
-) -> sparse.csr_array:
+) -> Array:
     """Linear interpolation weights (target size, source size) along grid axis 0=x, 1=y, 2=z.
 
     Exact where centres coincide; outside the source the border value is carried on.
     ``antialias`` widens the triangle to the target's spacing where that is coarser, so
     that fine voxels are averaged and not skipped.
     """
-    n, m = source.size[axis], target.size[axis]
+    last = source.size[axis] - 1
+    at = np.clip(_positions(source, target, axis), 0, last)
+    reach = target.spacing_mm[axis] / source.spacing_mm[axis] if antialias else 1.0
+    distance = np.abs(np.arange(last + 1) - at[:, None])
+    weights = np.clip(1 - distance / max(reach, 1.0), 0, None)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def covered(source: Geometry, target: Geometry, axis: int) -> slice:
+    """The target voxels along ``axis`` whose centres lie in a voxel of ``source``."""
+    at = _positions(source, target, axis)
+    inside = np.flatnonzero((at >= -0.5) & (at <= source.size[axis] - 0.5))
+    return slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0)
+
+
+def resample(
+    voxels: Array, source: Geometry, target: Geometry, *, antialias: bool = False
+) -> Array:
+    """Interpolate ``voxels`` (..., Z, Y, X) of ``source`` linearly at ``target``'s voxel centres.
+
+    Both grids must share their axes. See ``axis_weights`` for borders and ``antialias``.
+    """
+    for axis in (2, 1, 0):
+        if _same_line(source, target, axis):
+            continue
+        weights = axis_weights(source, target, axis, antialias=antialias)
+        if axis == 0:
+            voxels = voxels @ weights.T
+        elif axis == 1:
+            voxels = weights @ voxels
+        else:
+            voxels = np.asarray(np.einsum("mn,...nyx->...myx", weights, voxels, optimize=True))
+    return voxels
+
+
+def _positions(source: Geometry, target: Geometry, axis: int) -> NDArray[np.float64]:
+    """Indices in ``source`` of the target's voxel centres along ``axis``."""
     offset = np.array(target.origin_mm) - np.array(source.origin_mm)
     start = float(offset @ source.axes[:, axis]) / source.spacing_mm[axis]
     step = target.spacing_mm[axis] / source.spacing_mm[axis]
-    at = start + step * np.arange(m)
+    at = start + step * np.arange(target.size[axis])
     # Positions within a hair of a voxel centre are that centre: rounding must not blur.
-    at = np.where(np.abs(at - np.rint(at)) < 1e-7, np.rint(at), at)
-    at = np.clip(at, 0, n - 1)
-    reach = max(step, 1.0) if antialias else 1.0
-    taps = int(np.ceil(reach)) * 2 + 1
-    columns = np.floor(at)[:, None].astype(np.int64) + np.arange(taps) - taps // 2
-    weights = np.clip(1 - np.abs(columns - at[:, None]) / reach, 0, None)
-    weights /= weights.sum(axis=1, keepdims=True)
-    rows = np.repeat(np.arange(m), taps)
-    inside = np.clip(columns, 0, n - 1).ravel()
-    table = sparse.coo_array((weights.ravel(), (rows, inside)), shape=(m, n))
-    return sparse.csr_array(table, dtype=np.float32)
+    return np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)
+
+
+def _same_line(source: Geometry, target: Geometry, axis: int) -> bool:
+    """Whether the two grids have the same voxel centres along ``axis``."""
+    return source.size[axis] == target.size[axis] and np.array_equal(
+        _positions(source, target, axis), np.arange(source.size[axis])
+    )
