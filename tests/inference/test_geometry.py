@@ -61,7 +61,7 @@ def test_coarser_sampling_averages_what_it_would_skip():
 
 
 @pytest.mark.parametrize("tilt", [0, 12])
-@pytest.mark.parametrize("direction", signed_permutations())
+@pytest.mark.parametrize("direction", list(signed_permutations()))
 def test_every_axis_order_and_flip_becomes_axial_and_returns(direction, tilt):
     source = Geometry((5, 6, 7), (0.4, 0.6, 1.5), (3, -4, 9), tilted(direction, tilt))
     voxels = np.arange(5 * 6 * 7, dtype=np.float32).reshape(7, 6, 5)
