@@ -110,6 +110,16 @@ def _nearest_axes(axes: NDArray[np.float64]) -> list[int]:
     return order
 
 
+def positions(source: Geometry, target: Geometry, axis: int) -> NDArray[np.float64]:
+    """Indices in ``source`` of the target's voxel centres along ``axis``."""
+    offset = np.array(target.origin_mm) - np.array(source.origin_mm)
+    start = float(offset @ source.axes[:, axis]) / source.spacing_mm[axis]
+    step = target.spacing_mm[axis] / source.spacing_mm[axis]
+    at = start + step * np.arange(target.size[axis])
+    # Positions within a hair of a voxel centre are that centre: rounding must not blur.
+    return np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)
+
+
 def axis_weights(
     source: Geometry, target: Geometry, axis: int, *, antialias: bool = False
 ) -> Array:
@@ -120,7 +130,7 @@ def axis_weights(
     that fine voxels are averaged and not skipped.
     """
     last = source.size[axis] - 1
-    at = np.clip(_positions(source, target, axis), 0, last)
+    at = np.clip(positions(source, target, axis), 0, last)
     reach = target.spacing_mm[axis] / source.spacing_mm[axis] if antialias else 1.0
     distance = np.abs(np.arange(last + 1) - at[:, None])
     weights = np.clip(1 - distance / max(reach, 1.0), 0, None)
@@ -129,7 +139,7 @@ def axis_weights(
 
 def covered(source: Geometry, target: Geometry, axis: int) -> slice:
     """The target voxels along ``axis`` whose centres lie in a voxel of ``source``."""
-    at = _positions(source, target, axis)
+    at = positions(source, target, axis)
     inside = np.flatnonzero((at >= -0.5) & (at <= source.size[axis] - 0.5))
     return slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0)
 
@@ -154,18 +164,8 @@ def resample(
     return voxels
 
 
-def _positions(source: Geometry, target: Geometry, axis: int) -> NDArray[np.float64]:
-    """Indices in ``source`` of the target's voxel centres along ``axis``."""
-    offset = np.array(target.origin_mm) - np.array(source.origin_mm)
-    start = float(offset @ source.axes[:, axis]) / source.spacing_mm[axis]
-    step = target.spacing_mm[axis] / source.spacing_mm[axis]
-    at = start + step * np.arange(target.size[axis])
-    # Positions within a hair of a voxel centre are that centre: rounding must not blur.
-    return np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)
-
-
 def _same_line(source: Geometry, target: Geometry, axis: int) -> bool:
     """Whether the two grids have the same voxel centres along ``axis``."""
     return source.size[axis] == target.size[axis] and np.array_equal(
-        _positions(source, target, axis), np.arange(source.size[axis])
+        positions(source, target, axis), np.arange(source.size[axis])
     )

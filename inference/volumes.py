@@ -25,6 +25,7 @@ class Prepared:
 
     voxels: Array  # (Z, Y, X)
     geometry: Geometry
+    field: Geometry  # the scan's own voxels (axial) that went into it; the rest is padding
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Probabilities:
 
     voxels: Array  # (C, Z, Y, X)
     geometry: Geometry
+    field: Geometry  # the scan's own voxels (axial) that the network saw
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,234 @@
+"""From class numbers to anatomy: ``clean`` removes what no ear can hold.
+
+Sizes and distances are in millimetres, so that the rules mean the same on every grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, spatial
+
+from inference.geometry import Geometry
+from inference.structures import TUMOUR, Structure
+from inference.volumes import Labels
+
+Mask = NDArray[np.bool_]
+LabelMap = NDArray[np.uint8]
+Box = tuple[slice, slice, slice]
+
+TOUCHING = np.ones((3, 3, 3), dtype=bool)  # 26 neighbours: thin parts stay whole across slices
+ROUNDING_MM = 1e-6  # lengths that differ by less are equal
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may remain in a label map.
+
+    The volumes are about crossMoDA 2023's training labels, where the smallest tumour part
+    inside the canal has 20 mm3 and the two cochleas together have at least 70 mm3. A wrongly
+    emptied structure scores a surface distance of 350 mm, so the limits stay well below both.
+    """
+
+    tumours: Literal["one", "all"] = "one"  # "all" for both-sided disease (NF2)
+    smallest_tumour_mm3: float = 10.0  # half of the smallest labelled one
+    smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
+    joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
+    between_ears_mm: float = 40.0  # cochleas lie 70 to 78 mm apart, this is past the midline
+
+
+def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
+    """Keep one tumour (or all) without islands or holes, and one cochlea per side.
+
+    The result lies on the same grid; cleaning it again changes nothing.
+    """
+    box = bounding_box(labels.voxels)
+    if box is None:
+        return labels
+    z, y, x = box
+    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+    geometry = labels.geometry.crop((x.start, y.start, z.start), size)
+    part = np.ascontiguousarray(labels.voxels[box])
+    part = _keep_tumours(part, geometry, rules)
+    part = _fill_holes(part, (Structure.COCHLEA,), geometry)
+    part = _keep_cochleas(part, geometry, rules)
+    part = _fill_holes(part, TUMOUR, geometry)
+    part = _join_islands(part)
+    voxels = np.zeros(labels.voxels.shape, dtype=np.uint8)
+    voxels[box] = part
+    return replace(labels, voxels=voxels)
+
+
+def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the connected parts of ``mask`` (Z, Y, X), 26 neighbours, in raster order from 1.
+
+    Returns the numbers (Z, Y, X) and each part's voxel count; entry 0, the background, is 0.
+    """
+    mask = np.ascontiguousarray(mask)  # on other memory orders the numbers follow those
+    numbers, count = ndimage.label(mask, TOUCHING)
+    sizes = np.bincount(numbers[mask], minlength=count + 1)
+    return numbers, sizes
+
+
+def bounding_box(voxels: NDArray[np.generic]) -> Box | None:
+    """The smallest box around the nonzero ``voxels`` (Z, Y, X), or None without any."""
+    box: list[slice] = []
+    for axis in range(3):
+        inside = voxels[tuple(box)]
+        others = tuple(other for other in range(3) if other != axis)
+        used = np.flatnonzero(inside.any(axis=others))
+        if used.size == 0:
+            return None
+        box.append(slice(int(used[0]), int(used[-1]) + 1))
+    return box[0], box[1], box[2]
+
+
+def _keep_tumours(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
+    """Drop tumours that are too small and, unless all are asked for, all but the largest."""
+    numbers, sizes = components(_mask(part, TUMOUR))
+    keep = sizes * geometry.voxel_mm3 >= rules.smallest_tumour_mm3
+    if rules.tumours == "one":
+        keep &= np.arange(sizes.size) == np.argmax(sizes)  # argmax takes the first of equals
+    return np.where((numbers > 0) & ~keep[numbers], np.uint8(0), part)
+
+
+def _keep_cochleas(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
+    """Drop all cochlea but one per side; pieces near a kept one belong to it."""
+    numbers, sizes = components(_mask(part, (Structure.COCHLEA,)))
+    large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
+    if large.size == 0:
+        return np.where(numbers > 0, np.uint8(0), part)
+    boxes = ndimage.find_objects(numbers)
+    large = large[np.argsort(-sizes[large], kind="stable")]
+    lateral_mm = np.array([_lateral_mm(boxes[number - 1], geometry) for number in large])
+    keep = np.zeros(sizes.size, dtype=bool)
+    for number in large[_heaviest_pair(sizes[large], lateral_mm, rules.between_ears_mm)]:
+        keep[number] = True
+        keep[_pieces_near(numbers, int(number), boxes[number - 1], geometry, rules)] = True
+    return np.where((numbers > 0) & ~keep[numbers], np.uint8(0), part)
+
+
+def _lateral_mm(box: Box, geometry: Geometry) -> float:
+    """The patient's x at the middle of ``box``; filling a hole does not move it."""
+    z, y, x = ((side.start + side.stop - 1) / 2 for side in box)
+    return geometry.position_mm((x, y, z))[0]
+
+
+def _heaviest_pair(
+    sizes: NDArray[np.int64], lateral_mm: NDArray[np.float64], apart_mm: float
+) -> list[int]:
+    """Which one or two of the parts, largest first, hold most and lie ``apart_mm`` apart.
+
+    The midline of a scan that is off centre is unknown, but the distance between the ears is
+    not: two parts that far apart beat a larger false one between them.
+    """
+    best: list[int] = []
+    most = 0
+    for first in range(sizes.size):
+        if 2 * int(sizes[first]) <= most:
+            break  # those that follow are no larger, so no pair of them holds more
+        far = np.abs(lateral_mm - lateral_mm[first]) >= apart_mm - ROUNDING_MM
+        pair = [first, *np.flatnonzero(far)[:1].tolist()]
+        if (total := int(sizes[pair].sum())) > most:
+            best, most = pair, total
+    return best
+
+
+def _pieces_near(
+    numbers: NDArray[np.int32], number: int, box: Box, geometry: Geometry, rules: Rules
+) -> NDArray[np.int32]:
+    """Numbers of the pieces with at most ``joining_mm`` between them and part ``number``."""
+    spacing_mm = np.array(geometry.spacing_mm[::-1])
+    reach = (rules.joining_mm / spacing_mm + ROUNDING_MM).astype(int) + 1
+    window = tuple(
+        slice(max(side.start - steps, 0), side.stop + steps)
+        for side, steps in zip(box, reach.tolist(), strict=True)
+    )
+    local = numbers[window]
+    places = np.argwhere((local > 0) & (local != number))
+    if len(places) == 0:
+        return np.zeros(0, dtype=np.int32)
+    target = np.pad(local == number, [(steps, steps) for steps in reach.tolist()])
+    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    # Neighbouring voxels touch: between them lies one voxel less than between their centres.
+    gaps_mm = np.linalg.norm(np.clip(np.abs(offsets) - 1, 0, None) * spacing_mm, axis=1)
+    near = np.zeros(len(places), dtype=bool)
+    for offset in offsets[gaps_mm <= rules.joining_mm + ROUNDING_MM]:
+        near |= target[tuple((places + reach + offset).T)]
+    return np.unique(local[tuple(places[near].T)])
+
+
+def _fill_holes(part: LabelMap, structures: Iterable[int], geometry: Geometry) -> LabelMap:
+    """Give background that ``structures`` enclose on all sides the label of the nearest one."""
+    mask = _mask(part, structures)
+    box = bounding_box(mask)
+    if box is None:
+        return part
+    enclosed = _enclosed(mask[box])
+    cavity = enclosed & (part[box] == Structure.BACKGROUND)
+    if not cavity.any():
+        return part
+    rim = ndimage.binary_dilation(enclosed, TOUCHING)
+    spacing_mm = np.array(geometry.spacing_mm[::-1])
+    places_mm = np.argwhere(cavity) * spacing_mm
+    nearest_mm = np.full(len(places_mm), np.inf)
+    labels = np.zeros(len(places_mm), dtype=np.uint8)
+    for structure in structures:  # at equal distance the first structure has it
+        wall_mm = np.argwhere(rim & (part[box] == structure)) * spacing_mm
+        if len(wall_mm) == 0:
+            continue
+        distance_mm = spatial.KDTree(wall_mm).query(places_mm)[0]
+        nearer = distance_mm < nearest_mm - ROUNDING_MM
+        labels[nearer] = structure
+        nearest_mm = np.minimum(distance_mm, nearest_mm)
+    filled = part.copy()
+    filled[box][cavity] = labels
+    return filled
+
+
+def _enclosed(mask: Mask) -> Mask:
+    """Where ``mask`` (Z, Y, X) is false and no path over faces leads to the array's border."""
+    numbers, count = ndimage.label(~mask)
+    is_open = np.zeros(count + 1, dtype=bool)
+    is_open[0] = True  # the mask itself
+    for axis in range(3):
+        is_open[numbers.take([0, -1], axis=axis)] = True
+    return ~is_open[numbers]
+
+
+def _join_islands(part: LabelMap) -> LabelMap:
+    """Make either part of each tumour one piece: smaller pieces take the other's label.
+
+    Such a piece always touches the other label, or it would be a tumour of its own. The part
+    inside the canal comes first, as in the published voting.
+    """
+    tumour = _mask(part, TUMOUR)
+    box = bounding_box(tumour)
+    if box is None:
+        return part
+    joined = part.copy()
+    view = joined[box]
+    tumours, _ = components(tumour[box])
+    extra, intra = TUMOUR
+    for label, other in ((intra, extra), (extra, intra)):
+        pieces, sizes = components(view == label)
+        owner = np.zeros(sizes.size, dtype=np.int32)
+        owner[pieces] = np.where(pieces > 0, tumours, 0)
+        largest_first = np.lexsort((-sizes, owner))  # stable: the first of equals leads
+        _, leaders = np.unique(owner[largest_first], return_index=True)
+        island = np.ones(sizes.size, dtype=bool)
+        island[largest_first[leaders]] = False
+        view[island[pieces]] = other
+    return joined
+
+
+def _mask(part: LabelMap, structures: Iterable[int]) -> Mask:
+    """Where ``part`` (Z, Y, X) holds one of ``structures``."""
+    mask = np.zeros(part.shape, dtype=bool)
+    for structure in structures:
+        mask |= part == structure
+    return mask
