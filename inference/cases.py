@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from inference.errors import UsageError
 from inference.images import SUFFIXES
@@ -53,3 +54,19 @@ def find_cases(source: Path, output: Path) -> list[Case]:
     if not cases:
         raise UsageError(f"{source} holds no scan; expected files named *{', *'.join(SUFFIXES)}.")
     return list(cases.values())
+
+
+def make_output(folder: Path) -> None:
+    """Create the output folder and see that it can be written.
+
+    Raises ``UsageError`` where it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({error.strerror}). Name another output folder, or "
+            "give this user the right to write there."
+        ) from error

@@ -42,6 +42,11 @@ class Model:
     def flips(self) -> tuple[Flip, ...]:
         return FLIPS[self.quality]
 
+    def release(self) -> None:
+        """Let the engines give memory back, between two cases."""
+        for member in self.members:
+            member.release()
+
 
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid.

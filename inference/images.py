@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -38,13 +40,8 @@ def read_scan(path: Path) -> Scan:
 
     Raises ``ScanError`` where the file is not one three-dimensional grey-value volume.
     """
-    try:
+    with _readable(path):
         scan = _read_nifti(path) if path.name.endswith(NIFTI) else _read_itk(path)
-    except ScanError:
-        raise
-    except (ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ScanError(f"{path}: cannot be read as an image ({reason}).") from error
     x, y, z = scan.geometry.size
     if sorted((x, y, z))[1] < FEWEST_PIXELS or min(x, y, z) < FEWEST_SLICES:
         raise ScanError(
@@ -54,6 +51,21 @@ def read_scan(path: Path) -> Scan:
     if not np.isfinite(scan.voxels).all():
         raise ScanError(f"{path} holds voxels that are not numbers. Export the scan again.")
     return scan
+
+
+def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
+    """Where the voxels of ``path`` lie, from the header alone, and a NIfTI file's header.
+
+    Raises ``ScanError`` where even the header cannot be used.
+    """
+    with _readable(path):
+        if path.name.endswith(NIFTI):
+            image = _open_nifti(path)
+            return _nifti_geometry(path, image), image.header.binaryblock
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(path)
+        reader.ReadImageInformation()
+        return _itk_geometry(path, reader, reader.GetNumberOfComponents()), None
 
 
 def write_labels(labels: Labels, path: Path) -> None:
@@ -77,42 +89,65 @@ def write_labels(labels: Labels, path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({reason}).") from error
 
 
-def _read_nifti(path: Path) -> Scan:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what the format libraries raise on a bad file into one line."""
+    try:
+        yield
+    except (ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ScanError(f"{path}: cannot be read as an image ({reason}).") from error
+    except RuntimeError as error:  # SimpleITK's; its text spans lines and names C++ files
+        raise ScanError(f"{path}: cannot be read as an image.") from error
+
+
+def _open_nifti(path: Path) -> nib.Nifti1Image:
     image = nib.load(path)
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{path} is a {type(image).__name__}, not NIfTI. Convert it to .nii.gz.")
-    shape = image.shape
     if image.header.get_data_dtype().fields is not None:
         raise ScanError(f"{path} holds colours; expected one grey value per voxel.")
-    if len(shape) < 3 or any(extent != 1 for extent in shape[3:]):
+    if len(image.shape) < 3 or any(extent != 1 for extent in image.shape[3:]):
         raise ScanError(
-            f"{path} has shape {shape}; expected three axes. "
+            f"{path} has shape {image.shape}; expected three axes. "
             "Save the hrT2 volume as a file of its own and pass that."
         )
-    voxels = np.asanyarray(image.dataobj).reshape(shape[:3]).T
-    geometry = _geometry(path, (shape[0], shape[1], shape[2]), RAS_TO_LPS @ image.affine)
+    return image
+
+
+def _read_nifti(path: Path) -> Scan:
+    image = _open_nifti(path)
+    geometry = _nifti_geometry(path, image)
+    voxels = np.asanyarray(image.dataobj).reshape(geometry.size).T
     header = image.header.binaryblock
     return Scan(np.ascontiguousarray(voxels, dtype=np.float32), geometry, header)
 
 
+def _nifti_geometry(path: Path, image: nib.Nifti1Image) -> Geometry:
+    x, y, z = image.shape[:3]
+    return _geometry(path, (x, y, z), RAS_TO_LPS @ image.affine)
+
+
 def _read_itk(path: Path) -> Scan:
-    try:
-        image = sitk.ReadImage(path)
-    except RuntimeError as error:
-        raise ScanError(f"{path}: cannot be read as an image.") from error
+    image = sitk.ReadImage(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+    geometry = _itk_geometry(path, image, image.GetNumberOfComponentsPerPixel())
+    return Scan(sitk.GetArrayFromImage(image).astype(np.float32, copy=False), geometry)
+
+
+def _itk_geometry(path: Path, image: sitk.Image | sitk.ImageFileReader, values: int) -> Geometry:
+    axes = image.GetDimension()
+    if axes != 3 or values != 1:
         raise ScanError(
-            f"{path} has {image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} "
-            "values per voxel; expected one grey-value volume of three axes."
+            f"{path} has {axes} axes and {values} values per voxel; "
+            "expected one grey-value volume of three axes."
         )
     affine = np.eye(4)
     direction = np.array(image.GetDirection()).reshape(3, 3)
     affine[:3, :3] = direction * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    voxels = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
-    return Scan(voxels, _geometry(path, image.GetSize(), affine))
+    return _geometry(path, image.GetSize(), affine)
 
 
 def _geometry(path: Path, size: tuple[int, int, int], affine: NDArray[np.float64]) -> Geometry:

@@ -20,6 +20,7 @@ from inference.volumes import Labels
 Mask = NDArray[np.bool_]
 LabelMap = NDArray[np.uint8]
 Box = tuple[slice, slice, slice]
+Planes = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)  # 26 neighbours: thin parts stay whole across slices
 ROUNDING_MM = 1e-6  # lengths that differ by less are equal
@@ -46,20 +47,16 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
 
     The result lies on the same grid; cleaning it again changes nothing.
     """
-    box = bounding_box(labels.voxels)
-    if box is None:
-        return labels
-    z, y, x = box
-    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
-    geometry = labels.geometry.crop((x.start, y.start, z.start), size)
-    part = np.ascontiguousarray(labels.voxels[box])
+    geometry = labels.geometry
+    planes = _planes(labels.voxels, _reach(geometry, rules))
+    part = labels.voxels[np.ix_(*planes)]
     part = _keep_tumours(part, geometry, rules)
     part = _fill_holes(part, (Structure.COCHLEA,), geometry)
-    part = _keep_cochleas(part, geometry, rules)
+    part = _keep_cochleas(part, planes, geometry, rules)
     part = _fill_holes(part, TUMOUR, geometry)
     part = _join_islands(part)
-    voxels = np.zeros(labels.voxels.shape, dtype=np.uint8)
-    voxels[box] = part
+    voxels = np.zeros(geometry.shape, dtype=np.uint8)
+    voxels[np.ix_(*planes)] = part
     return replace(labels, voxels=voxels)
 
 
@@ -74,17 +71,25 @@ def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return numbers, sizes
 
 
-def bounding_box(voxels: NDArray[np.generic]) -> Box | None:
-    """The smallest box around the nonzero ``voxels`` (Z, Y, X), or None without any."""
-    box: list[slice] = []
-    for axis in range(3):
-        inside = voxels[tuple(box)]
-        others = tuple(other for other in range(3) if other != axis)
-        used = np.flatnonzero(inside.any(axis=others))
-        if used.size == 0:
-            return None
-        box.append(slice(int(used[0]), int(used[-1]) + 1))
-    return box[0], box[1], box[2]
+def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
+    """Indices along z, y and x, without the planes further than ``reach`` from any label.
+
+    Labels are small and may lie far apart. What stays still tells which parts touch, join or
+    enclose a hole, in a fraction of the time that a box around all of them takes.
+    """
+    in_z = voxels.any(axis=(1, 2))
+    shadow = voxels[in_z].any(axis=0)  # (Y, X)
+    z, y, x = (
+        np.flatnonzero(ndimage.binary_dilation(used, iterations=steps))
+        for used, steps in zip((in_z, shadow.any(axis=1), shadow.any(axis=0)), reach, strict=True)
+    )
+    return z, y, x
+
+
+def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
+    """How many voxels further along (z, y, x) a piece may begin and still join."""
+    x, y, z = (int(rules.joining_mm / mm + ROUNDING_MM) + 1 for mm in geometry.spacing_mm)
+    return z, y, x
 
 
 def _keep_tumours(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
@@ -93,28 +98,37 @@ def _keep_tumours(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
     keep = sizes * geometry.voxel_mm3 >= rules.smallest_tumour_mm3
     if rules.tumours == "one":
         keep &= np.arange(sizes.size) == np.argmax(sizes)  # argmax takes the first of equals
-    return np.where((numbers > 0) & ~keep[numbers], np.uint8(0), part)
+    return _without(part, numbers, keep)
 
 
-def _keep_cochleas(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
+def _keep_cochleas(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
     """Drop all cochlea but one per side; pieces near a kept one belong to it."""
     numbers, sizes = components(_mask(part, (Structure.COCHLEA,)))
     large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
-    if large.size == 0:
-        return np.where(numbers > 0, np.uint8(0), part)
-    boxes = ndimage.find_objects(numbers)
     large = large[np.argsort(-sizes[large], kind="stable")]
-    lateral_mm = np.array([_lateral_mm(boxes[number - 1], geometry) for number in large])
+    boxes = ndimage.find_objects(numbers)
+    lateral_mm = np.array([_lateral_mm(boxes[number - 1], planes, geometry) for number in large])
     keep = np.zeros(sizes.size, dtype=bool)
     for number in large[_heaviest_pair(sizes[large], lateral_mm, rules.between_ears_mm)]:
         keep[number] = True
-        keep[_pieces_near(numbers, int(number), boxes[number - 1], geometry, rules)] = True
-    return np.where((numbers > 0) & ~keep[numbers], np.uint8(0), part)
+        keep[_pieces_near(numbers, number, boxes[number - 1], geometry, rules)] = True
+    return _without(part, numbers, keep)
 
 
-def _lateral_mm(box: Box, geometry: Geometry) -> float:
+def _without(part: LabelMap, numbers: NDArray[np.int32], keep: Mask) -> LabelMap:
+    """``part`` with the components that are not to ``keep``, by number, made background."""
+    kept = part.copy()
+    mask = numbers > 0
+    kept[mask] *= keep[numbers[mask]]
+    return kept
+
+
+def _lateral_mm(box: Box, planes: Planes, geometry: Geometry) -> float:
     """The patient's x at the middle of ``box``; filling a hole does not move it."""
-    z, y, x = ((side.start + side.stop - 1) / 2 for side in box)
+    z, y, x = (
+        float(index[side.start] + index[side.stop - 1]) / 2
+        for index, side in zip(planes, box, strict=True)
+    )
     return geometry.position_mm((x, y, z))[0]
 
 
@@ -139,21 +153,19 @@ def _heaviest_pair(
 
 
 def _pieces_near(
-    numbers: NDArray[np.int32], number: int, box: Box, geometry: Geometry, rules: Rules
+    numbers: NDArray[np.int32], number: np.intp, box: Box, geometry: Geometry, rules: Rules
 ) -> NDArray[np.int32]:
     """Numbers of the pieces with at most ``joining_mm`` between them and part ``number``."""
     spacing_mm = np.array(geometry.spacing_mm[::-1])
-    reach = (rules.joining_mm / spacing_mm + ROUNDING_MM).astype(int) + 1
+    reach = _reach(geometry, rules)
     window = tuple(
         slice(max(side.start - steps, 0), side.stop + steps)
-        for side, steps in zip(box, reach.tolist(), strict=True)
+        for side, steps in zip(box, reach, strict=True)
     )
     local = numbers[window]
     places = np.argwhere((local > 0) & (local != number))
-    if len(places) == 0:
-        return np.zeros(0, dtype=np.int32)
-    target = np.pad(local == number, [(steps, steps) for steps in reach.tolist()])
-    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    target = np.pad(local == number, [(steps, steps) for steps in reach])
+    offsets = np.argwhere(np.ones([2 * steps + 1 for steps in reach])) - reach
     # Neighbouring voxels touch: between them lies one voxel less than between their centres.
     gaps_mm = np.linalg.norm(np.clip(np.abs(offsets) - 1, 0, None) * spacing_mm, axis=1)
     near = np.zeros(len(places), dtype=bool)
@@ -165,9 +177,10 @@ def _pieces_near(
 def _fill_holes(part: LabelMap, structures: Iterable[int], geometry: Geometry) -> LabelMap:
     """Give background that ``structures`` enclose on all sides the label of the nearest one."""
     mask = _mask(part, structures)
-    box = bounding_box(mask)
-    if box is None:
+    boxes = ndimage.find_objects(mask.view(np.uint8))
+    if not boxes:
         return part
+    box = boxes[0]
     enclosed = _enclosed(mask[box])
     cavity = enclosed & (part[box] == Structure.BACKGROUND)
     if not cavity.any():
@@ -197,7 +210,7 @@ def _enclosed(mask: Mask) -> Mask:
     is_open[0] = True  # the mask itself
     for axis in range(3):
         is_open[numbers.take([0, -1], axis=axis)] = True
-    return ~is_open[numbers]
+    return np.asarray(~is_open[numbers])
 
 
 def _join_islands(part: LabelMap) -> LabelMap:
@@ -207,12 +220,12 @@ def _join_islands(part: LabelMap) -> LabelMap:
     inside the canal comes first, as in the published voting.
     """
     tumour = _mask(part, TUMOUR)
-    box = bounding_box(tumour)
-    if box is None:
+    boxes = ndimage.find_objects(tumour.view(np.uint8))
+    if not boxes:
         return part
     joined = part.copy()
-    view = joined[box]
-    tumours, _ = components(tumour[box])
+    view = joined[boxes[0]]
+    tumours, _ = components(tumour[boxes[0]])
     extra, intra = TUMOUR
     for label, other in ((intra, extra), (extra, intra)):
         pieces, sizes = components(view == label)
@@ -228,7 +241,6 @@ def _join_islands(part: LabelMap) -> LabelMap:
 
 def _mask(part: LabelMap, structures: Iterable[int]) -> Mask:
     """Where ``part`` (Z, Y, X) holds one of ``structures``."""
-    mask = np.zeros(part.shape, dtype=bool)
-    for structure in structures:
-        mask |= part == structure
-    return mask
+    table = np.zeros(256, dtype=bool)
+    table[list(structures)] = True
+    return table[part]

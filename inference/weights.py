@@ -100,6 +100,20 @@ def read_spec(path: Path) -> Spec:
     return spec_from_json(text, str(path))
 
 
+def describe(weights: Path) -> Iterator[str]:
+    """For a user: each member, its shape, what it was trained on, its scores."""
+    for path, member in find_members(weights):
+        spec = read_spec(path)
+        checked = "SHA-256 as in the manifest" if member else "single file, not in a manifest"
+        yield f"weights {path.name}: {checked}"
+        yield f"  {spec.name}, width {spec.width}, {spec.blocks} blocks, {spec.precision}"
+        yield f"  input: {spec.crop}, {spec.normalisation}, {spec.window}"
+        yield f"  trained on {spec.trained_on} ({spec.date}, code {spec.training_version})"
+        yield f"  licence: {spec.licence}"
+        for name, value in (member.scores if member else {}).items():
+            yield f"  {name}: {value}"
+
+
 def check_same_input(specs: Sequence[tuple[Path, Spec]]) -> None:
     """Raise ``WeightsError`` where two members of one ensemble do not see the same input."""
     (first_path, first), *others = specs

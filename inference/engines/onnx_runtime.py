@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]
 
 INPUT, OUTPUT = "window", "probabilities"
 # A window that any exported network takes and that costs next to nothing: see release().
-SMALL: Shape = (16, 64, 64)
+SMALL: Shape = (4, 64, 64)
 CUDA_SETTINGS = {
     "device_id": "0",
     "cudnn_conv_algo_search": "HEURISTIC",  # a search by trial takes seconds per shape

@@ -56,6 +56,7 @@ class OpenVinoEngine:
             self._settings["CACHE_DIR"] = str(cache)
         self._shape: tuple[int, ...] | None = None
         self._compiled: Any = None
+        self._request: Any = None
         self._read(len(spec.classes))
 
     def __call__(self, window: Array) -> Array:

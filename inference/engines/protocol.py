@@ -14,3 +14,6 @@ class Engine(Protocol):
 
     def __call__(self, window: Array) -> Array:
         """(Z, Y, X) intensities in [-1, 1] to (C, Z, Y, X) probabilities that sum to one."""
+
+    def release(self) -> None:
+        """Give memory of intermediate results back, between two cases."""

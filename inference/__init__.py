@@ -1,0 +1,28 @@
+"""Vestibular schwannoma and cochlea in hrT2 MRI.
+
+from inference import load_model, read_scan, segment, write_labels
+
+model = load_model(device="auto")
+scan = read_scan(Path("case_T2.nii.gz"))
+labels = segment(scan, model)
+write_labels(labels, Path("case.nii.gz"))
+"""
+
+from inference.errors import InferenceError
+from inference.images import read_scan, write_labels
+from inference.pipeline import load_model, segment
+from inference.structures import Structure
+from inference.volumes import Labels, Scan
+
+__all__ = [
+    "InferenceError",
+    "Labels",
+    "Scan",
+    "Structure",
+    "__version__",
+    "load_model",
+    "read_scan",
+    "segment",
+    "write_labels",
+]
+__version__ = "0.1.0"

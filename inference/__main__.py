@@ -1,0 +1,3 @@
+from inference.cli import main
+
+main(prog_name="python -m inference")
