@@ -78,7 +78,7 @@ def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
     enclose a hole, in a fraction of the time that a box around all of them takes.
     """
     in_z = voxels.any(axis=(1, 2))
-    shadow = voxels[in_z].any(axis=0)  # (Y, X)
+    shadow: Mask = np.any(voxels[in_z], axis=0)  # (Y, X)
     z, y, x = (
         np.flatnonzero(ndimage.binary_dilation(used, iterations=steps))
         for used, steps in zip((in_z, shadow.any(axis=1), shadow.any(axis=0)), reach, strict=True)

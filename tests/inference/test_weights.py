@@ -5,7 +5,6 @@ import json
 
 import onnx
 import pytest
-from onnx_files import tiny_spec, without_metadata, write_network
 
 from inference.errors import WeightsError
 from inference.spec import Window
@@ -16,6 +15,7 @@ from inference.weights import (
     read_manifest,
     read_spec,
 )
+from tests.inference.onnx_files import tiny_spec, without_metadata, write_network
 
 
 def write_folder(folder, **changes):
@@ -125,7 +125,7 @@ def test_fields_of_every_wire_type_are_passed_over():
 def test_a_file_cut_short_anywhere_is_refused(tmp_path):
     path = write_network(tmp_path / "a.onnx")
     whole = path.read_bytes()
-    for length in range(len(whole) - 1):
+    for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(WeightsError, match=r"a\.onnx"):
             read_spec(path)
