@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,17 +40,12 @@ def test_both_labels_count_towards_a_tumours_size():
     same(clean(draw(one_label, *two_labels)), draw(*two_labels))
 
 
-def test_of_equal_tumours_the_first_in_raster_order_remains():
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_of_equal_tumours_the_first_in_raster_order_remains(order):
     first, second = (INTRA, (0, 3), (6, 9), (50, 53)), (INTRA, (1, 4), (0, 3), (10, 13))
+    labels = draw(first, second)
 
-    same(clean(draw(first, second)), draw(first))
-
-
-def test_equal_tumours_are_ordered_by_place_whatever_their_order_in_memory():
-    labels = draw((INTRA, (0, 3), (6, 9), (50, 53)), (INTRA, (1, 4), (0, 3), (10, 13)))
-    turned = Labels(np.asfortranarray(labels.voxels), labels.geometry)
-
-    same(clean(turned), clean(labels))
+    same(clean(replace(labels, voxels=labels.voxels.copy(order))), draw(first))
 
 
 def test_a_corner_is_contact_enough_for_one_tumour():
@@ -121,28 +118,11 @@ def test_a_cavity_takes_the_label_of_the_wall_nearest_in_millimetres(slice_mm, n
     same(cleaned, draw(tumour, layer, (nearest, *cavity), spacing_mm=spacing_mm))
 
 
-def test_a_cavity_equally_far_from_both_labels_is_extra_meatal():
-    extra, intra = (EXTRA, (0, 3), (0, 3), (10, 14)), (INTRA, (0, 3), (0, 3), (15, 19))
-    between = [(EXTRA, (0, 3), (0, 3), (14, 15)), (0, (1, 2), (1, 2), (14, 15))]
-    filled = (EXTRA, (0, 3), (0, 3), (14, 15))
-
-    same(clean(draw(extra, intra, *between)), draw(extra, intra, filled))
-
-
 def test_one_cochlea_remains_on_each_side():
     right, left = (COCHLEA, (0, 3), (0, 3), (10, 14)), (COCHLEA, (0, 3), (0, 3), (80, 83))
-    false_right, false_left = (
-        (COCHLEA, (0, 3), (0, 3), (18, 20)),
-        (COCHLEA, (0, 3), (9, 11), (80, 83)),
-    )
+    false = [(COCHLEA, (0, 3), (0, 3), (18, 20)), (COCHLEA, (0, 3), (9, 11), (80, 83))]
 
-    same(clean(draw(right, left, false_right, false_left)), draw(right, left))
-
-
-def test_a_lone_cochlea_remains_without_a_second_near_it():
-    cochlea, false = (COCHLEA, (0, 3), (0, 3), (10, 14)), (COCHLEA, (0, 3), (0, 3), (45, 47))
-
-    same(clean(draw(cochlea, false)), draw(cochlea))
+    same(clean(draw(right, left, *false)), draw(right, left))
 
 
 @pytest.mark.parametrize(("spacing_mm", "stays"), [(0.75, False), (0.8, True)])
@@ -216,20 +196,12 @@ def test_an_empty_map_stays_empty():
     same(clean(draw()), draw())
 
 
-def test_a_single_slice_can_be_cleaned():
-    tumour, speck = (EXTRA, (0, 1), (0, 5), (10, 14)), (EXTRA, (0, 1), (8, 9), (80, 81))
-
-    same(clean(draw(tumour, speck, shape=(1, 12, 100))), draw(tumour, shape=(1, 12, 100)))
-
-
 def test_cleaning_makes_a_new_map_on_the_same_grid_with_the_same_header():
-    labels = draw((EXTRA, (0, 1), (0, 1), (20, 21)))
-    labels = Labels(labels.voxels, labels.geometry, header=b"nifti")
+    labels = replace(draw((EXTRA, (0, 1), (0, 1), (20, 21))), header=b"nifti")
 
     cleaned = clean(labels)
 
-    assert (cleaned.geometry, cleaned.header) == (labels.geometry, b"nifti")
-    assert cleaned.voxels.dtype == np.uint8
+    assert (cleaned.geometry, cleaned.header) == (labels.geometry, labels.header)
     assert labels.voxels[0, 0, 20] == EXTRA
 
 
@@ -258,10 +230,13 @@ NOISE_RULES = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(noisy_labels(), NOISE_RULES)
-def test_cleaning_twice_changes_nothing_more(labels, rules):
+def test_cleaning_leaves_one_piece_of_each_part_and_nothing_to_clean(labels, rules):
     once = clean(labels, rules)
 
     same(clean(once, rules), once)
+    if rules.tumours == "one":
+        for label in (EXTRA, INTRA):
+            assert len(components(once.voxels == label)[1]) <= 2  # the background and one piece
 
 
 @settings(max_examples=60, deadline=None)
@@ -273,12 +248,3 @@ def test_labels_are_only_added_in_holes_and_never_of_an_absent_kind(labels, rule
     holes = ndimage.binary_fill_holes(tumour) | ndimage.binary_fill_holes(before == COCHLEA)
     assert not (cleaned.astype(bool) & ~before.astype(bool) & ~holes).any()
     assert set(np.unique(cleaned)) <= {0, *np.unique(before)}
-
-
-@settings(max_examples=60, deadline=None)
-@given(noisy_labels())
-def test_a_tumour_has_one_piece_of_each_label(labels):
-    cleaned = clean(labels, Rules(smallest_tumour_mm3=0)).voxels
-
-    for label in (EXTRA, INTRA):
-        assert len(components(cleaned == label)[1]) <= 2  # the background and the piece

@@ -95,8 +95,8 @@ def test_fluid_outshines_brain_and_brain_outshines_air(phantom):
 
 
 def test_a_cohort_is_the_same_for_any_number_of_workers(tmp_path):
-    write_cohort(tmp_path / "one", 2, first_seed=11, workers=1)
-    write_cohort(tmp_path / "two", 2, first_seed=11, workers=2)
+    write_cohort(tmp_path / "one", 2, first_seed=259, workers=1)
+    write_cohort(tmp_path / "two", 2, first_seed=259, workers=2)
 
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == [

@@ -1,0 +1,137 @@
+"""One subcommand per stage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inference.engines import usable_threads
+from inference.errors import InferenceError
+from inference.images import read_scan
+from inference.pipeline import DEFAULT_WEIGHTS
+from inference.preprocess import prepare
+from training.agreement import export_checked
+from training.checkpoints import (
+    import_checkpoint,
+    imported_spec,
+    load_checkpoint,
+    save_checkpoint,
+)
+from training.config import SegmentConfig, spec_for
+from training.dataset import load_samples
+from training.errors import TrainingError
+from training.manifest import write_manifest
+from training.phantom import make_phantom, write_cohort
+from training.segment import train_segmenter
+
+say = partial(print, flush=True)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+# A phantom that no cohort contains: what an export is checked on where no scan is given.
+CHECK_SEED = 999_999_999
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """End with one line on stderr and exit code 2 on what a user can put right."""
+
+    @wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except (TrainingError, InferenceError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return guarded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make the weights: phantoms, segmentation training, export."""
+
+
+@main.command()
+@click.argument("out", type=FOLDER)
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the first phantom.")
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@one_line_errors
+def phantom(out: Path, count: int, seed: int, workers: int) -> None:
+    """Write COUNT hrT2 phantoms with their labels to OUT."""
+    write_cohort(out, count, seed, workers)
+    say(f"{out}: {count} phantoms")
+
+
+@main.command()
+@click.argument("data", type=FOLDER)
+@click.argument("work", type=FOLDER)
+@click.option("--rule", type=click.Choice(["physical", "reference"]), default="physical")
+@click.option("--steps", type=click.IntRange(min=1), default=SegmentConfig.steps)
+@click.option("--minutes", type=float, default=float("inf"), help="Stop after this time.")
+@click.option("--width", type=click.IntRange(min=1), default=SegmentConfig.width)
+@click.option("--depth", type=click.IntRange(min=3), default=SegmentConfig.depth)
+@click.option("--seed", type=click.IntRange(min=0), default=0)
+@click.option("--name", required=True, help="Of the weights, for their metadata.")
+@one_line_errors
+def segment(
+    data: Path,
+    work: Path,
+    rule: str,
+    steps: int,
+    minutes: float,
+    width: int,
+    depth: int,
+    seed: int,
+    name: str,
+) -> None:
+    """Train a segmentation network on the phantoms in DATA; resumes from WORK."""
+    config = SegmentConfig(rule=rule, steps=steps, width=width, depth=depth, seed=seed)
+    count = len(list(data.glob("*_T2.nii.gz")))
+    trained_on = f"{count} synthetic hrT2 phantoms, no real scan; not for clinical use"
+    spec = spec_for(config, name, trained_on, datetime.now(UTC).date().isoformat())
+    samples = load_samples(data, work / f"prepared-{rule}", spec, usable_threads())
+    network = train_segmenter(samples, config, work / name, say, minutes)
+    file = work / name / "network.pt"
+    save_checkpoint(file, network, spec, config=config.as_dict())
+    say(f"{file}: trained")
+
+
+@main.command()
+@click.argument("checkpoint", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
+@click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
+@one_line_errors
+def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
+    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch."""
+    network, spec = load_checkpoint(checkpoint)[:2]
+    _export(network, spec, out, fp16, scan)
+
+
+@main.command("import-checkpoint")
+@click.argument("file", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
+@click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
+@one_line_errors
+def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None:
+    """Convert FILE.pth, published in the reference's format, to OUT.onnx."""
+    network = import_checkpoint(file)
+    _export(network, imported_spec(network, file), out, fp16, scan)
+
+
+@main.command()
+@click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
+@click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
+@one_line_errors
+def manifest(folder: Path, scores: Path) -> None:
+    """Write FOLDER's manifest.json: each file's SHA-256, origin and scores."""
+    say(f"{write_manifest(folder, json.loads(scores.read_text()))}: written")

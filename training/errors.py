@@ -1,0 +1,7 @@
+"""What a user of the training commands can put right."""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Ends in one line: what was found, what was expected, what to do."""

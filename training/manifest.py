@@ -1,0 +1,47 @@
+"""The manifest of a weights folder: what each file is, and how to see that it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from inference.weights import MANIFEST, read_spec
+from training.errors import TrainingError
+
+NOTICE = "Trained on phantoms only, no real scan. Not for clinical use."
+
+
+def write_manifest(folder: Path, scores: dict[str, Any]) -> Path:
+    """Name every ``.onnx`` of ``folder`` with its SHA-256, origin and measured ``scores``.
+
+    ``scores`` maps a file name, or ``ensemble``, to what was measured. Raises
+    ``TrainingError`` where the folder holds no weights or scores name an unknown file.
+    """
+    files = sorted(folder.glob("*.onnx"))
+    if not files:
+        raise TrainingError(f"{folder} holds no .onnx file; export weights there first.")
+    unknown = set(scores) - {file.name for file in files} - {"ensemble"}
+    if unknown:
+        raise TrainingError(f"scores name {', '.join(sorted(unknown))}, not in {folder}.")
+    members = [
+        {
+            "file": file.name,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "trained_on": read_spec(file).trained_on,
+            "scores": scores.get(file.name, {}),
+        }
+        for file in files
+    ]
+    manifest = {
+        "format": 1,
+        "notice": NOTICE,
+        "scores": scores.get("ensemble", {}),
+        "members": members,
+    }
+    path = folder / MANIFEST
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(manifest, indent=2) + "\n")
+    part.replace(path)
+    return path
