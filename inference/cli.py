@@ -23,7 +23,7 @@ from inference.pipeline import DEFAULT_WEIGHTS, load_model, segment, segment_by_
 from inference.postprocess import Rules
 from inference.weights import describe
 
-NOTICE = "Trained on phantoms, not for clinical use."
+NOTICE = "research software, not for clinical use"
 SOME_FAILED, NOTHING_STARTED = 1, 2
 
 say = partial(print, flush=True)  # to stdout; stderr is for errors alone
@@ -146,7 +146,7 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
 def _start_lines(model: Model, weights: Path, fusion: str, cases: int, todo: int) -> Iterator[str]:
     flips = len(EIGHT_FLIPS) if fusion == "vote" else len(model.flips)
     yield f"meatus {__version__}: {NOTICE}"
-    yield f"weights: {weights} ({model.spec.trained_on})"
+    yield f"weights: {weights}, trained on {model.spec.trained_on}"
     yield (
         f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
         f"fused by {fusion}, on {model.members[0].name}"

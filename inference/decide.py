@@ -39,13 +39,16 @@ def place(labels: NDArray[np.uint8], prepared: Prepared, scan: Scan) -> Labels:
     """
     target = axial(scan.geometry)
     field = tuple(covered(prepared.field, target, axis) for axis in (2, 1, 0))
-    nearest = [
-        np.floor(positions(prepared.geometry, prepared.field, axis) + 0.5).astype(int)
-        for axis in (2, 1, 0)
-    ]
+    nearest = [_nearest(prepared, axis) for axis in (2, 1, 0)]
     result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
     result[field] = labels[np.ix_(*nearest)]
     return _native(result, scan)
+
+
+def _nearest(prepared: Prepared, axis: int) -> NDArray[np.int_]:
+    """For each voxel of the field along ``axis`` the nearest one of the prepared grid."""
+    at = np.floor(positions(prepared.geometry, prepared.field, axis) + 0.5).astype(int)
+    return np.clip(at, 0, prepared.geometry.size[axis] - 1)
 
 
 def _native(axial_labels: NDArray[np.uint8], scan: Scan) -> Labels:

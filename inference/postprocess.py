@@ -47,6 +47,8 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
 
     The result lies on the same grid; cleaning it again changes nothing.
     """
+    if not labels.voxels.any():
+        return labels
     geometry = labels.geometry
     planes = _planes(labels.voxels, _reach(geometry, rules))
     part = labels.voxels[np.ix_(*planes)]
@@ -65,7 +67,6 @@ def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
     Returns the numbers (Z, Y, X) and each part's voxel count; entry 0, the background, is 0.
     """
-    mask = np.ascontiguousarray(mask)  # on other memory orders the numbers follow those
     numbers, count = ndimage.label(mask, TOUCHING)
     sizes = np.bincount(numbers[mask], minlength=count + 1)
     return numbers, sizes

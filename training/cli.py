@@ -128,6 +128,20 @@ def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None
     _export(network, imported_spec(network, file), out, fp16, scan)
 
 
+def _export(
+    network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None
+) -> None:
+    """Check on the middle window of a scan, write, and say what was measured."""
+    scan = read_scan(scan_file) if scan_file else make_phantom(CHECK_SEED)[0]
+    prepared = prepare(scan, spec)
+    parts = plan(prepared.geometry.size[2], spec.window)
+    window = cut(prepared.voxels, parts[len(parts) // 2], spec.window.depth)
+    agreement = export_checked(network, spec, window, out, fp16=fp16)
+    for line in agreement.lines():
+        say(line)
+    say(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
+
+
 @main.command()
 @click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
 @click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")

@@ -15,11 +15,14 @@ import pytest
 
 from inference.cases import case_name, find_cases
 from inference.errors import UsageError
-from inference.spec import PhysicalCrop
+from inference.spec import PhysicalCrop, VolumeNormalisation
 from tests.inference.onnx_files import tiny_spec, write_network
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = tiny_spec(crop=PhysicalCrop(size=(96, 80), spacing_mm=1.0))
+SPEC = tiny_spec(
+    crop=PhysicalCrop(size=(96, 80), spacing_mm=1.0),
+    normalisation=VolumeNormalisation(upper=100, power=1),
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""How good label maps are: measures on masks. Never imports torch."""
