@@ -13,6 +13,9 @@ from inference.images import SUFFIXES
 # 2023, crossMoDA 2021/2022, nnU-Net.
 CONTRAST_MARKS = ("_T2", "_hrT2", "_0000")
 
+# What lies beside the scans in the challenge's and our training folders and is no hrT2 scan.
+OTHER_MARKS = ("_Label", "_ceT1")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -22,10 +25,12 @@ class Case:
 
 
 def case_name(file: Path) -> str | None:
-    """The case of a scan's file name, or None where the file is not of a known format."""
+    """The case of a scan's file name, or None where the file is no hrT2 scan."""
     for suffix in SUFFIXES:
         if file.name.endswith(suffix) and file.name != suffix:
             stem = file.name.removesuffix(suffix)
+            if stem.endswith(OTHER_MARKS):
+                return None
             mark = next((mark for mark in CONTRAST_MARKS if stem.endswith(mark)), "")
             return stem.removesuffix(mark) or stem
     return None

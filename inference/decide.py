@@ -48,7 +48,7 @@ def place(labels: NDArray[np.uint8], prepared: Prepared, scan: Scan) -> Labels:
 def _nearest(prepared: Prepared, axis: int) -> NDArray[np.int_]:
     """For each voxel of the field along ``axis`` the nearest one of the prepared grid."""
     at = np.floor(positions(prepared.geometry, prepared.field, axis) + 0.5).astype(int)
-    return np.clip(at, 0, prepared.geometry.size[axis] - 1)
+    return np.asarray(np.clip(at, 0, prepared.geometry.size[axis] - 1))
 
 
 def _native(axial_labels: NDArray[np.uint8], scan: Scan) -> Labels:

@@ -19,8 +19,8 @@ def augment(
         if draw.random() < 0.5:
             voxels, labels = np.flip(voxels, axis), np.flip(labels, axis)
     inside = voxels > BLACK
-    unit: Array = (voxels + 1) / 2
-    unit = unit ** np.float32(np.exp(draw.normal(0, 0.25))) * np.float32(draw.uniform(0.85, 1.15))
+    gamma, gain = np.exp(draw.normal(0, 0.25)), draw.uniform(0.85, 1.15)
+    unit = np.asarray((voxels + 1) / 2, dtype=np.float32) ** np.float32(gamma) * np.float32(gain)
     unit = _shift_targets(unit, labels, draw)
     if draw.random() < 0.3:
         unit = ndimage.gaussian_filter(unit, (0, *[draw.uniform(0.3, 1.2)] * 2))

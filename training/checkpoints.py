@@ -5,9 +5,11 @@ Every file is read with ``weights_only``: a checkpoint is data, and code in it i
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import tempfile
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +36,8 @@ STATE, SPEC = "state_dict", "spec"
 # What torch puts before each name where the network was trained on several GPUs.
 PARALLEL_PREFIX = "module."
 
-# The tensors that tell a network's size: (width, in, 1, 3, 3) and (classes, width, 1, 1, 1).
-FIRST_CONV, CLASSIFIER = "backbone.in_conv.conv.0.weight", "head.conv.weight"
+# What tells a network's size: a tensor (width, 1, 1, 3, 3), and the numbers of blocks.
+FIRST_CONV = "backbone.in_conv.conv.0.weight"
 BLOCK = re.compile(r"backbone\.layer1\.(\d+)\.")
 
 NAMED_IN_ERROR = 3  # tensors; a wrong architecture has dozens
@@ -105,9 +107,13 @@ def imported_spec(network: ResUNet25d, file: Path) -> Spec:
 def _read(path: Path) -> dict[str, Any]:
     """The dictionary in the file ``path``, on the processor, whatever device it came from."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        data = io.BytesIO(path.read_bytes())
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign pickles, which end in an error below
+            content = torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises whatever its unpickler stumbles over
@@ -154,17 +160,16 @@ def _state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 def _network(state: dict[str, Tensor], path: Path) -> ResUNet25d:
     """A network of the size that ``state`` has, with exactly these weights, in float32."""
-    first, classifier = state.get(FIRST_CONV), state.get(CLASSIFIER)
+    first = state.get(FIRST_CONV)
     blocks = {int(found[1]) for name in state if (found := BLOCK.match(name))}
-    if first is None or first.ndim != 5 or classifier is None or not classifier.ndim or not blocks:
+    if first is None or not first.ndim or not first.numel() or not blocks:
         raise WeightsError(
             f"{path} holds {len(state)} tensors ({_some(list(state))}), but not a 2.5D ResUNet: "
-            f"'{FIRST_CONV}', '{CLASSIFIER}' or a block of 'backbone.layer1' is missing."
+            f"'{FIRST_CONV}' or the blocks of 'backbone.layer1' are missing."
         )
-    width, in_channels = first.shape[:2]
     # Sizes only, no memory: a damaged file may claim any.
     with torch.device("meta"):
-        network = ResUNet25d(width, max(blocks) + 1, len(classifier), in_channels)
+        network = ResUNet25d(len(first), len(blocks), len(CLASS_NAMES))
     _check_whole(network, state, path)
     floats = {name: value.float() for name, value in state.items()}
     network.load_state_dict(floats, strict=True, assign=True)
@@ -183,9 +188,6 @@ def _check_whole(network: ResUNet25d, state: dict[str, Tensor], path: Path) -> N
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     found = [f"{len(names)} {what} ({_some(names)})" for what, names in wrong.items() if names]
-    classes = len(state[CLASSIFIER])
-    if classes != len(CLASS_NAMES):
-        found.append(f"{classes} classes instead of {len(CLASS_NAMES)}")
     if found:
         raise WeightsError(
             f"{path} does not fit the 2.5D ResUNet of width {network.width} with "

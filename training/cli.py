@@ -17,6 +17,8 @@ from inference.errors import InferenceError
 from inference.images import read_scan
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.preprocess import prepare
+from inference.spec import Spec
+from inference.windows import cut, plan
 from training.agreement import export_checked
 from training.checkpoints import (
     import_checkpoint,
@@ -28,6 +30,7 @@ from training.config import SegmentConfig, spec_for
 from training.dataset import load_samples
 from training.errors import TrainingError
 from training.manifest import write_manifest
+from training.networks import ResUNet25d
 from training.phantom import make_phantom, write_cohort
 from training.segment import train_segmenter
 
@@ -128,9 +131,7 @@ def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None
     _export(network, imported_spec(network, file), out, fp16, scan)
 
 
-def _export(
-    network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None
-) -> None:
+def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None) -> None:
     """Check on the middle window of a scan, write, and say what was measured."""
     scan = read_scan(scan_file) if scan_file else make_phantom(CHECK_SEED)[0]
     prepared = prepare(scan, spec)

@@ -30,6 +30,7 @@ class SegmentConfig:
     blocks: int = 3
     depth: int = 24  # slices of a training window, and of the windows at inference
     patch: tuple[int, int] = (192, 224)  # rows, columns of a training window
+    whole_share: float = 0.3  # last part of the training, on windows as inference sees them
     steps: int = 2000
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4

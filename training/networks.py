@@ -184,9 +184,10 @@ class InstanceNorm(nn.Module):
 def conv_of_concatenation(conv: nn.Conv3d, upper: Tensor, skip: Tensor) -> Tensor:
     """``conv(cat([upper, skip], 1))`` as the sum of two convolutions, one per half of the weight.
 
-    The large concatenated tensor is never made. It is also a way around torch 2.13: under
-    bfloat16 autocast on a CPU, some such convolutions (48 to 16 channels at 6x128x128, for
-    one) return NaN as the gradient of their weight when their input is a concatenation.
+    The large concatenated tensor is never made. Under bfloat16 autocast on a CPU with AMX,
+    torch 2.13 returned NaN as the weight gradient of some of the joint convolutions (48 to 16
+    channels at 6x128x128). Splitting alone does not cure that library: at depths 3, 5 and 6
+    the gradient of 64 to 32 channels never ended with two threads; at 8 to 32 all was well.
     """
     upper_weight, skip_weight = conv.weight.tensor_split([upper.shape[1]], dim=1)
     of_upper = F.conv3d(upper, upper_weight, conv.bias, padding=1)

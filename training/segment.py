@@ -48,7 +48,7 @@ def train_segmenter(
     bad, recent = 0, []
     while step < config.steps and (done := _done(step, config, started, minutes)) < 1:
         _set_rate(optimiser, config, step, done)
-        voxels, labels = draw_batch(samples, config, step)
+        voxels, labels = draw_batch(samples, config, step, whole=done > 1 - config.whole_share)
         loss = _train_step(network, optimiser, voxels, labels, config)
         bad = 0 if math.isfinite(loss) else bad + 1
         if bad >= BAD_STEPS:
@@ -80,15 +80,19 @@ def start_network(config: SegmentConfig) -> ResUNet25d:
     return network
 
 
-def draw_batch(samples: list[Sample], config: SegmentConfig, step: int) -> tuple[Tensor, Tensor]:
+def draw_batch(
+    samples: list[Sample], config: SegmentConfig, step: int, *, whole: bool = False
+) -> tuple[Tensor, Tensor]:
     """The augmented window of ``step``: (1, 1, Z, Y, X) and (1, Z, Y, X).
 
     Drawn from the seed and the step's number alone, so that a resumed run sees what an
-    unbroken one would have seen.
+    unbroken one would have seen. A ``whole`` window has the in-plane size of the sample:
+    instance norms then see the statistics that they will see at inference.
     """
     draw = np.random.default_rng((config.seed, step))
     sample = samples[int(draw.integers(len(samples)))]
-    size = (config.depth, *config.patch)
+    rows, columns = sample.voxels.shape[1:] if whole else config.patch
+    size = (config.depth, rows, columns)
     voxels, labels = draw_window(sample, size, config.near_structures, draw)
     voxels, labels = augment(voxels, labels, draw)
     image = torch.from_numpy(voxels)[None, None].contiguous(memory_format=MEMORY_FORMAT)

@@ -203,6 +203,8 @@ NAMES = {
     "a.b_T2.nrrd": "a.b",
     "T2.nii": "T2",
     "readme.txt": None,
+    "crossmoda2023_ldn_1_Label.nii.gz": None,
+    "crossmoda2023_ldn_1_ceT1.nii.gz": None,
     ".nii.gz": None,
 }
 

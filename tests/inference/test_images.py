@@ -144,7 +144,7 @@ def test_what_is_not_one_scan_is_refused_in_a_line_that_names_the_file(tmp_path,
 
 
 def test_a_missing_file_is_an_error_of_ours(tmp_path):
-    with pytest.raises(ScanError, match="none.mha"):
+    with pytest.raises(ScanError, match=r"none\.mha"):
         read_scan(tmp_path / "none.mha")
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,9 +32,7 @@ def test_neighbours_share_at_least_the_overlap_and_windows_stay_full():
     for slices in range(9, 100):
         parts = plan(slices, Window(8, 3))
         assert all(part.stop - part.start == 8 for part in parts)
-        assert all(
-            left.stop - right.start >= 3 for left, right in zip(parts, parts[1:], strict=False)
-        )
+        assert all(left.stop - right.start >= 3 for left, right in pairwise(parts))
         assert (parts[0].start, parts[-1].stop) == (0, slices)
 
 

@@ -1,0 +1,30 @@
+# Both main commands make .venv where it is missing and use it again where it is not.
+PYTHON ?= python3
+BIN := .venv/bin
+SCANS ?= 4
+
+.PHONY: demo test bench lint clean
+
+demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
+	$(BIN)/python -m training phantom demo/scans --count $(SCANS) --seed 300001
+	$(BIN)/python -m inference predict demo/scans demo/labels
+	$(BIN)/python -m evaluation score demo/labels demo/scans --pictures demo/pictures
+
+test: .venv/ready lint  ## lint, format, types, tests
+	$(BIN)/python -m pytest -n 2 tests
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/ready  ## seconds and memory of the main job on this machine
+	$(BIN)/python -m training bench
+
+.venv/ready: requirements.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf demo .venv

@@ -1,0 +1,3 @@
+from evaluation.cli import main
+
+main(prog_name="python -m evaluation")
