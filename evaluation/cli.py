@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.score import REFERENCE_MARK, CaseScore, score_folders, summary
+from evaluation.stages import time_stages
+from inference.engines import Device
+from inference.ensemble import Quality
 from inference.errors import InferenceError
+from inference.pipeline import DEFAULT_WEIGHTS, load_model
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -71,3 +75,21 @@ def _draw(scores: list[CaseScore], predictions: Path, reference: Path, out: Path
         if scan.exists() and result.exists():
             truth = reference / f"{entry.case}{REFERENCE_MARK}.nii.gz"
             draw_case(scan, {"reference": truth, "result": result}, out / f"{entry.case}.png")
+
+
+@main.command()
+@click.argument("scan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto")
+@click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default=None)
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+def stages(
+    scan: Path, weights: Path, device: Device, quality: Quality | None, repeats: int
+) -> None:
+    """Print, as JSON, the median seconds of each stage for SCAN and the process's peak memory."""
+    try:
+        times = time_stages(scan, load_model(weights, device=device, quality=quality), repeats)
+    except InferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(json.dumps({"seconds": times.seconds, "peak_mib": times.peak_mib}))

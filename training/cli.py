@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from inference.engines import usable_threads
 from inference.errors import InferenceError
@@ -20,6 +22,7 @@ from inference.preprocess import prepare
 from inference.spec import Spec
 from inference.windows import cut, plan
 from training.agreement import export_checked
+from training.bench import run_bench
 from training.checkpoints import (
     import_checkpoint,
     imported_spec,
@@ -80,7 +83,7 @@ def phantom(out: Path, count: int, seed: int, workers: int) -> None:
 @click.option("--steps", type=click.IntRange(min=1), default=SegmentConfig.steps)
 @click.option("--minutes", type=float, default=float("inf"), help="Stop after this time.")
 @click.option("--width", type=click.IntRange(min=1), default=SegmentConfig.width)
-@click.option("--depth", type=click.IntRange(min=3), default=SegmentConfig.depth)
+@click.option("--depth", type=click.IntRange(min=8), default=SegmentConfig.depth)
 @click.option("--seed", type=click.IntRange(min=0), default=0)
 @click.option("--name", required=True, help="Of the weights, for their metadata.")
 @one_line_errors
@@ -150,3 +153,22 @@ def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: P
 def manifest(folder: Path, scores: Path) -> None:
     """Write FOLDER's manifest.json: each file's SHA-256, origin and scores."""
     say(f"{write_manifest(folder, json.loads(scores.read_text()))}: written")
+
+
+@main.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--passes", type=click.IntRange(min=1), default=3, help="Of PyTorch's network.")
+@one_line_errors
+def bench(repeats: int, passes: int) -> None:
+    """Print seconds and memory of the main job beside the published pipeline's work."""
+    table = Table("job", "s", "other stages, s", "peak MiB", "times faster")
+    for row in run_bench(repeats, passes, say):
+        table.add_row(
+            row.job,
+            f"{row.seconds:.1f}",
+            *[
+                "" if value is None else f"{value:.{digits}f}"
+                for value, digits in ((row.other_seconds, 2), (row.peak_mib, 0), (row.ratio, 1))
+            ],
+        )
+    Console(width=100).print(table)

@@ -186,8 +186,8 @@ def conv_of_concatenation(conv: nn.Conv3d, upper: Tensor, skip: Tensor) -> Tenso
 
     The large concatenated tensor is never made. Under bfloat16 autocast on a CPU with AMX,
     torch 2.13 returned NaN as the weight gradient of some of the joint convolutions (48 to 16
-    channels at 6x128x128). Splitting alone does not cure that library: at depths 3, 5 and 6
-    the gradient of 64 to 32 channels never ended with two threads; at 8 to 32 all was well.
+    channels at 6x128x128). Splitting alone does not cure that library: at depths 3 to 6
+    the gradient of 64 to 32 channels never ended with two threads; at 7 to 40 all was well.
     """
     upper_weight, skip_weight = conv.weight.tensor_split([upper.shape[1]], dim=1)
     of_upper = F.conv3d(upper, upper_weight, conv.bias, padding=1)

@@ -1,0 +1,145 @@
+"""The main job's speed and memory against the published pipeline's work, on this machine.
+
+The published pipeline runs the width-32 network 16 times for an 80-slice scan: eight flips, two
+windows of 40 x 384 x 384 each, in PyTorch. One such pass is measured here in the same run; a
+ratio of times then holds on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from inference.engines import usable_threads
+from inference.geometry import axial, resample
+from inference.pipeline import DEFAULT_WEIGHTS
+from inference.spec import ReferenceCrop, SliceNormalisation, Spec, Window
+from inference.weights import find_members, read_spec
+from training.errors import TrainingError
+from training.export import export_onnx
+from training.networks import ResUNet25d
+from training.phantom import make_phantom
+
+WIDTH, BLOCKS = 32, 3
+PUBLISHED_WINDOW = (40, 384, 384)
+PUBLISHED_PASSES = 16
+SHAPE = (80, 448, 448)
+SPACING_MM = (0.45, 0.45, 1.0)
+LARGE_SHAPE = (256, 512, 512)
+LARGE_SPACING_MM = (0.4, 0.4, 0.8)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    job: str
+    seconds: float
+    other_seconds: float | None  # all stages but the network
+    peak_mib: float | None
+    ratio: float | None  # published work over this
+
+
+def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row]:
+    """Time PyTorch's passes, then each quality with ``repeats`` runs after a warm-up."""
+    say(f"{processor()}, {usable_threads()} threads")
+    one_pass = torch_pass(passes)
+    published = one_pass * PUBLISHED_PASSES
+    say(f"one pass in PyTorch fp32: {one_pass:.1f} s")
+    rows = [Row("published work: 16 passes, PyTorch fp32", published, None, None, 1.0)]
+    shipped = read_spec(find_members(DEFAULT_WEIGHTS)[0][0])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scan, large = folder / "scan.nii.gz", folder / "large.nii.gz"
+        write_scan(scan, SHAPE, SPACING_MM)
+        write_scan(large, LARGE_SHAPE, LARGE_SPACING_MM)
+        wide = write_network(folder / "wide.onnx", shipped)
+        published_rule = write_network(folder / "reference.onnx", as_published(shipped))
+        jobs = [
+            ("width 32, fast", scan, wide, "fast"),
+            ("width 32, standard", scan, wide, "standard"),
+            ("width 32, full (eight flips)", scan, wide, "full"),
+            ("width 32, published crop, fast", scan, published_rule, "fast"),
+            ("width 32, published crop, full", scan, published_rule, "full"),
+            ("shipped ensemble, standard", scan, DEFAULT_WEIGHTS, "standard"),
+            ("512 x 512 x 256 scan, shipped, standard", large, DEFAULT_WEIGHTS, "standard"),
+        ]
+        for job, file, weights, quality in jobs:
+            row = time_job(job, file, weights, quality, repeats)
+            comparable = file == scan
+            rows.append(replace(row, ratio=published / row.seconds if comparable else None))
+            say(f"{job}: {row.seconds:.1f} s")
+    return rows
+
+
+def torch_pass(passes: int) -> float:
+    """Median seconds of one forward pass in float32, eager mode, all threads."""
+    network = ResUNet25d(WIDTH, BLOCKS).eval()
+    window = torch.rand(1, 1, *PUBLISHED_WINDOW) * 2 - 1
+    seconds = []
+    torch.set_num_threads(usable_threads())
+    with torch.inference_mode():
+        for _ in range(passes):
+            started = time.perf_counter()
+            network(window)
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def time_job(job: str, scan: Path, weights: Path, quality: str, repeats: int) -> Row:
+    """Run the main job in a process of its own, whose memory is then its peak."""
+    command = [sys.executable, "-m", "evaluation", "stages", str(scan), "--weights", str(weights)]
+    command += ["--device", "cpu", "--quality", quality, "--repeats", str(repeats)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise TrainingError(f"{job}: {done.stderr.strip()}")
+    measured = json.loads(done.stdout)
+    total = sum(measured["seconds"].values())
+    return Row(job, total, total - measured["seconds"]["network"], measured["peak_mib"], None)
+
+
+def write_network(path: Path, spec: Spec) -> Path:
+    """An untrained network of full width: its speed is that of a trained one."""
+    torch.manual_seed(0)
+    export_onnx(ResUNet25d(WIDTH, BLOCKS), replace(spec, width=WIDTH, blocks=BLOCKS), path)
+    return path
+
+
+def as_published(spec: Spec) -> Spec:
+    return replace(
+        spec, crop=ReferenceCrop(), normalisation=SliceNormalisation(), window=Window(40, 0)
+    )
+
+
+def write_scan(path: Path, shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> None:
+    """A phantom on the grid of ``shape`` (Z, Y, X), its border slices carried on."""
+    scan, _ = make_phantom(0)
+    grid = axial(scan.geometry)
+    step = [new / old for new, old in zip(spacing_mm, grid.spacing_mm, strict=True)]
+    size = shape[::-1]
+    start = [(n - 1) / 2 - (m - 1) / 2 * s for n, m, s in zip(grid.size, size, step, strict=True)]
+    target = grid.regrid((start[0], start[1], start[2]), (step[0], step[1], step[2]), size)
+    voxels = resample(scan.voxels, grid, target)
+    affine = np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0])
+    image = nib.Nifti1Image(np.rint(voxels).T.astype(np.int16), affine)
+    image.to_filename(path)
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
