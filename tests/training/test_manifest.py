@@ -1,0 +1,42 @@
+import hashlib
+import json
+
+import pytest
+
+from inference.errors import WeightsError
+from inference.weights import find_members
+from tests.inference.onnx_files import tiny_spec, write_network
+from training.errors import TrainingError
+from training.manifest import write_manifest
+
+
+def test_a_written_manifest_lets_the_weights_load(tmp_path):
+    write_network(tmp_path / "b.onnx", tiny_spec(trained_on="twelve phantoms"))
+    write_network(tmp_path / "a.onnx")
+
+    write_manifest(tmp_path, {"b.onnx": {"dice": 0.5}, "ensemble": {"dice": 0.6}})
+
+    found = find_members(tmp_path)
+    assert [path.name for path, _ in found] == ["a.onnx", "b.onnx"]
+    assert found[1][1].scores == {"dice": 0.5}
+    assert found[1][1].trained_on == "twelve phantoms"
+    digest = hashlib.sha256((tmp_path / "a.onnx").read_bytes()).hexdigest()
+    assert found[0][1].sha256 == digest
+    assert "Not for clinical use" in json.loads((tmp_path / "manifest.json").read_text())["notice"]
+
+
+def test_a_changed_file_no_longer_loads(tmp_path):
+    write_network(tmp_path / "a.onnx")
+    write_manifest(tmp_path, {})
+    write_network(tmp_path / "a.onnx", slopes=(0, 0, 0, 1))
+
+    with pytest.raises(WeightsError, match=r"a\.onnx does not match"):
+        find_members(tmp_path)
+
+
+def test_scores_of_a_file_that_is_not_there_are_refused(tmp_path):
+    with pytest.raises(TrainingError, match=r"no \.onnx"):
+        write_manifest(tmp_path, {})
+    write_network(tmp_path / "a.onnx")
+    with pytest.raises(TrainingError, match=r"b\.onnx"):
+        write_manifest(tmp_path, {"b.onnx": {}})
