@@ -19,8 +19,9 @@ def decide(probabilities: Probabilities, scan: Scan) -> Labels:
     Probabilities, not labels, are interpolated to the native grid, slab by slab.
     """
     target = axial(scan.geometry)
-    x, y, z = (covered(probabilities.field, target, axis) for axis in range(3))
     result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
+    found = _where_found(probabilities)
+    x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
     for first in range(z.start, z.stop, SLAB):
         slab = slice(first, min(first + SLAB, z.stop))
         field = target.crop(
@@ -56,11 +57,39 @@ def _native(axial_labels: NDArray[np.uint8], scan: Scan) -> Labels:
     return Labels(np.ascontiguousarray(turned), scan.geometry, scan.header)
 
 
-def _near(probabilities: Probabilities, field: Geometry) -> tuple[NDArray[np.float32], Geometry]:
-    """The slices of ``probabilities`` between which ``field``'s slices lie."""
+def _where_found(probabilities: Probabilities) -> Geometry:
+    """The part of the network's grid outside of which no structure can win.
+
+    The most probable of four classes has at least 1/4, and between grid points no class is
+    more probable than at the points around.
+    """
     source = probabilities.geometry
-    at = positions(source, field, 2)
-    low = int(np.clip(np.floor(at[0]), 0, source.size[2] - 1))
-    high = min(source.size[2], int(np.ceil(at[-1])) + 1)
-    part = source.crop((0, 0, low), (*source.size[:2], high - low))
-    return probabilities.voxels[:, low:high], part
+    possible = np.any(probabilities.voxels[1:] >= 1 / len(Structure), axis=0)
+    start, size = [0, 0, 0], [0, 0, 0]
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != 2 - axis)
+        marked = np.flatnonzero(np.any(possible, axis=others))
+        if marked.size:
+            start[axis] = max(0, int(marked[0]) - 1)
+            size[axis] = min(source.size[axis], int(marked[-1]) + 2) - start[axis]
+    return source.crop((start[0], start[1], start[2]), (size[0], size[1], size[2]))
+
+
+def _overlap(field: Geometry, found: Geometry, target: Geometry, axis: int) -> slice:
+    one, other = covered(field, target, axis), covered(found, target, axis)
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _near(probabilities: Probabilities, field: Geometry) -> tuple[NDArray[np.float32], Geometry]:
+    """The part of ``probabilities`` between whose grid points ``field``'s voxels lie."""
+    source = probabilities.geometry
+    x, y, z = (_between(source, field, axis) for axis in range(3))
+    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+    part = source.crop((x.start, y.start, z.start), size)
+    return np.ascontiguousarray(probabilities.voxels[:, z, y, x]), part
+
+
+def _between(source: Geometry, field: Geometry, axis: int) -> slice:
+    at = positions(source, field, axis)
+    low = int(np.clip(np.floor(at[0]), 0, source.size[axis] - 1))
+    return slice(low, min(source.size[axis], max(low, int(np.ceil(at[-1]))) + 1))

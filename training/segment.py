@@ -86,13 +86,13 @@ def draw_batch(
     """The augmented window of ``step``: (1, 1, Z, Y, X) and (1, Z, Y, X).
 
     Drawn from the seed and the step's number alone, so that a resumed run sees what an
-    unbroken one would have seen. A ``whole`` window has the in-plane size of the sample:
-    instance norms then see the statistics that they will see at inference.
+    unbroken one would have seen. A ``whole`` window is what inference cuts: instance norms
+    then see the statistics that they will see there.
     """
     draw = np.random.default_rng((config.seed, step))
     sample = samples[int(draw.integers(len(samples)))]
-    rows, columns = sample.voxels.shape[1:] if whole else config.patch
-    size = (config.depth, rows, columns)
+    rows, columns = sample.voxels.shape[1:]
+    size = (config.depth, rows, columns) if whole else config.patch
     voxels, labels = draw_window(sample, size, config.near_structures, draw)
     voxels, labels = augment(voxels, labels, draw)
     image = torch.from_numpy(voxels)[None, None].contiguous(memory_format=MEMORY_FORMAT)

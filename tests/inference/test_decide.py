@@ -1,7 +1,8 @@
 import numpy as np
+from scipy import ndimage
 
 from inference.decide import decide
-from inference.geometry import Geometry
+from inference.geometry import Geometry, resample
 from inference.volumes import Probabilities, Scan
 
 
@@ -58,3 +59,20 @@ def test_a_sagittal_scan_gets_its_labels_in_its_own_axis_order():
     result = decide(Probabilities(certain(labels), axial, axial), scan).voxels
 
     assert np.argwhere(result).tolist() == [[2, 4, 3]]  # left, superior, posterior
+
+
+def test_looking_only_where_something_was_found_changes_no_voxel():
+    """Against the plain interpolation of the whole grid, on smooth random probabilities."""
+    draw = np.random.default_rng(0)
+    raw = ndimage.gaussian_filter(draw.normal(size=(4, 8, 30, 32)), (0, 1, 2, 2)) * 20
+    raw[0] += 2.5
+    raw[0, 5:] += 50  # nothing in the upper slices
+    grid = Geometry((32, 30, 8), (1.0, 1.0, 1.5), (0, 0, 0))
+    fine = Geometry((50, 47, 12), (0.63, 0.6, 1.0), (0.2, 0.3, 0.1))
+    values = (np.exp(raw) / np.exp(raw).sum(axis=0)).astype(np.float32)
+
+    result = decide(Probabilities(values, grid, fine), Scan(np.zeros(fine.shape, np.float32), fine))
+
+    expected = resample(values, grid, fine).argmax(axis=0)
+    assert 0.02 < (expected > 0).mean() < 0.9
+    np.testing.assert_array_equal(result.voxels, expected)

@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.segment import draw_batch, start_network, train_segmenter
 
 TINY = SegmentConfig(
-    width=4, blocks=1, depth=8, patch=(32, 32), steps=4, save_every=2, warm_up=1, whole_share=0.5
+    width=4, blocks=1, depth=8, patch=(8, 32, 32), steps=4, save_every=2, warm_up=1, whole_share=0.5
 )
 
 
@@ -32,7 +32,7 @@ def sample(seed=0, shape=(10, 48, 64)):
 
 def test_training_lowers_the_loss_and_writes_its_curve(tmp_path):
     config = SegmentConfig(
-        width=4, blocks=1, depth=8, patch=(32, 32), steps=100, save_every=25, warm_up=5
+        width=4, blocks=1, depth=8, patch=(8, 32, 32), steps=100, save_every=25, warm_up=5
     )
     network = train_segmenter([sample(), sample(1)], config, tmp_path, lambda _: None)
 
@@ -66,7 +66,7 @@ def test_a_run_that_stops_and_resumes_ends_as_one_that_does_not(tmp_path):
 
 def test_gradients_in_bfloat16_are_those_of_float32():
     """torch 2.13 returned NaN for some convolutions; the tolerance is bfloat16's 3 digits."""
-    config = SegmentConfig(width=8, blocks=2, depth=8, patch=(64, 64))
+    config = SegmentConfig(width=8, blocks=2, depth=8, patch=(8, 64, 64))
     voxels, labels = draw_batch([sample(shape=(10, 80, 80))], config, 0)
     gradients = []
     for enabled in (True, False):
