@@ -24,6 +24,8 @@ NIFTI = (".nii.gz", ".nii")
 ITK = (".mha", ".nrrd")
 SUFFIXES = NIFTI + ITK
 
+UNFINISHED = ".*.part.*"  # a result that is being written, or was when its process was killed
+
 # Headers store directions in single precision; axes that meet at right angles to within this
 # cosine are taken as orthogonal. The file's own header is kept for the result either way.
 ORTHOGONAL = 1e-2

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from inference.cases import case_name, find_cases
+from inference.cases import case_name, find_cases, make_output
 from inference.errors import UsageError
 from inference.spec import PhysicalCrop, VolumeNormalisation
 from tests.inference.onnx_files import tiny_spec, write_network
@@ -218,6 +218,17 @@ def test_hidden_files_are_no_cases(tmp_path):
     (tmp_path / ".12.part.a.nii.gz").write_bytes(b"")
     with pytest.raises(UsageError, match="no scan"):
         find_cases(tmp_path, tmp_path)
+
+
+def test_only_old_leftovers_of_killed_runs_are_cleared_up(tmp_path):
+    old, young = tmp_path / ".12.part.a.nii.gz", tmp_path / ".13.part.b.nii.gz"
+    for part in (old, young):
+        part.write_bytes(b"")
+    os.utime(old, (0, 0))
+
+    make_output(tmp_path)
+
+    assert [part.exists() for part in (old, young)] == [False, True]
 
 
 def test_inference_never_imports_torch():
