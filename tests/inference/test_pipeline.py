@@ -173,3 +173,18 @@ def test_all_tumours_stay_where_the_user_says_so():
 
 def test_full_quality_uses_each_of_the_eight_flips_once():
     assert len(set(EIGHT_FLIPS)) == 8
+
+
+def test_thin_slices_are_thinned_out_for_the_network_and_labelled_in_full():
+    voxels = np.repeat(head_with_targets(), 3, axis=0)
+    thin = Geometry((150, 150, 60), (1.0, 1.0, 0.5), HEAD.origin_mm)
+
+    prepared = prepare(Scan(voxels, thin), LINEAR)
+    labels = segment(Scan(voxels, thin), model(spec=LINEAR)).voxels
+
+    assert prepared.geometry.size[2] == 30
+    assert labels.shape == voxels.shape
+    # The tumour lies in slices 6 to 12 of 1.5 mm, so in 18 to 38 of 0.5 mm.
+    found = np.flatnonzero((labels[:, 75, 90] == 1))
+    assert abs(found[0] - 18) <= 1
+    assert abs(found[-1] - 38) <= 1
