@@ -21,6 +21,22 @@ lint: .venv/ready
 bench: .venv/ready  ## seconds and memory of the main job on this machine
 	$(BIN)/python -m training bench
 
+.PHONY: image image-test
+BUILD ?= docker build
+
+image:  ## container images: meatus (GPU, else processor) and meatus:cpu (smallest)
+	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus .
+	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus:cpu --target cpu .
+
+image-test: .venv/ready  ## build the cpu image and run it, shut off from everything
+	MEATUS_CONTAINER=$${MEATUS_CONTAINER:-1} $(BIN)/python -m pytest -s -rs tests/container
+
+.PHONY: submission
+SUBMISSION ?= work/submission
+
+submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
+	$(BIN)/python -m evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
+
 .venv/ready: requirements.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
