@@ -1,58 +1,60 @@
-"""Scans in, label maps out; the only module that knows file formats."""
+"""Scans in, label maps out; with ``inference.formats`` all that knows file formats."""
 
 from __future__ import annotations
 
 import gzip
+import math
 import os
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
 
 from inference.errors import OutputError, ScanError
-from inference.geometry import Geometry
+from inference.formats import metaimage, nifti, nrrd
+from inference.formats.headers import Header
+from inference.formats.streams import GZIP, Inflater, read_voxels, regular_file, skip
+from inference.geometry import Array, Geometry
 from inference.volumes import Labels, Scan
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".mha", ".nrrd")
-SUFFIXES = NIFTI + ITK
+SUFFIXES = (*NIFTI, ".mha", ".nrrd")
 
 UNFINISHED = ".*.part.*"  # a result that is being written, or was when its process was killed
 
-# Headers store directions in single precision; axes that meet at right angles to within this
-# cosine are taken as orthogonal. The file's own header is kept for the result either way.
-ORTHOGONAL = 1e-2
-
-# NIfTI is RAS+, the pipeline LPS+.
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Text headers hold a few hundred bytes, at most a patient's whole DICOM header beside.
+TEXT_HEADER = 2**20
 
 FEWEST_SLICES = 3
 FEWEST_PIXELS = 16  # along each in-plane axis
+
+# Up to this share of voxels that are no numbers, a reconstruction's stray ones, is replaced.
+STRAY = 1e-3
 
 
 def read_scan(path: Path) -> Scan:
     """The volume in ``path`` (.nii.gz, .nii, .mha or .nrrd) as float32, in its own axis order.
 
+    What had to be assumed or repaired is told in the scan's ``warnings``. A volume of zeros is
+    read, since label maps may be empty.
+
     Raises ``ScanError`` where the file is not one three-dimensional grey-value volume.
     """
-    with _readable(path):
-        scan = _read_nifti(path) if path.name.endswith(NIFTI) else _read_itk(path)
-    x, y, z = scan.geometry.size
-    if sorted((x, y, z))[1] < FEWEST_PIXELS or min(x, y, z) < FEWEST_SLICES:
-        raise ScanError(
-            f"{path} has {x} x {y} x {z} voxels; expected at least {FEWEST_SLICES} slices of "
-            f"{FEWEST_PIXELS} x {FEWEST_PIXELS}. Pass the whole hrT2 volume."
-        )
-    if not np.isfinite(scan.voxels).all():
-        raise ScanError(f"{path} holds voxels that are not numbers. Export the scan again.")
-    return scan
+    with _opened(path) as file:
+        header = _header(path, file)
+        _check_extent(header.geometry)
+        if path.name.endswith(".nii.gz"):
+            file.seek(0)
+            inflater = Inflater(file)
+            skip(inflater, header.offset)
+            voxels = read_voxels(file, inflater, header)
+        else:
+            file.seek(header.offset)
+            voxels = read_voxels(file, Inflater(file) if header.deflated else file, header)
+        voxels, replaced = _finite(voxels)
+    return Scan(voxels, header.geometry, header.block, (*header.warnings, *replaced))
 
 
 def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
@@ -60,14 +62,9 @@ def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
 
     Raises ``ScanError`` where even the header cannot be used.
     """
-    with _readable(path):
-        if path.name.endswith(NIFTI):
-            image = _open_nifti(path)
-            return _nifti_geometry(path, image), image.header.binaryblock
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(path)
-        reader.ReadImageInformation()
-        return _itk_geometry(path, reader, reader.GetNumberOfComponents()), None
+    with _opened(path) as file:
+        header = _header(path, file)
+    return header.geometry, header.block
 
 
 def write_labels(labels: Labels, path: Path) -> None:
@@ -80,134 +77,84 @@ def write_labels(labels: Labels, path: Path) -> None:
     """
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        if path.name.endswith(NIFTI):
-            part.write_bytes(_nifti_bytes(labels, compress=path.name.endswith(".gz")))
-        else:
-            sitk.WriteImage(_itk_image(labels), part, useCompression=True)
+        part.write_bytes(_label_bytes(labels, path))
         part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[-1]
-        raise OutputError(f"{path}: cannot be written ({reason}).") from error
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def _label_bytes(labels: Labels, path: Path) -> bytes:
+    if path.name.endswith(NIFTI):
+        data = nifti.label_bytes(labels)
+        return gzip.compress(data, compresslevel=3, mtime=0) if path.suffix == ".gz" else data
+    if not path.name.endswith(SUFFIXES):
+        raise OutputError(f"{path}: not a label map's name; expected *{', *'.join(SUFFIXES)}.")
+    return metaimage.label_bytes(labels) if path.suffix == ".mha" else nrrd.label_bytes(labels)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what the format libraries raise on a bad file into one line."""
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The scan's file; whatever is wrong with it becomes one line that names it."""
+    name = str(path) if str(path).isprintable() else repr(str(path))
     try:
-        yield
-    except (ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ScanError(f"{path}: cannot be read as an image ({reason}).") from error
-    except RuntimeError as error:  # SimpleITK's; its text spans lines and names C++ files
-        raise ScanError(f"{path}: cannot be read as an image.") from error
-
-
-def _open_nifti(path: Path) -> nib.Nifti1Image:
-    image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Image):
-        raise ScanError(f"{path} is a {type(image).__name__}, not NIfTI. Convert it to .nii.gz.")
-    if image.header.get_data_dtype().fields is not None:
-        raise ScanError(f"{path} holds colours; expected one grey value per voxel.")
-    if len(image.shape) < 3 or any(extent != 1 for extent in image.shape[3:]):
+        with regular_file(path) as file:
+            yield file
+    except ScanError as error:
+        raise ScanError(f"{name}: {error}") from error
+    except OSError as error:
+        link = " that this link points to" if path.is_symlink() else ""
         raise ScanError(
-            f"{path} has shape {image.shape}; expected three axes. "
-            "Save the hrT2 volume as a file of its own and pass that."
-        )
-    return image
+            f"{name}: the file{link} cannot be read ({error.strerror or error}). "
+            "See that it is there and that this user may read it."
+        ) from error
+    except MemoryError as error:
+        raise ScanError(f"{name}: does not fit into this machine's memory.") from error
 
 
-def _read_nifti(path: Path) -> Scan:
-    image = _open_nifti(path)
-    geometry = _nifti_geometry(path, image)
-    voxels = np.asanyarray(image.dataobj).reshape(geometry.size).T
-    header = image.header.binaryblock
-    return Scan(np.ascontiguousarray(voxels, dtype=np.float32), geometry, header)
+def _header(path: Path, file: BinaryIO) -> Header:
+    """What the header says; the file is left at an arbitrary place."""
+    if not path.name.endswith(SUFFIXES):
+        raise ScanError(f"not a scan's file name; expected *{', *'.join(SUFFIXES)}.")
+    with np.errstate(all="ignore"):  # the checks refuse the infinities that headers may hold
+        if path.name.endswith(NIFTI):
+            return nifti.parse(_nifti_head(path, file))
+        head = file.read(TEXT_HEADER)
+        return metaimage.parse(head) if path.suffix == ".mha" else nrrd.parse(head)
 
 
-def _nifti_geometry(path: Path, image: nib.Nifti1Image) -> Geometry:
-    x, y, z = image.shape[:3]
-    return _geometry(path, (x, y, z), RAS_TO_LPS @ image.affine)
+def _nifti_head(path: Path, file: BinaryIO) -> bytes:
+    packed = file.read(len(GZIP)) == GZIP
+    if packed != path.name.endswith(".gz"):
+        found, wanted = ("", ".nii.gz") if packed else ("not ", ".nii")
+        raise ScanError(f"{found}compressed with gzip. If it is a NIfTI file, name it *{wanted}.")
+    file.seek(0)
+    return (Inflater(file) if packed else file).read(nifti.LONGEST)
 
 
-def _read_itk(path: Path) -> Scan:
-    image = sitk.ReadImage(path)
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    geometry = _itk_geometry(path, image, image.GetNumberOfComponentsPerPixel())
-    return Scan(sitk.GetArrayFromImage(image).astype(np.float32, copy=False), geometry)
-
-
-def _itk_geometry(path: Path, image: sitk.Image | sitk.ImageFileReader, values: int) -> Geometry:
-    axes = image.GetDimension()
-    if axes != 3 or values != 1:
+def _check_extent(geometry: Geometry) -> None:
+    x, y, z = geometry.size
+    if sorted((x, y, z))[1] < FEWEST_PIXELS or min(x, y, z) < FEWEST_SLICES:
         raise ScanError(
-            f"{path} has {axes} axes and {values} values per voxel; "
-            "expected one grey-value volume of three axes."
+            f"{x} x {y} x {z} voxels; expected at least {FEWEST_SLICES} slices of "
+            f"{FEWEST_PIXELS} x {FEWEST_PIXELS}. Pass the whole hrT2 volume."
         )
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return _geometry(path, image.GetSize(), affine)
 
 
-def _geometry(path: Path, size: tuple[int, int, int], affine: NDArray[np.float64]) -> Geometry:
-    """The grid of an index-to-patient matrix (4, 4), LPS+; its axes made exactly orthogonal."""
-    steps = affine[:3, :3]
-    spacing = np.linalg.norm(steps, axis=0)
-    if not np.isfinite(affine).all() or (spacing <= 0).any():
+def _finite(voxels: Array) -> tuple[Array, tuple[str, ...]]:
+    """The voxels with stray ones that are no numbers replaced by the volume's minimum."""
+    low, high = float(voxels.min()), float(voxels.max())  # both NaN where any voxel is
+    if math.isfinite(low) and math.isfinite(high):
+        if low == high != 0:
+            raise ScanError(f"every voxel is {low:g}; expected a scan. Export the scan again.")
+        return voxels, ()
+    good = np.isfinite(voxels)
+    bad = voxels.size - int(np.count_nonzero(good))
+    if bad > STRAY * voxels.size:
         raise ScanError(
-            f"{path} states a voxel size of {spacing.tolist()} mm; it must be positive."
+            f"{bad:,} of {voxels.size:,} voxels are no finite numbers; expected at most "
+            f"{STRAY:.1%}. Export the scan again."
         )
-    axes = steps / spacing
-    skew = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if skew > ORTHOGONAL:
-        raise ScanError(
-            f"{path}: its axes are not at right angles (cosine {skew:.3f}, at most {ORTHOGONAL}). "
-            "Resample the scan to an orthogonal grid."
-        )
-    left, _, right = np.linalg.svd(axes)  # the nearest orthogonal matrix
-    x, y, z = (float(value) for value in affine[:3, 3])
-    return Geometry(
-        size=size,
-        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        origin_mm=(x, y, z),
-        direction=tuple(float(value) for value in (left @ right).ravel()),
-    )
-
-
-def _nifti_bytes(labels: Labels, *, compress: bool) -> bytes:
-    header = _own_header(labels) if labels.header is None else _kept_header(labels.header)
-    header.set_data_dtype(np.uint8)
-    header.set_slope_inter(1, 0)
-    header["cal_max"] = header["cal_min"] = 0
-    # Without an affine, nibabel leaves the header's two forms and their codes as they are.
-    image = nib.Nifti1Image if header["sizeof_hdr"] == 348 else nib.Nifti2Image
-    data = image(labels.voxels.T, None, header).to_bytes()
-    return gzip.compress(data, compresslevel=3, mtime=0) if compress else data
-
-
-def _kept_header(block: bytes) -> nib.Nifti1Header:
-    kind = nib.Nifti1Header if len(block) == 348 else nib.Nifti2Header
-    return kind(block, check=False).as_byteswapped("<")
-
-
-def _own_header(labels: Labels) -> nib.Nifti1Header:
-    header = nib.Nifti1Header()
-    affine = np.eye(4)
-    affine[:3, :3] = labels.geometry.axes * np.array(labels.geometry.spacing_mm)
-    affine[:3, 3] = labels.geometry.origin_mm
-    header.set_data_shape(labels.geometry.size)
-    header.set_xyzt_units("mm")
-    header.set_sform(RAS_TO_LPS @ affine, code="scanner")
-    header.set_qform(RAS_TO_LPS @ affine, code="scanner")
-    return header
-
-
-def _itk_image(labels: Labels) -> sitk.Image:
-    image = sitk.GetImageFromArray(labels.voxels)
-    image.SetSpacing(labels.geometry.spacing_mm)
-    image.SetOrigin(labels.geometry.origin_mm)
-    image.SetDirection(labels.geometry.direction)
-    return image
+    kept, _ = _finite(np.where(good, voxels, voxels[good].min()))
+    return kept, (f"{bad} voxels that are no finite numbers: the scan's minimum is used",)

@@ -17,6 +17,7 @@ class Scan:
     voxels: Array  # (Z, Y, X) float32, the file's own axis order
     geometry: Geometry
     header: bytes | None = None  # the NIfTI header, for a label map that overlays exactly
+    warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the file
 
 
 @dataclass(frozen=True)
