@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.structures import TUMOUR, Structure
+from inference.measure import structure_masks
 from inference.volumes import Labels
+
+__all__ = ["dice", "structure_masks", "volumes_mm3"]
 
 Mask = NDArray[np.bool_]
 
@@ -20,17 +22,6 @@ def dice(prediction: Mask, reference: Mask) -> float:
     if total == 0:
         return 1.0
     return 2 * int(np.count_nonzero(prediction & reference)) / total
-
-
-def structure_masks(labels: NDArray[np.uint8]) -> dict[str, Mask]:
-    """The scored structures of a label map, each of its shape; the tumour's parts also as one."""
-    extra, intra = (labels == structure for structure in TUMOUR)
-    return {
-        "extra_meatal": extra,
-        "intra_meatal": intra,
-        "whole_vs": extra | intra,
-        "cochlea": labels == Structure.COCHLEA,
-    }
 
 
 def volumes_mm3(labels: Labels) -> dict[str, float]:

@@ -1,0 +1,87 @@
+"""What a reader should look at twice: one small rule per sentence.
+
+A rule takes what it judges and gives its sentence, or None where all is as usual. A sentence
+starts with words that stay the same, so that a table can be searched for them.
+"""
+
+from __future__ import annotations
+
+# crossMoDA 2023's 227 labelled scans have 0.35 to 0.86 mm in-plane, 0.78 to 3.5 mm between
+# slices and at least 11 slices; the limits are rounded outwards.
+USUAL_IN_PLANE_MM = (0.3, 1.0)
+USUAL_SLICES_MM = (0.5, 3.5)
+FEWEST_SLICES = 11
+
+# The middles of the cochleas lie 70 to 78 mm apart in adults; the limits leave room for
+# children and for a cochlea of which a turn was missed.
+EARS_APART_MM = (60.0, 90.0)
+
+# The share of its votes that the published code asks of a label.
+LOW_CONFIDENCE = 0.7
+
+# The canal is 8 to 14 mm long and its far end touches the cochlea: a tumour that comes no
+# nearer than twice that did not grow from it.
+FAR_FROM_EAR_MM = 28.0
+
+
+def no_tumour(tumour_mm3: float) -> str | None:
+    return None if tumour_mm3 else "no tumour found"
+
+
+def no_part_in_meatus(tumour_mm3: float, intra_meatal_mm3: float) -> str | None:
+    """Of 227 labelled tumours one has no part in the canal."""
+    if tumour_mm3 and not intra_meatal_mm3:
+        return "tumour without a part in the meatus"
+    return None
+
+
+def missing_cochlea(cochleas: int) -> str | None:
+    """Everyone has two, and all of the 227 label maps have at least one."""
+    return {0: "no cochlea found", 1: "one cochlea found"}.get(cochleas)
+
+
+def cochleas_apart(distance_mm: float | None) -> str | None:
+    low, high = EARS_APART_MM
+    if distance_mm is None or low <= distance_mm <= high:
+        return None
+    nearness = "near" if distance_mm < low else "far"
+    return f"cochleas too {nearness}: {distance_mm:.0f} mm apart, usual are {low:.0f} to {high:.0f}"
+
+
+def tumour_far_from_ear(gap_mm: float | None) -> str | None:
+    if gap_mm is None or gap_mm <= FAR_FROM_EAR_MM:
+        return None
+    return f"tumour far from the ear: {gap_mm:.0f} mm from the cochlea of its side"
+
+
+def at_border(structures: tuple[str, ...]) -> str | None:
+    """A structure that the scan cuts off is larger than it measures."""
+    if not structures:
+        return None
+    names = ", ".join(name.replace("_", "-") for name in structures)
+    return f"structure at the border of the scan: {names}"
+
+
+def unusual_spacing(spacing_mm: tuple[float, float, float]) -> str | None:
+    """``spacing_mm`` (x, y, z) of the axial view."""
+    x, y, z = spacing_mm
+    (fine, coarse), (thin, thick) = USUAL_IN_PLANE_MM, USUAL_SLICES_MM
+    if fine <= min(x, y) and max(x, y) <= coarse and thin <= z <= thick:
+        return None
+    return (
+        f"unusual spacing: {x:.2f} x {y:.2f} mm in the slice and {z:.2f} mm between slices, "
+        f"usual are {fine} to {coarse} mm and {thin} to {thick} mm"
+    )
+
+
+def few_slices(slices: int) -> str | None:
+    """``slices`` of the axial view."""
+    if slices >= FEWEST_SLICES:
+        return None
+    return f"few slices: {slices}, usual are {FEWEST_SLICES} or more"
+
+
+def low_confidence(confidence: float | None) -> str | None:
+    if confidence is None or confidence >= LOW_CONFIDENCE:
+        return None
+    return f"low confidence: {confidence:.2f}, usual is {LOW_CONFIDENCE} or more"
