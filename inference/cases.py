@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from inference.errors import UsageError
-from inference.images import SUFFIXES, UNFINISHED
+from inference.images import SUFFIXES
 
 # Ends of file names that name the contrast and are not part of the case's name: crossMoDA
 # 2023, crossMoDA 2021/2022, nnU-Net.
@@ -16,8 +14,6 @@ CONTRAST_MARKS = ("_T2", "_hrT2", "_0000")
 
 # What lies beside the scans in the challenge's and our training folders and is no hrT2 scan.
 OTHER_MARKS = ("_Label", "_ceT1")
-
-STALE_S = 3600
 
 
 @dataclass(frozen=True)
@@ -62,23 +58,3 @@ def find_cases(source: Path, output: Path) -> list[Case]:
     if not cases:
         raise UsageError(f"{source} holds no scan; expected files named *{', *'.join(SUFFIXES)}.")
     return list(cases.values())
-
-
-def make_output(folder: Path) -> None:
-    """Create the output folder and see that it can be written; clear up after killed runs.
-
-    Raises ``UsageError`` where it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-        for part in folder.glob(UNFINISHED):
-            # A result is written in seconds: no other run is at work on one this old.
-            if time.time() - part.stat().st_mtime > STALE_S:
-                part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written ({error.strerror}). Name another output folder, or "
-            "give this user the right to write there."
-        ) from error

@@ -6,14 +6,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from inference.cases import Case
 from inference.errors import InferenceError
-from inference.images import read_grid, read_scan, write_labels
+from inference.images import read_grid, read_scan
 from inference.volumes import Labels, Scan
 
 OnError = Literal["fail", "empty"]
@@ -27,11 +29,24 @@ class Outcome:
     seconds: float  # from the end of the case before to this one's result
     error: str | None = None  # one line; None where all went well
     details: str = ""  # the traceback behind an error
+    warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the scan
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A case before its result is written."""
+
+    case: Case
+    started: float
+    warnings: tuple[str, ...] = ()
+    labels: Labels | None = None
+    failed: Exception | None = None
 
 
 def run_cases(
     cases: list[Case],
     segment: Callable[[Scan], Labels],
+    write: Callable[[Labels, Path], None],
     release: Callable[[], None],
     on_error: OnError,
 ) -> Iterator[Outcome]:
@@ -47,12 +62,13 @@ def run_cases(
         scans = _read_ahead(cases, reader)
         written: Future[Outcome] | None = None
         for case, scan in zip(cases, scans, strict=True):
-            started = time.monotonic()
-            labels, failed = _try_segment(case, scan, segment)
-            release()
+            attempt = _try_segment(case, scan, segment)
+            # If memory cannot be given back, the next case that lacks it says so.
+            with suppress(Exception):
+                release()
             if written is not None:
                 yield written.result()
-            written = writer.submit(_finish, case, labels, failed, on_error, started)
+            written = writer.submit(_finish, attempt, write, on_error)
         if written is not None:
             yield written.result()
 
@@ -67,33 +83,30 @@ def _read_ahead(cases: list[Case], reader: ThreadPoolExecutor) -> Iterator[Futur
     yield waiting
 
 
-def _try_segment(
-    case: Case, scan: Future[Scan], segment: Callable[[Scan], Labels]
-) -> tuple[Labels | None, Exception | None]:
+def _try_segment(case: Case, scan: Future[Scan], segment: Callable[[Scan], Labels]) -> Attempt:
+    started = time.monotonic()
+    warnings: tuple[str, ...] = ()
     try:
-        return segment(scan.result()), None
+        warnings = scan.result().warnings
+        return Attempt(case, started, warnings, labels=segment(scan.result()))
     except Exception as error:  # whatever one case does, the others go on
-        return None, error
+        return Attempt(case, started, warnings, failed=error)
 
 
-def _finish(
-    case: Case,
-    labels: Labels | None,
-    failed: Exception | None,
-    on_error: OnError,
-    started: float,
-) -> Outcome:
+def _finish(attempt: Attempt, write: Callable[[Labels, Path], None], on_error: OnError) -> Outcome:
+    case, failed = attempt.case, attempt.failed
     try:
-        if labels is not None:
-            write_labels(labels, case.result)
+        if attempt.labels is not None:
+            write(attempt.labels, case.result)
         elif on_error == "empty":
-            write_labels(_empty(case), case.result)
+            write(_empty(case), case.result)
     except Exception as error:
         failed = failed or error
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - attempt.started
     if failed is None:
-        return Outcome(case, seconds)
-    return Outcome(case, seconds, _one_line(failed), "".join(traceback.format_exception(failed)))
+        return Outcome(case, seconds, warnings=attempt.warnings)
+    details = "".join(traceback.format_exception(failed))
+    return Outcome(case, seconds, one_line(failed), details, attempt.warnings)
 
 
 def _empty(case: Case) -> Labels:
@@ -102,7 +115,8 @@ def _empty(case: Case) -> Labels:
     return Labels(np.zeros(geometry.shape, dtype=np.uint8), geometry, header)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a user reads of an error."""
     text = " ".join(str(error).split())
     if isinstance(error, InferenceError):
         return text

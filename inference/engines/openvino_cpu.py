@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from inference.engines.norms import stage_norms
 from inference.engines.softmax import softmax
 from inference.errors import WeightsError
 from inference.geometry import Array
@@ -79,8 +78,6 @@ class OpenVinoEngine:
         self._compiled = self._request = self._shape = None  # frees the last one's memory first
         model = self._read()
         model.reshape([1, 1, *shape])
-        if self._settings["INFERENCE_PRECISION_HINT"] == "f32":
-            stage_norms(model)  # bf16 rounds more than that anyway
         self._compiled = self._core.compile_model(model, "CPU", self._settings)
         self._request = self._compiled.create_infer_request()
         self._shape = shape

@@ -74,32 +74,3 @@ def without_metadata(path):
     del model.metadata_props[:]
     path.write_bytes(model.SerializeToString())
     return path
-
-
-def write_norm(path, spec):
-    """Channel c is the instance norm of the window times c + 1, before the softmax."""
-    count = len(spec.classes)
-    weight = np.arange(1, count + 1, dtype=np.float32).reshape(-1, 1, 1, 1, 1)
-    nodes = [
-        helper.make_node("Conv", ["window", "weight"], ["scaled"]),
-        helper.make_node("InstanceNormalization", ["scaled", "ones", "zeros"], ["probabilities"]),
-    ]
-    constants = {"weight": weight, "ones": np.ones(count, np.float32)}
-    constants["zeros"] = np.zeros(count, np.float32)
-    graph = helper.make_graph(
-        nodes,
-        "norm",
-        [helper.make_tensor_value_info("window", TensorProto.FLOAT, [1, 1, "D", "H", "W"])],
-        [
-            helper.make_tensor_value_info(
-                "probabilities", TensorProto.FLOAT, [1, count, "D", "H", "W"]
-            )
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8, producer_name="tests"
-    )
-    helper.set_model_props(model, {METADATA_KEY: spec_to_json(spec)})
-    path.write_bytes(model.SerializeToString())
-    return path

@@ -1,7 +1,5 @@
 """The commands as a user runs them, with a network of four numbers."""
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -13,52 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from inference.cases import case_name, find_cases, make_output
+from inference.cases import case_name, find_cases
 from inference.errors import UsageError
-from inference.spec import PhysicalCrop, VolumeNormalisation
-from tests.inference.onnx_files import tiny_spec, write_network
-
-ROOT = Path(__file__).resolve().parents[2]
-SPEC = tiny_spec(
-    crop=PhysicalCrop(size=(96, 80), spacing_mm=1.0),
-    normalisation=VolumeNormalisation(upper=100, power=1),
-)
+from tests.inference.tiny_runs import ROOT, command, run, save_scan, write_weights
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Bright voxels are called cochlea, all others background."""
-    folder = tmp_path_factory.mktemp("weights")
-    members = []
-    for name in ("a.onnx", "b.onnx"):
-        slopes = (-20.0, -9.0, -9.0, 20.0 if name == "a.onnx" else 21.0)
-        write_network(folder / name, SPEC, slopes=slopes)
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        members.append({"file": name, "sha256": digest, "trained_on": "nothing"})
-    (folder / "manifest.json").write_text(json.dumps({"format": 1, "members": members}))
-    return folder
-
-
-def save_scan(path, seed=0):
-    """A head of 100 mm with two bright balls, one at each side."""
-    z, y, x = np.mgrid[:12, :120, :120]
-    head = np.where((x - 60) ** 2 + (y - 60) ** 2 < 55**2, 100, 0)
-    head = head + np.random.default_rng(seed).integers(0, 20, head.shape)
-    for centre in (25, 95):
-        head[(x - centre) ** 2 + (y - 60) ** 2 + 4 * (z - 6) ** 2 < 16] = 1000
-    affine = np.diag([-1.0, -1.0, 1.5, 1.0])
-    nib.save(nib.Nifti1Image(head.transpose(2, 1, 0).astype(np.int16), affine), path)
-    return path
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "inference", *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    return write_weights(tmp_path_factory.mktemp("weights"))
 
 
 def predict(source, output, weights, *more):
@@ -218,17 +178,6 @@ def test_hidden_files_are_no_cases(tmp_path):
     (tmp_path / ".12.part.a.nii.gz").write_bytes(b"")
     with pytest.raises(UsageError, match="no scan"):
         find_cases(tmp_path, tmp_path)
-
-
-def test_only_old_leftovers_of_killed_runs_are_cleared_up(tmp_path):
-    old, young = tmp_path / ".12.part.a.nii.gz", tmp_path / ".13.part.b.nii.gz"
-    for part in (old, young):
-        part.write_bytes(b"")
-    os.utime(old, (0, 0))
-
-    make_output(tmp_path)
-
-    assert [part.exists() for part in (old, young)] == [False, True]
 
 
 def test_inference_never_imports_torch():

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from tests.shared_files import shared
-from training.networks import ResUNet25d, conv_of_concatenation, upsample
+from training.networks import (
+    MEMORY_FORMAT,
+    InstanceNorm,
+    ResUNet25d,
+    conv_of_concatenation,
+    upsample,
+)
 
 # Published names of the features, and the module whose output each is.
 FEATURES = ("in_conv", "layer1", "layer2", "layer3", "conv5", "conv6", "conv7")
@@ -124,3 +130,15 @@ def test_bfloat16_training_gives_a_finite_gradient_for_every_weight():
 def test_a_window_that_cannot_be_halved_four_times_is_refused():
     with pytest.raises(ValueError, match=r"40x32 voxels .* multiples of 16"):
         ResUNet25d(width=2, blocks=1)(torch.zeros(1, 1, 2, 40, 32))
+
+
+def test_a_large_mostly_black_window_is_normalised_exactly():
+    """Against float64: torch's channels-last batch norm, used in training, is off by 0.04."""
+    x = torch.full((1, 16, 24, 96, 96), -0.37)
+    x[..., 30:60, 30:60] += torch.randn(24, 30, 30, generator=torch.manual_seed(0))
+    exact = x.double() - x.double().mean((2, 3, 4), keepdim=True)
+    exact /= (exact.square().mean((2, 3, 4), keepdim=True) + 1e-5).sqrt()
+
+    found = InstanceNorm().eval()(x.contiguous(memory_format=MEMORY_FORMAT))
+
+    assert (found - exact).abs().max() < 1e-5
