@@ -108,7 +108,7 @@ def compare(network: ResUNet25d, path: Path, window: Array, fp16: Path | None = 
 
 def probabilities(network: ResUNet25d, window: Array) -> Array:
     """(Z, Y, X) to (C, Z, Y, X) by PyTorch, float32 on the processor; ``network`` is left as is."""
-    exact = copy.deepcopy(network).cpu().float()
+    exact = copy.deepcopy(network).cpu().float().eval()
     with torch.inference_mode():
         logits = exact(torch.from_numpy(np.ascontiguousarray(window[None, None])))
     result: Array = logits[0].softmax(0).numpy()
