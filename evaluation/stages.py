@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from inference import read_scan, write_labels
-from inference.decide import decide
-from inference.ensemble import Model, predict
-from inference.postprocess import clean
-from inference.preprocess import prepare
+from inference.ensemble import Model
+from inference.pipeline import segment_in_detail
+from inference.postprocess import Rules
+from inference.timing import Stopwatch, peak_mib
 
-Result = TypeVar("Result")
 NETWORK = "network"
 
 
@@ -47,23 +42,14 @@ def time_stages(scan_file: Path, model: Model, repeats: int) -> StageTimes:
     medians = {
         stage: statistics.median(run[stage] for run in runs[1:] or runs) for stage in runs[0]
     }
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return StageTimes(medians, peak_kib / 1024)
+    return StageTimes(medians, peak_mib())
 
 
 def _run(scan_file: Path, model: Model, out: Path) -> dict[str, float]:
-    seconds: dict[str, float] = {}
-
-    def timed(stage: str, work: Callable[[], Result]) -> Result:
-        started = time.perf_counter()
-        result = work()
-        seconds[stage] = time.perf_counter() - started
-        return result
-
-    scan = timed("read", lambda: read_scan(scan_file))
-    prepared = timed("prepare", lambda: prepare(scan, model.spec))
-    probabilities = timed(NETWORK, lambda: predict(prepared, model))
-    labels = timed("decide", lambda: decide(probabilities, scan))
-    cleaned = timed("clean", lambda: clean(labels))
-    timed("write", lambda: write_labels(cleaned, out))
-    return seconds
+    watch = Stopwatch()
+    with watch("read"):
+        scan = read_scan(scan_file)
+    result = segment_in_detail(scan, model, Rules())
+    with watch("write"):
+        write_labels(result.labels, out)
+    return watch.seconds | result.seconds

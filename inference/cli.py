@@ -74,6 +74,13 @@ def main() -> None:
     envvar="MEATUS_CACHE",
     help="Folder for compiled networks; makes later starts faster.",
 )
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    envvar="MEATUS_REPORT",
+    help="Folder for report.csv, report.json and a picture of each case.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
 @click.option(
     "--anonymous-log",
@@ -114,6 +121,7 @@ def predict(
     resume: bool,
     on_error: OnError,
     cache: Path | None,
+    report: Path | None,
     threads: int | None,
     anonymous_log: bool,
     input_slug: str | None,
@@ -136,6 +144,7 @@ def predict(
         resume=resume,
         on_error=on_error,
         cache=cache,
+        report=report,
         threads=threads,
         anonymous_log=anonymous_log,
         input_slug=input_slug,

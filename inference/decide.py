@@ -33,6 +33,14 @@ def decide(probabilities: Probabilities, scan: Scan) -> Labels:
     return _native(result, scan)
 
 
+def confidence(probabilities: Probabilities) -> float | None:
+    """The mean probability of the winning structure where one wins; None where none does."""
+    found = _where_found(probabilities)
+    near, _ = _near(probabilities, found) if all(found.size) else (probabilities.voxels, None)
+    winning = near.argmax(axis=0) != Structure.BACKGROUND
+    return float(near.max(axis=0)[winning].mean()) if winning.any() else None
+
+
 def place(labels: NDArray[np.uint8], prepared: Prepared, scan: Scan) -> Labels:
     """Labels (Z, Y, X) on the prepared grid to ``scan``'s own, each voxel taking the nearest.
 

@@ -37,6 +37,7 @@ class Model:
     members: tuple[Engine, ...]
     spec: Spec
     quality: Quality
+    weights: str = ""  # the members' names, for reports
 
     @property
     def flips(self) -> tuple[Flip, ...]:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +16,11 @@ import numpy as np
 from inference.cases import Case
 from inference.errors import InferenceError
 from inference.images import read_grid, read_scan
-from inference.volumes import Labels, Scan
+from inference.timing import Stopwatch
+from inference.volumes import Labels, Scan, Segmented
 
 OnError = Literal["fail", "empty"]
+Reading = tuple[Scan, dict[str, float]]  # and the seconds that it took
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Outcome:
     error: str | None = None  # one line; None where all went well
     details: str = ""  # the traceback behind an error
     warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the scan
+    stages: dict[str, float] = field(default_factory=dict)  # seconds of each
+    result: Segmented | None = None
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,26 @@ class Attempt:
     case: Case
     started: float
     warnings: tuple[str, ...] = ()
-    labels: Labels | None = None
+    scan: Scan | None = None
+    result: Segmented | None = None
     failed: Exception | None = None
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 def run_cases(
     cases: list[Case],
-    segment: Callable[[Scan], Labels],
+    segment: Callable[[Scan], Segmented],
     write: Callable[[Labels, Path], None],
     release: Callable[[], None],
     on_error: OnError,
+    record: Callable[[Outcome, Scan | None], None] = lambda _outcome, _scan: None,
 ) -> Iterator[Outcome]:
     """Segment ``cases`` in order and yield an outcome for each once its result is on disk.
 
     At most two scans and two results are in memory. A case that fails does not stop the
     others; with ``empty`` it gets an all-background map where its grid is known. ``release``
-    lets the engines give memory back between cases.
+    lets the engines give memory back between cases. ``record`` gets each outcome with its scan,
+    where that could be read, to report on it in the background.
     """
     if not cases:
         return
@@ -68,45 +76,77 @@ def run_cases(
                 release()
             if written is not None:
                 yield written.result()
-            written = writer.submit(_finish, attempt, write, on_error)
+            written = writer.submit(_finish, attempt, write, on_error, record)
         if written is not None:
             yield written.result()
 
 
-def _read_ahead(cases: list[Case], reader: ThreadPoolExecutor) -> Iterator[Future[Scan]]:
+def _read_ahead(cases: list[Case], reader: ThreadPoolExecutor) -> Iterator[Future[Reading]]:
     """The scans in order, each of them read while the one before is in use."""
-    waiting = reader.submit(read_scan, cases[0].scan)
+    waiting = reader.submit(_read, cases[0])
     for following in cases[1:]:
         waiting.exception()  # wait: never more than one scan ahead
-        ready, waiting = waiting, reader.submit(read_scan, following.scan)
+        ready, waiting = waiting, reader.submit(_read, following)
         yield ready
     yield waiting
 
 
-def _try_segment(case: Case, scan: Future[Scan], segment: Callable[[Scan], Labels]) -> Attempt:
-    started = time.monotonic()
-    warnings: tuple[str, ...] = ()
+def _read(case: Case) -> Reading:
+    watch = Stopwatch()
+    with watch("read"):
+        scan = read_scan(case.scan)
+    return scan, watch.seconds
+
+
+def _try_segment(
+    case: Case, reading: Future[Reading], segment: Callable[[Scan], Segmented]
+) -> Attempt:
+    attempt = Attempt(case, time.monotonic())
     try:
-        warnings = scan.result().warnings
-        return Attempt(case, started, warnings, labels=segment(scan.result()))
+        scan, stages = reading.result()
+        attempt = replace(attempt, scan=scan, warnings=scan.warnings, stages=stages)
+        result = segment(scan)
+        return replace(attempt, result=result, stages=stages | result.seconds)
     except Exception as error:  # whatever one case does, the others go on
-        return Attempt(case, started, warnings, failed=error)
+        return replace(attempt, failed=error)
 
 
-def _finish(attempt: Attempt, write: Callable[[Labels, Path], None], on_error: OnError) -> Outcome:
+def _finish(
+    attempt: Attempt,
+    write: Callable[[Labels, Path], None],
+    on_error: OnError,
+    record: Callable[[Outcome, Scan | None], None],
+) -> Outcome:
     case, failed = attempt.case, attempt.failed
+    watch = Stopwatch()
     try:
-        if attempt.labels is not None:
-            write(attempt.labels, case.result)
-        elif on_error == "empty":
-            write(_empty(case), case.result)
+        with watch("write"):
+            if attempt.result is not None:
+                write(attempt.result.labels, case.result)
+            elif on_error == "empty":
+                write(_empty(case), case.result)
     except Exception as error:
         failed = failed or error
-    seconds = time.monotonic() - attempt.started
-    if failed is None:
-        return Outcome(case, seconds, warnings=attempt.warnings)
-    details = "".join(traceback.format_exception(failed))
-    return Outcome(case, seconds, one_line(failed), details, attempt.warnings)
+    outcome = Outcome(
+        case,
+        time.monotonic() - attempt.started,
+        warnings=attempt.warnings,
+        stages=attempt.stages | watch.seconds,
+        result=attempt.result,
+    )
+    if failed is not None:
+        outcome = _failed(outcome, failed, one_line(failed))
+    try:
+        record(outcome, attempt.scan)
+    except Exception as error:
+        if failed is None:
+            outcome = _failed(outcome, error, f"labelled, but not reported: {one_line(error)}")
+    return outcome
+
+
+def _failed(outcome: Outcome, error: Exception, line: str) -> Outcome:
+    details = "".join(traceback.format_exception(error))
+    return replace(outcome, error=line, details=details)
 
 
 def _empty(case: Case) -> Labels:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.decide import decide, place
+from inference.decide import confidence, decide, place
 from inference.engines import Device, choose, load_engine, usable_threads
 from inference.ensemble import EIGHT_FLIPS, Flip, Model, Quality, predict
 from inference.postprocess import Rules, clean
 from inference.preprocess import prepare
 from inference.spec import Window
-from inference.volumes import Labels, Prepared, Scan
+from inference.timing import Stopwatch
+from inference.volumes import Labels, Prepared, Scan, Segmented
 from inference.voting import vote
 from inference.weights import check_same_input, find_members, read_spec
 from inference.windows import cut, plan
@@ -27,24 +28,39 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Labels:
 
     Raises ``ScanError`` where the scan shows nothing.
     """
-    prepared = prepare(scan, model.spec)
-    probabilities = predict(prepared, model)
-    labels = decide(probabilities, scan)
-    return clean(labels, rules or Rules())
+    return segment_in_detail(scan, model, rules or Rules()).labels
 
 
-def segment_by_vote(scan: Scan, model: Model) -> Labels:
+def segment_in_detail(scan: Scan, model: Model, rules: Rules) -> Segmented:
+    """As ``segment``, with the time that each stage took and the ensemble's confidence."""
+    watch = Stopwatch()
+    with watch("prepare"):
+        prepared = prepare(scan, model.spec)
+    with watch("network"):
+        probabilities = predict(prepared, model)
+    with watch("decide"):
+        labels = decide(probabilities, scan)
+        sure = confidence(probabilities)
+    with watch("clean"):
+        cleaned = clean(labels, rules)
+    return Segmented(cleaned, sure, watch.seconds)
+
+
+def segment_by_vote(scan: Scan, model: Model) -> Segmented:
     """Label ``scan`` as the published code does: eight flips, each with hard labels, vote.
 
     Windows follow one another without overlap. Unlike there, the crop is cut once and not
     anew for each flip, which may differ by a voxel.
     """
-    prepared = prepare(scan, model.spec)
-    ballots = [
-        place(_flipped_labels(prepared, flip, model), prepared, scan) for flip in EIGHT_FLIPS
-    ]
-    fused = vote(np.stack([ballot.voxels for ballot in ballots]))
-    return replace(ballots[0], voxels=fused)
+    watch = Stopwatch()
+    with watch("prepare"):
+        prepared = prepare(scan, model.spec)
+    with watch("network"):
+        votes = [_flipped_labels(prepared, flip, model) for flip in EIGHT_FLIPS]
+    with watch("decide"):
+        ballots = [place(labels, prepared, scan) for labels in votes]
+        fused = vote(np.stack([ballot.voxels for ballot in ballots]))
+    return Segmented(replace(ballots[0], voxels=fused), None, watch.seconds)
 
 
 def load_model(
@@ -74,7 +90,8 @@ def load_model(
         load_engine(file, spec, kind, threads=threads or usable_threads(), cache=cache, say=say)
         for file, spec in used
     )
-    return Model(members, specs[0][1], chosen)
+    names = ", ".join(spec.name for _, spec in used)
+    return Model(members, specs[0][1], chosen, names)
 
 
 def _flipped_labels(

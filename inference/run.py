@@ -22,12 +22,13 @@ from inference.grand_challenge import (
     is_layout,
     model_weights,
 )
-from inference.jobs import OnError, run_cases
+from inference.jobs import OnError, Outcome, run_cases
 from inference.outbox import Outbox, open_outbox
-from inference.pipeline import DEFAULT_WEIGHTS, load_model, segment, segment_by_vote
+from inference.pipeline import DEFAULT_WEIGHTS, load_model, segment_by_vote, segment_in_detail
 from inference.postprocess import Rules
+from inference.recorder import Recorder
 from inference.stopping import stopping
-from inference.volumes import Labels, Scan
+from inference.volumes import Scan, Segmented
 
 NOTICE = "research software, not for clinical use"
 
@@ -51,6 +52,7 @@ class Request:
     input_slug: str | None = None
     output_slug: str = OUTPUT_SLUG
     model_folder: Path = MODEL_FOLDER
+    report: Path | None = None
     debug: bool = False
 
 
@@ -68,7 +70,10 @@ def run(request: Request) -> int:
             for line in _start_lines(request, model, weights, len(cases), len(titles)):
                 console.say(line)
             work = _segmenter(request, model)
-            outcomes = run_cases(list(titles), work, outbox.put, model.release, request.on_error)
+            record = _recorder(request, model)
+            outcomes = run_cases(
+                list(titles), work, outbox.put, model.release, request.on_error, record
+            )
             failed = console.report(outcomes, titles, request.debug)
         done = len(titles) - failed
         console.say(f"{done} of {len(titles)} cases done" + f", {failed} failed" * bool(failed))
@@ -125,10 +130,16 @@ def _model(request: Request, weights: Path, console: Console) -> Model:
     )
 
 
-def _segmenter(request: Request, model: Model) -> Callable[[Scan], Labels]:
+def _segmenter(request: Request, model: Model) -> Callable[[Scan], Segmented]:
     if request.fusion == "vote":
         return partial(segment_by_vote, model=model)
-    return partial(segment, model=model, rules=Rules(tumours=request.tumours))
+    return partial(segment_in_detail, model=model, rules=Rules(tumours=request.tumours))
+
+
+def _recorder(request: Request, model: Model) -> Callable[[Outcome, Scan | None], None]:
+    if request.report is None:
+        return lambda _outcome, _scan: None
+    return Recorder(request.report, model, resume=request.resume).record
 
 
 def _titles(request: Request, cases: list[Case]) -> dict[Case, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,3 +45,12 @@ class Labels:
     voxels: NDArray[np.uint8]  # (Z, Y, X)
     geometry: Geometry
     header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A label map and how it came about."""
+
+    labels: Labels
+    confidence: float | None = None  # mean probability of the chosen class where one is chosen
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage

@@ -29,9 +29,10 @@ def imported(file):
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_one_way(file):
-    part = file.relative_to(ROOT).parts[0]
+    name = str(file.relative_to(ROOT))
+    allowed = {"matplotlib"} if name == "inference/pictures/plotting.py" else set()
 
-    assert not set(imported(file)) & FORBIDDEN[part]
+    assert not set(imported(file)) & FORBIDDEN[name.split("/")[0]] - allowed
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -242,7 +242,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 ):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(scans, source)
-    inner, calls = inference.run.segment, []
+    inner, calls = inference.run.segment_in_detail, []
 
     def segment(*arguments, **named):
         if not calls:
@@ -251,7 +251,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
         calls.append(1)
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(inference.run, "segment", segment)
+    monkeypatch.setattr(inference.run, "segment_in_detail", segment)
 
     first = run_here(*predict(source, out, weights))
     after_first = contents(out)
@@ -271,7 +271,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 def test_a_case_that_needs_too_much_memory_fails_alone(
     tmp_path, scans, weights, undisturbed, monkeypatch, more
 ):
-    inner, calls = inference.run.segment, []
+    inner, calls = inference.run.segment_in_detail, []
     failures = {2: MemoryError(), 4: DeviceError("CUDA: out of memory; use --device cpu.")}
 
     def segment(*arguments, **named):
@@ -280,7 +280,7 @@ def test_a_case_that_needs_too_much_memory_fails_alone(
             raise failures[len(calls)]
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(inference.run, "segment", segment)
+    monkeypatch.setattr(inference.run, "segment_in_detail", segment)
 
     done = run_here(*predict(scans, tmp_path / "out", weights, *more))
 

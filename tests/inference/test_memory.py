@@ -23,7 +23,7 @@ import numpy as np
 from inference.cases import Case
 from inference.images import write_labels
 from inference.jobs import run_cases
-from inference.volumes import Labels
+from inference.volumes import Labels, Segmented
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 
@@ -34,12 +34,16 @@ def resident_kb():
 
 
 if kind == "network":
-    from inference.pipeline import load_model, segment
+    from inference.pipeline import load_model, segment_in_detail
+    from inference.postprocess import Rules
 
     model = load_model(folder / "tiny.onnx", device="cpu", quality="fast", threads=1)
-    work, release = lambda scan: segment(scan, model), model.release
+    work, release = lambda scan: segment_in_detail(scan, model, Rules()), model.release
 else:
-    work = lambda scan: Labels((scan.voxels > 450).astype(np.uint8), scan.geometry, scan.header)
+    def work(scan):
+        voxels = (scan.voxels > 450).astype(np.uint8)
+        return Segmented(Labels(voxels, scan.geometry, scan.header))
+
     release = lambda: None
 
 scans = [folder / name for name in ("scan.nii.gz", "scan.nii", "cut.nii.gz")]

@@ -154,7 +154,8 @@ def test_the_published_vote_finds_the_same_structures():
         overlap=2,
     )
 
-    labels = segment_by_vote(Scan(head_with_targets(), HEAD), model(spec=published)).voxels
+    done = segment_by_vote(Scan(head_with_targets(), HEAD), model(spec=published))
+    labels = done.labels.voxels
 
     assert (labels[9, 75, 90], labels[9, 75, 100], labels[9, 67, 39]) == (1, 2, 3)
 
@@ -185,6 +186,6 @@ def test_thin_slices_are_thinned_out_for_the_network_and_labelled_in_full():
     assert prepared.geometry.size[2] == 30
     assert labels.shape == voxels.shape
     # The tumour lies in slices 6 to 12 of 1.5 mm, so in 18 to 38 of 0.5 mm.
-    found = np.flatnonzero((labels[:, 75, 90] == 1))
+    found = np.flatnonzero(labels[:, 75, 90] == 1)
     assert abs(found[0] - 18) <= 1
     assert abs(found[-1] - 38) <= 1
