@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import importlib.util
 import io
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def availability() -> list[EngineStatus]:
 def check(kind: Kind) -> str:
     """What ``kind`` runs on, in words. Raises ``DeviceError`` with the reason if it does not."""
     if kind == "openvino":
-        return f"openvino {_openvino().__version__}"
+        return f"openvino {openvino_module().__version__}"
     runtime = onnxruntime_module()
     version = f"onnxruntime {runtime.__version__}"
     if PROVIDERS[kind] not in runtime.get_available_providers():
@@ -174,7 +175,13 @@ def _check_gpu(runtime: Any, kind: GpuKind) -> str:
     return f"CUDA {built_for}, {', '.join(driver.devices)}"
 
 
-def _openvino() -> Any:
+def openvino_module() -> Any:
+    """The imported openvino, which does not call home.
+
+    Importing it sends a word to its makers where the package openvino-telemetry is installed,
+    as pip does. To an import that finds None the package is not there.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ModuleNotFoundError as error:

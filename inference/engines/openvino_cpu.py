@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inference.engines.devices import openvino_module
 from inference.engines.softmax import softmax
 from inference.errors import WeightsError
 from inference.geometry import Array
@@ -37,9 +38,7 @@ class OpenVinoEngine:
         cache: Path | None = None,
         precision: Precision | None = None,
     ) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = openvino_module().Core()
         self._path = path
         self._softmax = spec.softmax
         chosen = precision or fastest_precision(

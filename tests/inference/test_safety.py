@@ -3,6 +3,8 @@
 import ast
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -167,3 +169,13 @@ def test_known_names_and_whatever_looks_like_a_path_are_hidden(tmp_path):
     assert hide("no '/other place/x' or b.mha.") == f"no {HIDDEN} or {HIDDEN}."
     assert hide("no ../place/x: gone") == f"no {HIDDEN} gone"
     assert hide("1.5 mm/s, 3/4 and/or") == "1.5 mm/s, 3/4 and/or"
+
+
+def test_openvino_is_imported_without_its_telemetry():
+    code = (
+        "from inference.engines.devices import openvino_module\n"
+        "import sys; openvino_module()\n"
+        "sys.exit(any(name.startswith('openvino_telemetry') and module is not None"
+        " for name, module in sys.modules.items()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
