@@ -34,8 +34,6 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/meatus
 USER 65532:65532
-# As first process Python would not see the usual SIGTERM.
-STOPSIGNAL SIGINT
 ENTRYPOINT ["python", "-m", "inference"]
 CMD ["predict", "/input", "/output"]
 ARG VERSION=0.1.0

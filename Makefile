@@ -2,12 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SCANS ?= 4
+BUILD ?= docker build
+SUBMISSION ?= work/submission
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test lint bench image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
 	$(BIN)/python -m training phantom demo/scans --count $(SCANS) --seed 300001
-	$(BIN)/python -m inference predict demo/scans demo/labels
+	$(BIN)/python -m inference predict demo/scans demo/labels --report demo/report
 	$(BIN)/python -m evaluation score demo/labels demo/scans --pictures demo/pictures
 
 test: .venv/ready lint  ## lint, format, types, tests
@@ -21,18 +23,12 @@ lint: .venv/ready
 bench: .venv/ready  ## seconds and memory of the main job on this machine
 	$(BIN)/python -m training bench
 
-.PHONY: image image-test
-BUILD ?= docker build
-
 image:  ## container images: meatus (GPU, else processor) and meatus:cpu (smallest)
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus .
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus:cpu --target cpu .
 
 image-test: .venv/ready  ## build the cpu image and run it, shut off from everything
 	MEATUS_CONTAINER=$${MEATUS_CONTAINER:-1} $(BIN)/python -m pytest -s -rs tests/container
-
-.PHONY: submission
-SUBMISSION ?= work/submission
 
 submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
 	$(BIN)/python -m evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))

@@ -15,9 +15,7 @@ def make_spec(
         licence="none",
         date="2026-01-01",
         training_version="0",
-        width=1,
-        blocks=1,
         softmax=softmax,
         precision=precision,
-        **changes,
+        **{"width": 1, "blocks": 1} | changes,
     )

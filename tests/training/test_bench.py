@@ -1,0 +1,34 @@
+import numpy as np
+import torch
+
+from inference.images import read_scan
+from tests.inference.specs import make_spec
+from training.agreement import probabilities
+from training.bench import WIDTH, widened, write_scan
+from training.export import export_onnx
+from training.networks import ResUNet25d
+
+
+def test_the_widened_network_computes_what_the_narrow_one_does(tmp_path):
+    torch.manual_seed(0)
+    narrow = ResUNet25d(4, 2)
+    spec = make_spec(width=4, blocks=2)
+    export_onnx(narrow, spec, tmp_path / "narrow.onnx")
+    window = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32)).astype(np.float32)
+
+    wide = widened(tmp_path / "narrow.onnx", spec)
+
+    assert wide.width == WIDTH
+    np.testing.assert_allclose(
+        probabilities(wide, window), probabilities(narrow, window), atol=1e-5
+    )
+
+
+def test_the_scan_that_is_timed_has_the_stated_grid(tmp_path):
+    write_scan(tmp_path / "scan.nii.gz", (10, 64, 80), (2.0, 2.5, 3.0))
+
+    scan = read_scan(tmp_path / "scan.nii.gz")
+
+    assert scan.voxels.shape == (10, 64, 80)
+    assert scan.geometry.spacing_mm == (2.0, 2.5, 3.0)
+    assert np.ptp(scan.voxels) > 100
