@@ -42,8 +42,7 @@ def find_cases(source: Path, output: Path) -> list[Case]:
     """
     if not source.exists():
         raise UsageError(f"{source} does not exist. Pass a folder with hrT2 scans or one scan.")
-    files = [source] if source.is_file() else sorted(source.iterdir())
-    visible = (file for file in files if file.is_file() and not file.name.startswith("."))
+    visible = (file for file in _files(source) if not file.name.startswith("."))
     cases: dict[str, Case] = {}
     for file in visible:
         name = case_name(file)
@@ -58,3 +57,15 @@ def find_cases(source: Path, output: Path) -> list[Case]:
     if not cases:
         raise UsageError(f"{source} holds no scan; expected files named *{', *'.join(SUFFIXES)}.")
     return list(cases.values())
+
+
+def _files(source: Path) -> list[Path]:
+    """The one file, or what a folder holds: links that lead nowhere too, so that they are told."""
+    if not source.is_dir():
+        return [source]
+    try:
+        return sorted(source.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"{source} cannot be read ({error.strerror}). Give this user the right to read it."
+        ) from error

@@ -72,6 +72,21 @@ def test_a_failed_case_gets_an_empty_map_where_the_submission_must_be_complete(t
     assert empty.get_fdata().max() == 0
 
 
+def test_what_looks_like_a_scan_but_is_no_file_is_told(tmp_path, weights):
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "loop_T2.nii.gz").symlink_to(source / "loop_T2.nii.gz")
+    (source / "nowhere_T2.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    (source / "folder_T2.nii.gz").mkdir()
+    os.mkfifo(source / "pipe_T2.nii.gz")
+
+    done = predict(source, tmp_path / "out", weights)
+
+    assert done.returncode == 1
+    told = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert told == ["folder", "loop", "nowhere", "pipe"]
+
+
 def test_a_single_file_is_an_input(tmp_path, weights):
     scan = save_scan(tmp_path / "one.nii.gz")
 
@@ -115,6 +130,7 @@ def test_a_killed_run_leaves_whole_results_and_resumes(tmp_path, weights):
 
 WRONG = {
     "no input": ("missing", "out", (), "does not exist"),
+    "a pipe": ("pipe", "out", (), "pipe"),
     "empty folder": ("empty", "out", (), "holds no scan"),
     "no weights": ("scans", "out", ("--weights", "missing"), "missing"),
     "no such device": ("scans", "out", ("--device", "cuda"), "CUDA|NVIDIA|cuda"),
@@ -129,6 +145,7 @@ def test_wrong_use_ends_in_one_line_and_exit_code_two(tmp_path, weights, name):
     for folder in ("empty", "scans", "twins"):
         (tmp_path / folder).mkdir()
     save_scan(tmp_path / "scans" / "a_T2.nii.gz")
+    os.mkfifo(tmp_path / "pipe")
     for twin in ("a_T2.nii.gz", "a_0000.nii.gz"):
         save_scan(tmp_path / "twins" / twin)
     default = () if "--weights" in more else ("--weights", weights)
