@@ -112,6 +112,7 @@ def test_an_anonymous_log_calls_cases_by_number(tmp_path, weights):
     assert {line[:15] for line in done.stderr.splitlines()} == {
         "error: case 2: ",
         "error: case 3: ",
+        "error: case 4: ",
     }
     assert (out / "Anna Müller.nii.gz").exists()
 
