@@ -26,6 +26,12 @@ class Box:
         u, v, w = (v + margin_mm for v in self.high)
         return Box((x, y, z), (u, v, w))
 
+    def holds(self, other: Box) -> bool:
+        """Whether ``other`` lies wholly inside."""
+        return all(a <= b for a, b in zip(self.low, other.low, strict=True)) and all(
+            a >= b for a, b in zip(self.high, other.high, strict=True)
+        )
+
     def mirrored(self) -> Box:
         """The box on the head's other side."""
         return Box((-self.high[0], *self.low[1:]), (-self.low[0], *self.high[1:]))

@@ -7,6 +7,7 @@ after I. Quilez, "Distance functions" (public articles), written anew in torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -20,28 +21,34 @@ def vec(values: Vec, like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(shape)
 
 
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean length (...) of vectors (3, ...); several times quicker than a general norm."""
+    x, y, z = vectors
+    return torch.addcmul(torch.addcmul(x * x, y, y), z, z).sqrt_()
+
+
 def ball(points: Tensor, centre: Vec, radius: float) -> Tensor:
-    return torch.linalg.vector_norm(points - vec(centre, points), dim=0) - radius
+    return length(points - vec(centre, points)) - radius
 
 
 def ellipsoid(points: Tensor, centre: Vec, radii: Vec) -> Tensor:
     """First-order distance to an ellipsoid: exact on the surface, near enough about it."""
     away = points - vec(centre, points)
-    scaled = torch.linalg.vector_norm(away / vec(radii, points), dim=0)
-    slope = torch.linalg.vector_norm(
-        away / vec((radii[0] ** 2, radii[1] ** 2, radii[2] ** 2), points), dim=0
-    )
+    scaled = length(away / vec(radii, points))
+    slope = length(away / vec((radii[0] ** 2, radii[1] ** 2, radii[2] ** 2), points))
     return scaled * (scaled - 1) / slope.clamp_min(1e-6)
 
 
-def capsule(points: Tensor, start: Vec, end: Vec, radius: float, end_radius: float | None = None) -> Tensor:
+def capsule(
+    points: Tensor, start: Vec, end: Vec, radius: float, end_radius: float | None = None
+) -> Tensor:
     """A tube with round ends; its radius runs linearly to ``end_radius`` (then first-order)."""
     a, b = vec(start, points), vec(end, points)
     axis = b - a
     along = ((points - a) * axis).sum(0) / (axis * axis).sum().clamp_min(1e-9)
     along = along.clamp(0, 1)
     width = radius if end_radius is None else radius + (end_radius - radius) * along
-    return torch.linalg.vector_norm(points - a - axis * along, dim=0) - width
+    return length(points - a - axis * along) - width
 
 
 def tube(points: Tensor, line: Sequence[Vec], radii: Sequence[float]) -> Tensor:
@@ -61,19 +68,15 @@ def half_space(points: Tensor, through: Vec, normal: Vec) -> Tensor:
 
 def box(points: Tensor, centre: Vec, half: Vec, rounding: float = 0.0) -> Tensor:
     outside = (points - vec(centre, points)).abs() - (vec(half, points) - rounding)
-    return (
-        torch.linalg.vector_norm(outside.clamp_min(0), dim=0)
-        + outside.amax(0).clamp_max(0)
-        - rounding
-    )
+    return length(outside.clamp_min(0)) + outside.amax(0).clamp_max(0) - rounding
 
 
 def union(*distances: Tensor) -> Tensor:
-    return torch.stack(torch.broadcast_tensors(*distances)).amin(0)
+    return reduce(torch.minimum, distances)
 
 
 def both(*distances: Tensor) -> Tensor:
-    return torch.stack(torch.broadcast_tensors(*distances)).amax(0)
+    return reduce(torch.maximum, distances)
 
 
 def smooth_union(a: Tensor, b: Tensor, blend: float) -> Tensor:

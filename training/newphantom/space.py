@@ -77,7 +77,7 @@ def place(points_mm: NDArray[np.float64], space: Space) -> NDArray[np.float64]:
     for _ in range(12):
         bend = warp_at(torch.tensor(flat.T, dtype=torch.float32), space).numpy().T
         flat = target - bend
-    return (flat * np.array(space.scale)) @ space.turn.T + np.array(space.shift_mm)
+    return np.asarray((flat * np.array(space.scale)) @ space.turn.T + np.array(space.shift_mm))
 
 
 def warp_at(points: Tensor, space: Space) -> Tensor:
@@ -117,9 +117,7 @@ def _warp(geometry: Geometry, space: Space, device: torch.device) -> Tensor:
     return interpolate(bend, size=geometry.shape, mode="trilinear", align_corners=True)[0]
 
 
-def _affine(
-    geometry: Geometry, space: Space
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _affine(geometry: Geometry, space: Space) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Matrix and start that take voxel indices (x, y, z) to the unwarped mean head."""
     to_ras = np.diag([1.0, -1.0, 1.0])  # LPS to x left, y anterior, z up
     to_head = np.diag(1 / np.array(space.scale)) @ space.turn.T
