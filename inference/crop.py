@@ -65,7 +65,10 @@ def head_centre(voxels: Array, geometry: Geometry) -> tuple[float, float]:
     low, bright = (float(value) for value in np.percentile(small, [1, 99]))
     tissue = small > low + TISSUE_SHARE * (bright - low)
     if not tissue.any():
-        raise ScanError("the scan has one grey value nearly everywhere: no head to be seen")
+        raise ScanError(
+            "the scan has one grey value nearly everywhere, so no head is to be seen. "
+            "Export the hrT2 scan anew."
+        )
     x = _middle(tissue.sum(axis=(0, 1)))
     y = _middle(tissue.sum(axis=(0, 2)))
     return x * stride_x, y * stride_y

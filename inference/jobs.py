@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from inference.cases import Case
-from inference.errors import InferenceError
+from inference.errors import InferenceError, ScanError
 from inference.images import read_grid, read_scan
 from inference.timing import Stopwatch
 from inference.volumes import Labels, Scan, Segmented
@@ -105,7 +105,10 @@ def _try_segment(
     try:
         scan, stages = reading.result()
         attempt = replace(attempt, scan=scan, warnings=scan.warnings, stages=stages)
-        result = segment(scan)
+        try:
+            result = segment(scan)
+        except ScanError as error:  # which knows the voxels, not the file
+            raise ScanError(f"{case.scan}: {error}") from error
         return replace(attempt, result=result, stages=stages | result.seconds)
     except Exception as error:  # whatever one case does, the others go on
         return replace(attempt, failed=error)

@@ -59,6 +59,18 @@ def test_a_bad_scan_is_named_and_the_others_go_on(tmp_path, weights):
     assert "bad_T2.nii.gz" in line
 
 
+def test_a_scan_that_shows_no_head_is_named_by_its_file(tmp_path, weights):
+    scan = tmp_path / "black_T2.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((96, 96, 12), np.int16), np.diag([1, 1, 1.5, 1])), scan)
+
+    done = predict(scan, tmp_path / "out", weights)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{scan}: the scan has one grey value nearly everywhere" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_failed_case_gets_an_empty_map_where_the_submission_must_be_complete(tmp_path, weights):
     (tmp_path / "in").mkdir()
     scan = save_scan(tmp_path / "in" / "cut_T2.nii.gz")
