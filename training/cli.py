@@ -79,6 +79,7 @@ def phantom(out: Path, count: int, seed: int, workers: int) -> None:
 @main.command()
 @click.argument("data", type=FOLDER)
 @click.argument("work", type=FOLDER)
+@click.option("--labels", type=FOLDER, default=None, help="Of the scans; default: beside them.")
 @click.option("--rule", type=click.Choice(["physical", "reference"]), default="physical")
 @click.option("--steps", type=click.IntRange(min=1), default=SegmentConfig.steps)
 @click.option("--minutes", type=float, default=float("inf"), help="Stop after this time.")
@@ -90,6 +91,7 @@ def phantom(out: Path, count: int, seed: int, workers: int) -> None:
 def segment(
     data: Path,
     work: Path,
+    labels: Path | None,
     rule: str,
     steps: int,
     minutes: float,
@@ -103,7 +105,7 @@ def segment(
     count = len(list(data.glob("*_T2.nii.gz")))
     trained_on = f"{count} synthetic hrT2 phantoms, no real scan; not for clinical use"
     spec = spec_for(config, name, trained_on, datetime.now(UTC).date().isoformat())
-    samples = load_samples(data, work / f"prepared-{rule}", spec, usable_threads())
+    samples = load_samples(data, labels or data, work / f"prepared-{rule}", spec, usable_threads())
     network = train_segmenter(samples, config, work / name, say, minutes)
     file = work / name / "network.pt"
     save_checkpoint(file, network, spec, config=config.as_dict())

@@ -15,6 +15,7 @@ from inference.intensity import BLACK
 from inference.preprocess import prepare
 from inference.spec import Spec
 from inference.structures import Structure
+from inference.volumes import Scan
 from training.errors import TrainingError
 
 
@@ -26,8 +27,8 @@ class Sample:
     labels: NDArray[np.uint8]  # (Z, Y, X)
 
 
-def load_samples(folder: Path, cache: Path, spec: Spec, workers: int) -> list[Sample]:
-    """Every ``<case>_T2.nii.gz`` of ``folder`` with its ``<case>_Label.nii.gz``, prepared once.
+def load_samples(folder: Path, labels: Path, cache: Path, spec: Spec, workers: int) -> list[Sample]:
+    """Every ``<case>_T2.nii.gz`` of ``folder`` with its ``<case>_Label.nii.gz`` of ``labels``.
 
     The prepared arrays are kept in ``cache``. Raises ``TrainingError`` where there is no scan
     or a label is missing.
@@ -35,21 +36,30 @@ def load_samples(folder: Path, cache: Path, spec: Spec, workers: int) -> list[Sa
     scans = sorted(folder.glob("*_T2.nii.gz"))
     if not scans:
         raise TrainingError(f"{folder} holds no *_T2.nii.gz; generate a cohort first.")
+    cases = [scan.name.removesuffix("_T2.nii.gz") for scan in scans]
+    truths = [labels / f"{case}_Label.nii.gz" for case in cases]
+    missing = [truth.name for truth in truths if not truth.exists()]
+    if missing:
+        raise TrainingError(f"{labels} lacks {', '.join(missing)}; name the folder of the labels.")
     cache.mkdir(parents=True, exist_ok=True)
-    files = [cache / f"{scan.name.removesuffix('_T2.nii.gz')}.npz" for scan in scans]
+    files = [cache / f"{case}.npz" for case in cases]
     with ProcessPoolExecutor(workers) as pool:
-        list(pool.map(_prepare_sample, scans, files, [spec] * len(scans)))
+        list(pool.map(_prepare_file, scans, truths, files, [spec] * len(scans)))
     return [_read(file) for file in files]
 
 
-def _prepare_sample(scan_file: Path, file: Path, spec: Spec) -> None:
+def _prepare_file(scan_file: Path, label_file: Path, file: Path, spec: Spec) -> None:
     if file.exists():
         return
-    label_file = scan_file.with_name(scan_file.name.replace("_T2.nii.gz", "_Label.nii.gz"))
-    if not label_file.exists():
-        raise TrainingError(f"{scan_file} has no {label_file.name} beside it.")
-    prepared = prepare(read_scan(scan_file), spec)
-    truth = read_scan(label_file)
+    sample = prepare_sample(read_scan(scan_file), read_scan(label_file), spec)
+    part = file.with_suffix(".part.npz")
+    np.savez(part, voxels=sample.voxels, labels=sample.labels)
+    part.replace(file)
+
+
+def prepare_sample(scan: Scan, truth: Scan, spec: Spec) -> Sample:
+    """``scan`` as the pipeline prepares it, and the label map ``truth`` on the same grid."""
+    prepared = prepare(scan, spec)
     source = axial(truth.geometry)
     native = reorient(truth.voxels, truth.geometry, source)
     # Per class, so that a boundary lies where half of each class meets, not half a number.
@@ -64,9 +74,7 @@ def _prepare_sample(scan_file: Path, file: Path, spec: Spec) -> None:
         covered(source, prepared.geometry, 1),
         covered(source, prepared.geometry, 0),
     ] = True
-    part = file.with_suffix(".part.npz")
-    np.savez(part, voxels=prepared.voxels.astype(np.float16), labels=labels * inside)
-    part.replace(file)
+    return Sample(prepared.voxels.astype(np.float16), labels * inside)
 
 
 def _read(file: Path) -> Sample:

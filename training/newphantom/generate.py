@@ -62,6 +62,13 @@ def make_case(
     """
     subject = draw_subject(subject_seed, recipe.mix, patients)
     setup = draw_setup(SITES[site], modality, scan_seed)
+    return render_case(subject, setup, scan_seed, recipe, device)
+
+
+def render_case(
+    subject: Subject, setup: Setup, scan_seed: int, recipe: Recipe, device: torch.device = CPU
+) -> Case:
+    """``subject`` in the scan that ``setup`` describes."""
     appearance, kind = _appearance(setup, recipe, scan_seed)
     scene = make_scene(
         subject,

@@ -11,6 +11,7 @@ from torch import Tensor
 from training.newphantom.anatomy.cochlea import cochlea_hull
 from training.newphantom.anatomy.grids import length
 from training.newphantom.anatomy.landmarks import Ear
+from training.newphantom.anatomy.place import Room
 from training.newphantom.anatomy.sides import as_vec, box_about
 from training.newphantom.anatomy.tumour import MARGIN_MM, PART_MARGIN_MM, Tumour, grid_points
 from training.newphantom.anatomy.waves import draw_waves
@@ -32,6 +33,7 @@ DEEP = frozenset({Tissue.PONS, Tissue.CEREBELLAR_WHITE, Tissue.CEREBELLAR_CORTEX
 HARD = frozenset({Tissue.BONE, Tissue.MARROW, Tissue.AIR, Tissue.MUCOSA, Tissue.EFFUSION})
 TOUCHES_MM3 = 1500.0  # from here on, a tumour may lie bare against brainstem and peduncle
 CLEFT_MM = (0.3, 1.5)
+WIDEST_MM = 2.2  # within the margin of a tumour's grid
 
 
 class Approach(StrEnum):
@@ -51,13 +53,21 @@ def cleft(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
     lumps = draw_waves(draw, float(draw.uniform(8, 14)), 4)
     towards = _brainstem(tumour)
 
-    def distance(points: Tensor) -> Tensor:
+    def margin(points: Tensor) -> Tensor:
         away = points - vec(tumour.room.ear.porus, points)
         facing = (away * vec(towards, points)).sum(0) / length(away).clamp_min(1e-3)
         room = width * (1 + 0.45 * lumps(points)) - contact * (facing - 0.55).clamp_min(0) / 0.45
-        return tumour.grid.distance(points) - room.clamp(-0.5, 2 * CLEFT_MM[1])
+        return room.clamp(-0.5, WIDEST_MM)
 
-    box = tumour.grid.box.grown(2 * CLEFT_MM[1])
+    def distance(points: Tensor) -> Tensor:
+        outline = tumour.grid.near(points)
+        flat, all_points = outline.reshape(-1), points.reshape(3, -1)
+        # The margin matters in a shell alone.
+        shell = ((flat > -1) & (flat < WIDEST_MM + 1)).nonzero()[:, 0]
+        flat[shell] -= margin(all_points[:, shell])
+        return outline
+
+    box = tumour.grid.box.grown(WIDEST_MM + PART_MARGIN_MM - MARGIN_MM)
     return [Part(Tissue.CSF, distance, box, into=BRAIN)]
 
 
@@ -69,7 +79,7 @@ def oedema(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
 
     def distance(points: Tensor) -> Tensor:
         patch = ellipsoid(points, deepest, (radii[0], radii[1], radii[2]))
-        near = tumour.grid.distance(points) - reach
+        near = tumour.grid.near(points) - reach
         return smooth_both(patch, near, 2.0) + 0.8 * lumps(points)
 
     box = box_about([deepest], max(radii) + 2.0)
@@ -86,6 +96,7 @@ def surgery(draw: np.random.Generator, ear: Ear, former: Tumour, approach: Appro
 
 def _fat_graft(draw: np.random.Generator, ear: Ear) -> list[Part]:
     """Fat from the surface of the mastoid to the canal, in place of cells and labyrinth."""
+    face = Room(ear, 0.0).medial
     x, y, z = ear.fundus
     inner: Vec = (x + 2.0, y - 4.5, z + float(draw.normal(0, 1)))
     outer: Vec = (float(draw.uniform(60, 66)), float(draw.uniform(-20, -13)), z + 2.0)
@@ -94,16 +105,16 @@ def _fat_graft(draw: np.random.Generator, ear: Ear) -> list[Part]:
 
     def distance(points: Tensor) -> Tensor:
         cavity = capsule(points, inner, outer, *radii) + 0.8 * lumps(points)
-        return both(cavity, -hull(points))
+        return both(cavity, face(points) - 0.5, -hull(points))
 
     def scar(points: Tensor) -> Tensor:
-        return both(distance(points) - 0.8, -hull(points))
+        return both(distance(points) - 0.8, face(points) - 0.9, -hull(points))
 
     box = box_about([inner, outer], max(radii) + 3.0)
     fluid = frozenset({Tissue.PERILYMPH, Tissue.PERILYMPH_AFFECTED, Tissue.CSF, Tissue.DURA})
-    filled = HARD | fluid | {Tissue.MUSCLE, Tissue.VEIN, Tissue.MODIOLUS}
+    filled = HARD | fluid | {Tissue.MODIOLUS}
     return [
-        Part(Tissue.MUCOSA, scar, box, into=filled - {Tissue.VEIN}),
+        Part(Tissue.MUCOSA, scar, box, into=filled),
         Part(Tissue.FAT, distance, box, into=filled | {Tissue.MUCOSA}),
     ]
 
@@ -127,7 +138,7 @@ def _bone_flap(draw: np.random.Generator) -> list[Part]:
 
 
 def _shrunk(tumour: Tumour, by_mm: float) -> Distance:
-    return lambda points: tumour.grid.distance(points) + by_mm
+    return lambda points: tumour.grid.near(points) + by_mm
 
 
 def _brainstem(tumour: Tumour) -> Vec:

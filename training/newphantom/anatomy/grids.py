@@ -44,8 +44,12 @@ class Grid:
         )
         return found.reshape(self.values.shape[0], *points.shape[1:])
 
+    def near(self, points: Tensor) -> Tensor:
+        """Channel 0 as a signed distance, good within the grid and its margin beyond it."""
+        return self.at(points)[0]
+
     def distance(self, points: Tensor) -> Tensor:
-        """Channel 0 as a signed distance; outside the grid the way to it is added."""
+        """The same anywhere: outside the grid the way to it is added."""
         low, high = vec(self.box.low, points), vec(self.box.high, points)
         away = (low - points).clamp_min(0) + (points - high).clamp_min(0)
         return self.at(points)[0] + length(away)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from training.newphantom.anatomy.sides import as_vec
 from training.newphantom.anatomy.tumour import PART_MARGIN_MM, Tumour, grid_points
 from training.newphantom.anatomy.waves import draw_waves
 from training.newphantom.parts import Box, Distance, Part
-from training.newphantom.shapes import Vec, ball, both, ellipsoid, smooth_both, smooth_union
+from training.newphantom.shapes import Vec, ball, ellipsoid, smooth_both, smooth_union
 from training.newphantom.tissues import Tissue
 
 BLEED_RIM_MM = 0.6
@@ -22,7 +24,7 @@ def core(draw: np.random.Generator, tumour: Tumour, rim_mm: float) -> list[Part]
     uneven = float(draw.uniform(0.15, 0.35)) * rim_mm
 
     def distance(points: Tensor) -> Tensor:
-        return tumour.grid.distance(points) + rim_mm + uneven * lumps(points)
+        return tumour.grid.near(points) + rim_mm + uneven * lumps(points)
 
     return _if_any(tumour, Part(Tissue.TUMOUR_CORE, distance, tumour.grid.box))
 
@@ -44,7 +46,7 @@ def cysts(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
         joined = ellipsoid(points, *pockets[0])
         for pocket in pockets[1:]:
             joined = smooth_union(joined, ellipsoid(points, *pocket), blend)
-        return smooth_both(joined + 0.3 * lumps(points), tumour.grid.distance(points) + rim, 0.5)
+        return smooth_both(joined + 0.3 * lumps(points), tumour.grid.near(points) + rim, 0.5)
 
     return _if_any(tumour, Part(Tissue.TUMOUR_CYST, distance, tumour.grid.box))
 
@@ -91,9 +93,4 @@ def _if_any(tumour: Tumour, part: Part) -> list[Part]:
         return []
     low, high = inside.amin(1).tolist(), inside.amax(1).tolist()
     box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).grown(PART_MARGIN_MM)
-    distance = part.distance
-
-    def within(at: Tensor) -> Tensor:
-        return both(distance(at), tumour.grid.distance(at) + 0.2)
-
-    return [Part(part.tissue, within, box)]
+    return [replace(part, box=box)]

@@ -23,7 +23,7 @@ from training.newphantom.draws import stream
 from training.newphantom.parts import Box, Distance, Marked, Part
 
 WIDENING_MM = (1.0, 3.0)  # of the canal by a tumour
-REAL_WIDENING_MM = (2.0, 3.0)  # real ones bring the width of their own canal
+REAL_WIDENING_MM = (2.2, 3.0)  # real ones bring the width of their own canal
 VOLUME_SCALE = (0.7, 1.6)  # of a real tumour
 LARGE_MM3 = 3000.0  # from here on, a core that takes up less contrast agent is common
 

@@ -38,7 +38,7 @@ def pinna_parts(seed: int) -> list[Part]:
 def _pinna(seed: int, side: int) -> list[Part]:
     draw = stream(seed, "pinna", side)
     height = bounded_normal(draw, 29, 3, 23, 35)
-    thick = float(draw.uniform(1.0, 1.5))
+    thick = float(draw.uniform(1.4, 2.2))
     middle = float(draw.normal(0, 3))
     box = Box((66, -50, middle - height - 2), (103, 14, middle + height + 2))
     sheet = still(_sheet(seed, side, height, middle), box, 1.2)
@@ -50,7 +50,7 @@ def _pinna(seed: int, side: int) -> list[Part]:
 
 def _sheet(seed: int, side: int, height: float, middle: float) -> Distance:
     draw = stream(seed, "pinna's form", side)
-    flat = float(draw.uniform(-0.2, 0.45))  # radians that the ear lies closer to the head
+    flat = float(draw.uniform(0.1, 0.75))  # radians that the ear lies closer to the head
     lean = float(draw.normal(0.15, 0.08))
     moved = draw.normal(0, 0.5, (len(SHEET), 2))
     shape = [

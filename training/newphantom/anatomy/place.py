@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from training.newphantom.anatomy.canal import canal_distance
 from training.newphantom.anatomy.cochlea import cochlea_hull
+from training.newphantom.anatomy.grids import Grid
 from training.newphantom.anatomy.landmarks import Ear
 from training.newphantom.anatomy.sides import FAR_MM
-from training.newphantom.shapes import half_space, smooth_both, smooth_union, vec
+from training.newphantom.shapes import Vec, half_space, smooth_both, smooth_union, vec
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,9 @@ DURA_MM = 0.4  # between a tumour and the bone's posterior face
 SHELF, SHELF_MM = 0.45, -4.0  # below this height the face runs backwards (see petrous.py)
 # Freedom of a real tumour about its cochlea: SDs of the shift and of the turn.
 SHIFT_MM, TURN_RAD = 1.5, 0.14
-FIT_WIDENING_MM = 1.2
+FIT_WIDENING_MM = 1.8
+BONE_WEIGHT, CANAL_WEIGHT = 40.0, 4.0  # per mm2, against half a squared SD of the freedom
+CANAL = (0.0, 0.2, 0.4)  # of the canal's length: there the tumour should be
 
 
 @dataclass(frozen=True)
@@ -76,24 +79,29 @@ class Pose:
 
     def from_ear(self, points: Tensor) -> Tensor:
         """The inverse of ``to_ear``, for points (3, ...)."""
+        moved = torch.tensor(self.shift_mm, dtype=points.dtype, device=points.device)
         turned = torch.tensor(self.turn_rad, dtype=points.dtype, device=points.device)
-        porus, cochlea = vec(self.ear.porus, points), vec(self.ear.cochlea_centre, points)
-        away = (points - porus - vec(self.shift_mm, points)) / self.scale
-        back = torch.einsum("ji,j...->i...", _rotation(turned), away)
-        return back + porus - cochlea
+        return _from_ear(self, points, moved, turned)
 
 
-def fit_pose(about_cochlea: Array, ear: Ear, scale: float) -> Pose:
-    """The pose, near the cochlea's own, in which fewest of the tumour's points (N, 3) meet bone."""
+def fit_pose(grid: Grid, about_cochlea: Array, ear: Ear, scale: float) -> Pose:
+    """The pose, near the cochlea's own, that keeps a real tumour out of bone and on the canal.
+
+    ``grid`` is its signed distance and ``about_cochlea`` holds points (N, 3) inside it.
+    """
     room = Room(ear, FIT_WIDENING_MM)
     inside = torch.tensor(about_cochlea.T)
+    values = replace(grid, values=grid.values.double())
     start = Pose(ear, scale)
+    canal = torch.stack([vec(ear.porus, inside) + at * vec(_along(ear), inside) for at in CANAL])
 
     def cost(free: Array) -> tuple[float, Array]:
         guess = torch.tensor(free, requires_grad=True)
-        points = _to_ear(start, inside, guess[:3] * SHIFT_MM, guess[3:] * TURN_RAD)
-        in_bone = room(points).clamp_min(0)
-        total = 40 * (in_bone**2).mean() + 0.5 * (guess**2).sum()
+        shift, turn = guess[:3] * SHIFT_MM, guess[3:] * TURN_RAD
+        in_bone = room(_to_ear(start, inside, shift, turn)).clamp_min(0)
+        off_canal = (values.at(_from_ear(start, canal[..., 0].T, shift, turn))[0]).clamp_min(0)
+        misfit = BONE_WEIGHT * (in_bone**2).mean() + CANAL_WEIGHT * (off_canal**2).mean()
+        total = misfit + 0.5 * (guess**2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         assert guess.grad is not None
         return float(total.detach()), guess.grad.numpy().copy()
@@ -114,9 +122,24 @@ def _to_ear(pose: Pose, about_cochlea: Tensor, shift: Tensor, turn: Tensor) -> T
     return _rotation(turn) @ away + porus + shift[:, None]
 
 
+def _from_ear(pose: Pose, points: Tensor, shift: Tensor, turn: Tensor) -> Tensor:
+    porus, cochlea = vec(pose.ear.porus, points), vec(pose.ear.cochlea_centre, points)
+    moved = shift.reshape(3, *(1,) * (points.dim() - 1))
+    away = (points - porus - moved) / pose.scale
+    turned: Tensor = torch.einsum("ji,j...->i...", _rotation(turn), away)
+    return turned + porus - cochlea
+
+
+def _along(ear: Ear) -> Vec:
+    """From the porus to the fundus."""
+    x, y, z = (b - a for a, b in zip(ear.porus, ear.fundus, strict=True))
+    return x, y, z
+
+
 def _rotation(turn: Tensor) -> Tensor:
     """Rotation about the axis ``turn`` by its length in radians."""
     x, y, z = turn
     none = torch.zeros_like(x)
     cross = torch.stack([none, -z, y, z, none, -x, -y, x, none]).reshape(3, 3)
-    return torch.linalg.matrix_exp(cross)
+    turned: Tensor = torch.linalg.matrix_exp(cross)
+    return turned

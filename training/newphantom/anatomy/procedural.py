@@ -20,7 +20,7 @@ from training.newphantom.parts import Box, Distance
 from training.newphantom.shapes import Vec, ellipsoid, smooth_both, smooth_union, vec
 
 # Of a ball of radius 1 before lobes; the unit shape's volume is measured on a grid of this step.
-UNIT_STEP = 0.08
+UNIT_STEP = 0.12
 
 
 class Koos(IntEnum):
@@ -105,7 +105,7 @@ def _plug(draw: np.random.Generator, room: Room, koos: Koos) -> Distance:
     alone = koos is Koos.I
     start = float(draw.uniform(-2.0, 0.3 * length)) if alone else -3.0
     end = max(length - cap, start + (3.0 if alone else 5.0 + 2.0 * draw.uniform()))
-    extra = float(draw.normal(0.5, 0.5)) if alone else float(draw.normal(0.35, 0.6))
+    extra = float(draw.normal(0.5, 0.5)) if alone else float(draw.normal(0.2, 0.6))
     extra = float(np.clip(extra, -1.0, room.widening_mm))
     rough, lumps = float(draw.uniform(0.05, 0.3)), draw_waves(draw, 5.0, 4)
 

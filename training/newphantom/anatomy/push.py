@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from torch import Tensor
 
 from training.newphantom.anatomy.grids import Grid, lattice, length
+from training.newphantom.paint import window_of
 from training.newphantom.parts import Box, Distance
 from training.newphantom.shapes import Vec, vec
 
@@ -29,13 +30,11 @@ def push_field(bulk: Distance, centre: Vec, reach_mm: float) -> Grid:
     step = STEP_MM if reach < 15 else 1.5 * STEP_MM
     points = lattice(Box(centre, centre).grown(NOTHING * reach + step), step)
     inside = (bulk(points) < 0).numpy()
-    beyond = torch.zeros(points.shape[1:])
-    if inside.any():
-        distance = distance_transform_edt(~inside) - distance_transform_edt(inside)
-        signed = gaussian_filter((distance - 0.5 * np.sign(distance)) * step, 0.7)
-        beyond = torch.tensor(signed, dtype=torch.float32)
-    else:
-        return Grid(torch.zeros_like(points), _first(points), step)
+    if not inside.any():
+        return Grid(torch.zeros((3, 2, 2, 2)), centre, step)
+    distance = distance_transform_edt(~inside) - distance_transform_edt(inside)
+    signed = gaussian_filter((distance - 0.5 * np.sign(distance)) * step, 0.7)
+    beyond = torch.tensor(signed, dtype=torch.float32)
     away = points - vec(centre, points)
     far = length(away)
     radius = (far - beyond).clamp_min(0)
@@ -47,8 +46,21 @@ def push_field(bulk: Distance, centre: Vec, reach_mm: float) -> Grid:
 
 def pushed(points: Tensor, field: Grid, side: int) -> Tensor:
     """``points`` (3, ...) moved by ``field``, which is drawn for the left side."""
-    step = field.at(torch.stack((side * points[0], points[1], points[2])))
-    return points + torch.stack((side * step[0], step[1], step[2]))
+    box = field.box if side > 0 else field.box.mirrored()
+    if points.dim() != 4:
+        return points + _step(points, field, side)
+    window = window_of(points, box)
+    if window is None:
+        return points
+    here = (slice(None), *window)
+    moved = points.clone()
+    moved[here] += _step(points[here], field, side)
+    return moved
+
+
+def _step(points: Tensor, field: Grid, side: int) -> Tensor:
+    step = field.at(points if side > 0 else torch.stack((-points[0], points[1], points[2])))
+    return step if side > 0 else torch.stack((-step[0], step[1], step[2]))
 
 
 def _first(points: Tensor) -> Vec:

@@ -55,7 +55,7 @@ def place_tumour(
 
     The distance knows nothing of bone: it is to be limited to the room at the ear.
     """
-    pose = fit_pose(_inside_points(grid), ear, volume_scale ** (1 / 3))
+    pose = fit_pose(grid, _inside_points(grid), ear, volume_scale ** (1 / 3))
     waves = [draw_waves(draw, WAVE_MM, 3) for _ in range(3)]
 
     def distance(points: Tensor) -> Tensor:

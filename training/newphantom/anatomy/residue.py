@@ -46,7 +46,7 @@ def _canal_end(draw: np.random.Generator, former: Tumour) -> Distance:
 
     def distance(points: Tensor) -> Tensor:
         lateral = former.room.medial(points) + start + 0.5 * lumps(points)
-        return smooth_both(former.grid.distance(points), lateral, 1.0)
+        return smooth_both(former.grid.near(points), lateral, 1.0)
 
     return distance
 
@@ -54,7 +54,7 @@ def _canal_end(draw: np.random.Generator, former: Tumour) -> Distance:
 def _piece(draw: np.random.Generator, former: Tumour) -> Distance:
     inside = grid_points(former.grid)[:, former.grid.values[0] < 0]
     if not inside.shape[1]:
-        return former.grid.distance
+        return former.grid.near
     x, y, z = inside[:, int(draw.integers(0, inside.shape[1]))].tolist()
     whole = former.extra_mm3 + former.intra_mm3
     radius = 0.62 * (whole * float(draw.uniform(0.1, 0.5))) ** (1 / 3) + 1.0
@@ -62,6 +62,6 @@ def _piece(draw: np.random.Generator, former: Tumour) -> Distance:
 
     def distance(points: Tensor) -> Tensor:
         near = ball(points, (x, y, z), radius) + 0.6 * lumps(points)
-        return smooth_both(former.grid.distance(points), near, 1.0)
+        return smooth_both(former.grid.near(points), near, 1.0)
 
     return distance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -76,7 +77,8 @@ def _middle_ear(ear: Ear, draw: np.random.Generator) -> list[Part]:
     tegmen = Box((x + 4.0, y - 3.0, z - 10.0), (x + 13.0, y + 12.0, z + 5.0))
     return [
         pipe(Tissue.BONE, canal[:4], [width + 2.0]),
-        pipe(Tissue.SKIN, canal[3:], [width + 1.2]),
+        # The opening has no wall beyond the skin.
+        replace(pipe(Tissue.SKIN, canal[3:], [width + 1.2]), into=frozenset(Tissue) - {Tissue.AIR}),
         pipe(Tissue.AIR, canal, [width]),
         Part(Tissue.AIR, near(lambda at: ellipsoid(at, cavity, (2.4, 4.5, 6.0)), tegmen), tegmen),
     ]

@@ -43,7 +43,7 @@ class Tumour:
     around: tuple[Part, ...] = ()  # oedema, cleft, traces of surgery: left, painted before it
 
     def whole(self, points: Tensor) -> Tensor:
-        return mirrored(self.grid.distance, self.ear.side)(points)
+        return mirrored(self.grid.near, self.ear.side)(points)
 
     def extra(self, points: Tensor) -> Tensor:
         """The part medial of the porus' plane."""
@@ -60,7 +60,7 @@ class Tumour:
         return left if self.ear.side > 0 else left.mirrored()
 
     def parts(self) -> list[Part]:
-        solid = Part(Tissue.TUMOUR, self.grid.distance, self._left_box())
+        solid = Part(Tissue.TUMOUR, self.grid.near, self._left_box())
         return [on_side(part, self.ear.side) for part in (*self.around, solid, *self.inside)]
 
     def marked(self) -> list[Marked]:
@@ -77,7 +77,7 @@ class Tumour:
 
     def _half(self, sign: float, more_mm: float) -> Distance:
         def distance(points: Tensor) -> Tensor:
-            return both(self.grid.distance(points), sign * self.room.medial(points) - more_mm)
+            return both(self.grid.near(points), sign * self.room.medial(points) - more_mm)
 
         return distance
 

@@ -126,7 +126,7 @@ def _loop(path: Path, name: str, index: int, loop: Any) -> Points:
             path, name, f"{place} is open: it ends {gap:.2f} mm from its start; close it"
         )
     apart = np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-6
-    points = points[:-1][apart]  # without repeated points and the closing one
+    points = np.asarray(points[:-1][apart])  # without repeated points and the closing one
     if len(points) < 3:
         raise ContourError(path, name, f"{place} has {len(points)} points; expected 3 or more")
     return points
