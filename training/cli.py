@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from inference.engines import usable_threads
-from inference.errors import InferenceError
 from inference.images import read_scan
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.preprocess import prepare
@@ -31,7 +27,7 @@ from training.checkpoints import (
 )
 from training.config import SegmentConfig, spec_for
 from training.dataset import load_samples
-from training.errors import TrainingError
+from training.guard import one_line_errors
 from training.manifest import write_manifest
 from training.networks import ResUNet25d
 from training.phantom import make_phantom, write_cohort
@@ -43,20 +39,6 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 # A phantom that no cohort contains: what an export is checked on where no scan is given.
 CHECK_SEED = 999_999_999
-
-
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """End with one line on stderr and exit code 2 on what a user can put right."""
-
-    @wraps(command)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        try:
-            command(*arguments, **options)
-        except (TrainingError, InferenceError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-
-    return guarded
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

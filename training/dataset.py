@@ -38,11 +38,12 @@ def load_samples(folder: Path, labels: Path, cache: Path, spec: Spec, workers: i
         raise TrainingError(f"{folder} holds no *_T2.nii.gz; generate a cohort first.")
     cases = [scan.name.removesuffix("_T2.nii.gz") for scan in scans]
     truths = [labels / f"{case}_Label.nii.gz" for case in cases]
-    missing = [truth.name for truth in truths if not truth.exists()]
-    if missing:
-        raise TrainingError(f"{labels} lacks {', '.join(missing)}; name the folder of the labels.")
     cache.mkdir(parents=True, exist_ok=True)
     files = [cache / f"{case}.npz" for case in cases]
+    wanted = zip(truths, files, strict=True)
+    missing = [truth.name for truth, file in wanted if not truth.exists() and not file.exists()]
+    if missing:
+        raise TrainingError(f"{labels} lacks {', '.join(missing)}; name the folder of the labels.")
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(_prepare_file, scans, truths, files, [spec] * len(scans)))
     return [_read(file) for file in files]

@@ -141,7 +141,7 @@ def test_samples_are_prepared_once_and_labels_stay_on_their_structure(tmp_path):
     write_labels(Labels(labels, grid), tmp_path / "p_Label.nii.gz")
     spec = make_spec(crop=PhysicalCrop(size=(48, 48), spacing_mm=1.3))
 
-    (loaded,) = load_samples(tmp_path, tmp_path / "cache", spec, 1)
+    (loaded,) = load_samples(tmp_path, tmp_path, tmp_path / "cache", spec, 1)
 
     assert loaded.voxels.shape == loaded.labels.shape == (8, 48, 48)
     marked = loaded.voxels[loaded.labels == 2]
@@ -149,7 +149,7 @@ def test_samples_are_prepared_once_and_labels_stay_on_their_structure(tmp_path):
     volume = (loaded.labels == 2).sum() * 1.3 * 1.3 * 1.5
     assert volume == pytest.approx(2 * 8 * 8 * 1.5, rel=0.2)
     (tmp_path / "p_Label.nii.gz").unlink()
-    assert len(load_samples(tmp_path, tmp_path / "cache", spec, 1)) == 1  # from the cache
+    assert len(load_samples(tmp_path, tmp_path, tmp_path / "cache", spec, 1)) == 1  # from the cache
 
 
 def test_a_scan_without_labels_is_named(tmp_path):
@@ -157,9 +157,9 @@ def test_a_scan_without_labels_is_named(tmp_path):
     write_labels(Labels(np.ones(grid.shape, np.uint8), grid), tmp_path / "p_T2.nii.gz")
 
     with pytest.raises(TrainingError, match=r"p_Label\.nii\.gz"):
-        load_samples(tmp_path, tmp_path / "cache", make_spec(), 1)
+        load_samples(tmp_path, tmp_path, tmp_path / "cache", make_spec(), 1)
     with pytest.raises(TrainingError, match="no \\*_T2"):
-        load_samples(tmp_path / "cache", tmp_path / "cache", make_spec(), 1)
+        load_samples(tmp_path / "cache", tmp_path, tmp_path / "cache", make_spec(), 1)
 
 
 def test_the_spec_says_what_the_training_used():

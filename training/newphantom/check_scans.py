@@ -79,6 +79,8 @@ def check_contrasts(scans: Sequence[ScanMeasures]) -> list[Check]:
             for scan in scans
             if (scan.site, scan.modality) == (site, modality) and sequence in (None, scan.sequence)
         ]
+        if not any((scan.site, scan.modality) == (site, modality) for scan in scans):
+            continue
         reference = "CSF" if modality == "hrT2" else "brain"
         for tissue, measured in tissues.items():
             wanted = ex.tolerant(measured, ex.RATIO_TOLERANCE)

@@ -78,7 +78,7 @@ def _clean_edges(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     same = (kinds[..., 1:] == kinds[..., :-1]) & (kinds[..., 1:] > 0)
     clean = np.zeros(kinds.shape, dtype=bool)
-    runs = sliding_window_view(same, REACH - 1, axis=2).all(axis=-1)
+    runs = np.asarray(sliding_window_view(same, REACH - 1, axis=2).all(axis=-1), dtype=bool)
     before = runs[..., : runs.shape[2] - REACH]
     after = runs[..., REACH:]
     start = REACH

@@ -81,7 +81,9 @@ def test_the_side_is_the_cochleas(tmp_path):
 
 def test_a_cylinder_has_area_times_planes_times_spacing(tmp_path):
     patient = read_contours(write(tmp_path, [tumour()]))
-    whole = math.pi * 25 * 4 * 1.5  # four slices of 1.5 mm; a polygon of 60 corners holds 0.2 % less
+    whole = (
+        math.pi * 25 * 4 * 1.5
+    )  # four slices of 1.5 mm; a polygon of 60 corners holds 0.2 % less
 
     assert prism_mm3(patient.tumour) == pytest.approx(whole, rel=0.005)
 
@@ -217,7 +219,10 @@ def test_a_folder_without_contours_is_told(tmp_path):
 
 def test_real_tumours_keep_their_volume():
     folder = shared("data/vs-contours")
-    index = {row["subject"]: row for row in csv.DictReader((folder / "index.csv").read_text().splitlines())}
+    index = {
+        row["subject"]: row
+        for row in csv.DictReader((folder / "index.csv").read_text().splitlines())
+    }
     names = sorted(index)
     # Every sixth, which keeps the test short, and those with the largest errors among all 196.
     chosen = sorted({*names[::6], "sub-093", "sub-141", "sub-174", "sub-112"})
