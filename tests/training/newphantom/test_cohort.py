@@ -156,7 +156,7 @@ def test_a_cohort_goes_on_with_its_own_settings_alone(tmp_path):
 
     with pytest.raises(TrainingError, match="made with another seed"):
         write(tmp_path / "out", CohortSettings(source=1, seed=2), resume=True)
-    with pytest.raises(TrainingError, match="is not empty.*--resume"):
+    with pytest.raises(TrainingError, match=r"is not empty.*--resume"):
         write(tmp_path / "out", CohortSettings(source=1, seed=1))
 
 
