@@ -32,16 +32,21 @@ def main() -> None:
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Draw result and reference over each <case>_T2.nii.gz in REFERENCE.",
+    help="Draw result and reference over each <case>_T2.nii.gz.",
 )
+@click.option("--scans", type=FOLDER, help="Where the scans lie; default: in REFERENCE.")
 def score(
-    predictions: Path, reference: Path, json_file: Path | None, pictures: Path | None
+    predictions: Path,
+    reference: Path,
+    json_file: Path | None,
+    pictures: Path | None,
+    scans: Path | None,
 ) -> None:
     """Print Dice per case and structure of PREDICTIONS against REFERENCE's label maps."""
     try:
         scores = score_folders(predictions, reference)
         if pictures is not None:
-            _draw(scores, predictions, reference, pictures)
+            _draw(scores, predictions, reference, scans or reference, pictures)
     except InferenceError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -66,11 +71,13 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _draw(scores: list[CaseScore], predictions: Path, reference: Path, out: Path) -> None:
+def _draw(
+    scores: list[CaseScore], predictions: Path, reference: Path, scans: Path, out: Path
+) -> None:
     from evaluation.pictures import draw_case  # matplotlib only where pictures are wanted
 
     for entry in scores:
-        scan = reference / f"{entry.case}_T2.nii.gz"
+        scan = scans / f"{entry.case}_T2.nii.gz"
         result = predictions / f"{entry.case}.nii.gz"
         if scan.exists() and result.exists():
             truth = reference / f"{entry.case}{REFERENCE_MARK}.nii.gz"

@@ -30,6 +30,7 @@ from inference.geometry import axial, resample
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.spec import ReferenceCrop, SliceNormalisation, Spec, Window
 from inference.weights import find_members, read_spec
+from training.bench_phantom import time_phantom
 from training.errors import TrainingError
 from training.export import export_onnx
 from training.networks import ResUNet25d
@@ -86,6 +87,8 @@ def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row
             comparable = file == scan
             rows.append(replace(row, ratio=published / row.seconds if comparable else None))
             say(f"{job}: {row.seconds:.1f} s")
+    seconds, peak = time_phantom(repeats)
+    rows.append(Row("one phantom of 80 x 448 x 448", seconds, None, peak, None))
     return rows
 
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, uniform_filter
 
 from inference.geometry import Array
-from training.newphantom.measures import Known, corner_air, inside
+from training.newphantom.measures import Known, Mask, corner_air, inside
 from training.newphantom.tissues import Tissue
 
 RAYLEIGH_MEAN = math.sqrt(math.pi / 2)  # of the magnitude of complex noise of unit SD
 RAYLEIGH_SD = math.sqrt(2 - math.pi / 2)
-WINDOW = 5  # voxels: side of the squares over which noise is taken
-FEWEST_WINDOWS = 30
+MEDIAN_CHI2 = 0.4549  # median of the square of a standard normal variable
+FREE_OF_NEIGHBOURS = 1.5  # acquired voxels from which on noise is independent
+CLEAR = 2  # voxels between clear CSF and anything else
+FEWEST_VOXELS = 200
 # mm per cycle between which power is fitted: longer ones depend on what the field of view
 # holds, shorter ones on the matrix that was acquired.
 LONGEST_MM, SHORTEST_MM = 20.0, 2.0
@@ -40,39 +41,34 @@ def noise(scan: Known) -> Noise | None:
     sd = float(np.median([air.mean() for air in corners])) / RAYLEIGH_MEAN
     if not ratios or sd <= 0:
         return None
-    local = np.median([np.sqrt(np.median(_variance(air))) for air in corners]) / RAYLEIGH_SD
-    csf = _csf_sd(scan)
-    # Both are taken over the same small windows: what neighbours share of their noise drops out.
-    return Noise(sd, float(np.median(ratios)), None if csf is None else csf / float(local))
+    csf = inside(scan.tissues == Tissue.CSF, steps=CLEAR) & scan.visible()
+    ratios_csf = []
+    for axis, kept in enumerate(scan.kept):
+        lag = math.ceil(FREE_OF_NEIGHBOURS / kept)
+        clear = bends(scan.voxels, csf, axis, lag)
+        everywhere = [bends(air, np.ones(air.shape, dtype=bool), axis, lag) for air in corners]
+        plain = np.concatenate(everywhere)
+        if len(clear) >= FEWEST_VOXELS and len(plain) >= FEWEST_VOXELS:
+            # From the median, which vessels and nerves do not move.
+            variance = float(np.median(clear**2)) / MEDIAN_CHI2
+            ratios_csf.append(math.sqrt(variance / float(np.mean(plain**2))) * RAYLEIGH_SD)
+    csf_ratio = float(np.mean(ratios_csf)) if ratios_csf else None
+    return Noise(sd, float(np.median(ratios)), csf_ratio)
 
 
-def _csf_sd(scan: Known) -> float | None:
-    clear = inside(scan.tissues == Tissue.CSF, steps=WINDOW // 2 + 2)
-    clear &= scan.visible()
-    if clear.sum() < FEWEST_WINDOWS:
-        return None
-    return math.sqrt(float(np.median(_variance(scan.voxels)[clear])))
+def bends(voxels: Array, mask: Mask, axis: int, lag: int) -> NDArray[np.float64]:
+    """Second differences over ``lag`` voxels along x (0) or y (1) within ``mask``.
 
-
-def _variance(voxels: Array) -> NDArray[np.float64]:
-    """Variance in the square about each voxel (Z, Y, X), less its slope along x and y."""
-    size = (1, WINDOW, WINDOW)
-    wide = np.asarray(voxels, dtype=np.float64)
-    mean = uniform_filter(wide, size)
-    total = (uniform_filter(wide**2, size) - mean**2) * WINDOW**2
-    ramp = np.arange(WINDOW, dtype=np.float64) - WINDOW // 2
-    for axis in (1, 2):
-        total -= _slope(wide, ramp, axis) ** 2 / (WINDOW * float((ramp**2).sum()))
-    return np.asarray(total.clip(0) / (WINDOW**2 - 3))
-
-
-def _slope(
-    voxels: NDArray[np.float64], ramp: NDArray[np.float64], axis: int
-) -> NDArray[np.float64]:
-    """Sum over the square of the values times their place along ``axis``."""
-    other = 3 - axis
-    summed = uniform_filter(voxels, [WINDOW if a == other else 1 for a in range(3)]) * WINDOW
-    return np.asarray(correlate1d(summed, ramp, axis=axis))
+    Slopes, and mottles many voxels wide, hardly touch them.
+    """
+    dim = 2 - axis
+    low, middle, high = (
+        tuple(slice(first, last) if d == dim else slice(None) for d in range(3))
+        for first, last in ((0, -2 * lag), (lag, -lag), (2 * lag, None))
+    )
+    inner = mask[low] & mask[middle] & mask[high]
+    before, here, after = (voxels[part][inner].astype(np.float64) for part in (low, middle, high))
+    return np.asarray(before - 2 * here + after)
 
 
 def spectrum_slope(voxels: Array, spacing_mm: tuple[float, float]) -> float:
@@ -87,7 +83,7 @@ def spectrum_slope(voxels: Array, spacing_mm: tuple[float, float]) -> float:
     power = (np.abs(np.fft.rfft2(centred * window)) ** 2).mean(axis=0)
     fy = np.fft.fftfreq(rows, spacing_mm[1])[:, None]
     frequency = np.hypot(fy, np.fft.rfftfreq(columns, spacing_mm[0])[None, :])
-    edges = np.geomspace(1 / LONGEST_MM, 1 / SHORTEST_MM, 13)
+    edges = np.geomspace(1 / LONGEST_MM, 1 / max(SHORTEST_MM, 2 * max(spacing_mm)), 13)
     which = np.digitize(frequency, edges)
     points = [
         (math.log(math.sqrt(edges[n - 1] * edges[n])), math.log(float(power[which == n].mean())))

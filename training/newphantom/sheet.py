@@ -23,10 +23,14 @@ from inference.structures import TUMOUR, Structure
 from training.errors import TrainingError
 from training.newphantom.cohort_files import Row, read_table
 
-COLOURS = {Structure.EXTRA_MEATAL: "red", Structure.INTRA_MEATAL: "lime", Structure.COCHLEA: "blue"}
+COLOURS = {
+    Structure.EXTRA_MEATAL: "red",
+    Structure.INTRA_MEATAL: "lime",
+    Structure.COCHLEA: "dodgerblue",
+}
 BOX_MM = (108.0, 60.0)  # width and height about the canals
 BOX_BACK_MM = 11.0  # how far behind the cochleae its middle lies
-WINDOW = (0.5, 99.7)  # percentiles of a slice that are black and white
+WINDOW = (1, 99)  # percentiles of a slice that are black and white
 UPRIGHT = 0.9  # cosine of the largest tilt that still counts as axial
 SEEN_MM3 = 300.0
 COLUMN_INCH, WHOLE, ZOOM = 3.0, 1.1, 0.56  # heights against widths
@@ -156,7 +160,14 @@ def _show(
     width, height = shown.pixel_mm
     black, white = np.percentile(pixels, WINDOW)
     extent = (-width / 2, (columns - 0.5) * width, (rows - 0.5) * height, -height / 2)
-    axes.imshow(pixels, cmap="gray", vmin=black, vmax=max(white, black + 1), extent=extent)
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=black,
+        vmax=max(white, black + 1),
+        extent=extent,
+        interpolation="bilinear",
+    )
     axes.set_axis_off()
     axes.set_facecolor("black")
     if not contours:

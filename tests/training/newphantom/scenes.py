@@ -9,7 +9,7 @@ from training.newphantom.draws import stream
 from training.newphantom.generate import Case
 from training.newphantom.tissues import Tissue
 
-GRID = Geometry((160, 160, 16), (1.2, 1.2, 1.5), (-95.4, -90.0, -11.25))
+GRID = Geometry((128, 128, 12), (1.5, 1.5, 1.5), (-95.25, -90.0, -8.25))
 # Over CSF and over brain, as at Tilburg.
 LEVELS = {
     "hrT2": {Tissue.CSF: 1.0, Tissue.PONS: 0.34, Tissue.TUMOUR: 0.46, Tissue.FAT: 0.75,
@@ -39,23 +39,23 @@ def ball(centre, volume_mm3, shape=(1.0, 1.0, 1.0)):
     ) < 1  # fmt: skip
 
 
-def tissue_map(side, tumour_mm3):
+def tissue_map(side, tumour_mm3, behind_mm=0.0):
     """Shells of fat, bone, CSF and brain, a block of muscle, and a tumour (Z, Y, X)."""
     x, y, _ = positions()
     radius = np.hypot(x, y) + np.zeros(GRID.shape)
     tissues = np.full(GRID.shape, Tissue.AIR, dtype=np.uint8)
-    for limit, tissue in ((78, Tissue.FAT), (68, Tissue.BONE), (58, Tissue.CSF), (46, Tissue.PONS)):
+    for limit, tissue in ((80, Tissue.FAT), (70, Tissue.BONE), (60, Tissue.CSF), (42, Tissue.PONS)):
         tissues[radius < limit] = tissue
     tissues[(np.abs(x) < 15) & (np.abs(y + 30) < 12) & (radius < 99)] = Tissue.MUSCLE
-    tissues[ball((side * 25, 0, 0), tumour_mm3)] = Tissue.TUMOUR
+    tissues[ball((side * 25, behind_mm, 0), tumour_mm3)] = Tissue.TUMOUR
     return tissues
 
 
-def label_map(side, tumour_mm3, cochlea_mm3=105.0, apart_mm=74.0):
+def label_map(side, tumour_mm3, behind_mm=0.0, cochlea_mm3=105.0, apart_mm=74.0):
     """Its lateral part beyond 28 mm from the midline is intra-meatal; two cochleae."""
     labels = np.zeros(GRID.shape, dtype=np.uint8)
     x = np.broadcast_to(positions()[0], GRID.shape)
-    tumour = ball((side * 25, 0, 0), tumour_mm3)
+    tumour = ball((side * 25, behind_mm, 0), tumour_mm3)
     labels[tumour] = Structure.EXTRA_MEATAL
     labels[tumour & (side * x > 28)] = Structure.INTRA_MEATAL
     for at in (-1, 1):
@@ -90,7 +90,8 @@ def tiny_case(
     draw = stream(0 if change == "same" else subject_seed, "tiny")
     side = 1 if draw.random() < 0.5 else -1
     tumour_mm3 = 1280 * float(np.exp(draw.normal(0, 0.2)))
-    tissues = tissue_map(side, tumour_mm3)
+    behind_mm = float(draw.uniform(0, 10))
+    tissues = tissue_map(side, tumour_mm3, behind_mm)
     scan = scan_of(tissues, modality, scan_seed, change)
     source = patients[int(draw.integers(len(patients)))].subject if patients else "procedural"
     drawn = {
@@ -105,4 +106,4 @@ def tiny_case(
         "effect_read_along_x": True,
         "text": "one, two",
     }
-    return Case(scan, label_map(side, tumour_mm3), tissues, GRID, drawn)
+    return Case(scan, label_map(side, tumour_mm3, behind_mm), tissues, GRID, drawn)

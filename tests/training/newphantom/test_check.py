@@ -222,23 +222,23 @@ def test_labels_are_measured_in_millimetres():
 
 def test_a_cochlea_at_the_scans_end_is_not_whole():
     labels = label_map(1, 1280)
-    cut = labels[7:]
+    cut = labels[5:]
 
     assert len(measure_labels(labels, GRID).cochleae_mm3) == 2
-    measured = measure_labels(cut, GRID.crop((0, 0, 7), (160, 160, 9)))
+    measured = measure_labels(cut, GRID.crop((0, 0, 5), (128, 128, 7)))
     assert (measured.cochleae_mm3, measured.apart_mm) == ((), None)
 
 
 def test_brightness_is_the_median_inside_a_tissue_and_leaves_hidden_faces_out():
     tissues = np.full(GRID.shape, Tissue.FAT, dtype=np.uint8)
     voxels = np.full(GRID.shape, 100, dtype=np.float32)
-    voxels[:, :40] = 900  # the front, y -90 to -43 mm
+    voxels[:, :36] = 900  # the front, y -90 to -37.5 mm
     plain = Known(voxels, tissues, GRID, ROW)
     hidden = Known(voxels, tissues, GRID, ROW | {"deface_front_mm": "40"})
 
     assert brightness(plain) == {"fat": 100}
     assert plain.visible().all()
-    assert not hidden.visible()[:, :40].any()
+    assert not hidden.visible()[:, :36].any()
     assert voxels[hidden.visible()].max() == 100
 
 

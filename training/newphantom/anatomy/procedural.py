@@ -129,7 +129,7 @@ def _bulk(draw: np.random.Generator, room: Room, outer_mm3: float) -> tuple[Dist
     points = lattice(_about((0.0, 0.0, 0.0), 3.0), UNIT_STEP)
     lateral = -(points * vec(ear.porus_normal, points)).sum(0)
     cut = torch.maximum(evaluate(unit_shape, points), lateral)
-    scale = (outer_mm3 / max(volume_mm3(cut, UNIT_STEP), 1e-3)) ** (1 / 3)
+    scale = float(np.cbrt(outer_mm3 / max(volume_mm3(cut, UNIT_STEP), 1e-3)))
 
     def distance(points: Tensor) -> Tensor:
         return unit_shape((points - vec(ear.porus, points)) / scale) * scale
