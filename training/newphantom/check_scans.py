@@ -98,10 +98,13 @@ def check_contrasts(scans: Sequence[ScanMeasures]) -> list[Check]:
 
 def check_noise(scans: Sequence[ScanMeasures], modality: str) -> list[Check]:
     """Rayleigh noise in air, the same noise in CSF, and its strength."""
-    checks = [
-        _median(scans, f"{modality} air, mean / SD", _air, ex.RAYLEIGH, ex.RAYLEIGH_SPREAD),
-        _median(scans, f"{modality} SD in CSF / noise", _csf, ex.CSF_NOISE, ex.CSF_NOISE_SPREAD),
-    ]
+    air = f"{modality} air, mean / SD"
+    checks = [_median(scans, air, _air, ex.RAYLEIGH, ex.RAYLEIGH_SPREAD)]
+    if modality == "hrT2":
+        name, of, wanted, spread = "CSF", _mottle, ex.CSF_MOTTLE, ex.CSF_MOTTLE_SPREAD
+    else:
+        name, of, wanted, spread = "noise", _flatness, ex.CSF_NOISE, ex.CSF_NOISE_SPREAD
+    checks.append(_median(scans, f"{modality} SD in CSF / {name}", of, wanted, spread))
     for (kind, tissue), wanted in ex.SNR.items():
         if kind == modality:
 
@@ -123,8 +126,13 @@ def _air(scan: ScanMeasures) -> float | None:
     return scan.noise.air_ratio if scan.noise else None
 
 
-def _csf(scan: ScanMeasures) -> float | None:
+def _flatness(scan: ScanMeasures) -> float | None:
     return scan.noise.csf_ratio if scan.noise else None
+
+
+def _mottle(scan: ScanMeasures) -> float | None:
+    sd = scan.noise.csf_sd if scan.noise else None
+    return sd / scan.levels["CSF"] if sd is not None and "CSF" in scan.levels else None
 
 
 def _median(

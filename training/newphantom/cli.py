@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -17,6 +14,7 @@ from rich.table import Table
 
 from inference.engines import usable_threads
 from training.errors import TrainingError
+from training.guard import one_line_errors
 from training.newphantom.again import check_again
 from training.newphantom.check import check_cohort, failed
 from training.newphantom.cohort import write_cohort
@@ -31,18 +29,6 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_OF_RANGE = 1
 COUNT = click.IntRange(min=0)
-
-
-def one_line(command: Callable[..., None]) -> Callable[..., None]:
-    """The training commands' guard, fetched when it is needed, since they import this module."""
-
-    @wraps(command)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        from training.cli import one_line_errors
-
-        one_line_errors(command)(*arguments, **options)
-
-    return guarded
 
 
 def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -74,7 +60,7 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     show_default=True,
     help="Of source and target scans with random class intensities.",
 )
-@one_line
+@one_line_errors
 def phantom(
     out: Path,
     source: int,
@@ -128,7 +114,7 @@ def read_patients(folder: Path | None) -> list[Patient]:
 @click.command("contours")
 @click.argument("folder", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@one_line
+@one_line_errors
 def contours_command(folder: Path, out: Path) -> None:
     """Write label maps of the real contours in FOLDER to OUT, and a table with volumes."""
     if import_contours(folder, out, lambda line: print(line, flush=True)):
@@ -142,7 +128,7 @@ def contours_command(folder: Path, out: Path) -> None:
 @click.option("--again", type=COUNT, default=0, help="Make this many scans again and compare.")
 @click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
-@one_line
+@one_line_errors
 def phantom_check(
     folder: Path,
     sheet: Path | None,
@@ -155,7 +141,7 @@ def phantom_check(
     checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
     if again:
         checks.append(check_again(folder, again, read_patients(contours)))
-    Console(width=110).print(table_of(checks))
+    Console(width=125).print(table_of(checks))
     if json_file:
         listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
         json_file.write_text(json.dumps(listed, indent=2) + "\n")

@@ -99,8 +99,12 @@ EDGE_VOXELS: Range = (1.0, 2.0)
 EDGE_SPREAD = 0.2
 RAYLEIGH: Range = (1.84, 1.99)  # 1.913, less what ghosts and rounding do to corners
 RAYLEIGH_SPREAD = 0.01
-CSF_NOISE: Range = (0.8, 1.5)  # SD in clear CSF over the noise: CSF has no texture of its own
+# SD in clear CSF: on ceT1 over the noise, since it is flat there; on hrT2 over CSF itself, since
+# eddies mottle it by more than the noise: 0.028 to 0.051 in a real slice, by how clear it is.
+CSF_NOISE: Range = (0.8, 1.5)
 CSF_NOISE_SPREAD = 0.15
+CSF_MOTTLE: Range = (0.015, 0.06)
+CSF_MOTTLE_SPREAD = 0.4
 SLOPE: Range = (-3.5, -2.5)
 SLOPE_SD = 0.2
 SNR: dict[tuple[str, str], Range] = {

@@ -15,6 +15,7 @@ from training.newphantom.tissues import Tissue
 RAYLEIGH_MEAN = math.sqrt(math.pi / 2)  # of the magnitude of complex noise of unit SD
 RAYLEIGH_SD = math.sqrt(2 - math.pi / 2)
 MEDIAN_CHI2 = 0.4549  # median of the square of a standard normal variable
+BEND_VARIANCE = 6  # of a second difference of independent values of unit variance: 1 + 4 + 1
 FREE_OF_NEIGHBOURS = 1.5  # acquired voxels from which on noise is independent
 CLEAR = 2  # voxels between clear CSF and anything else
 FEWEST_VOXELS = 200
@@ -29,7 +30,8 @@ class Noise:
 
     sd: float  # of each of the two channels, from the air
     air_ratio: float  # mean over SD in air; 1.913 for a Rayleigh distribution
-    csf_ratio: float | None  # SD in clear CSF over ``sd``; none where too little CSF is clear
+    csf_sd: float | None  # from one acquired voxel to the next; none where too little is clear
+    csf_ratio: float | None  # the same over what air's noise gives
 
 
 def noise(scan: Known) -> Noise | None:
@@ -42,7 +44,7 @@ def noise(scan: Known) -> Noise | None:
     if not ratios or sd <= 0:
         return None
     csf = inside(scan.tissues == Tissue.CSF, steps=CLEAR) & scan.visible()
-    ratios_csf = []
+    csf_sds, csf_ratios = [], []
     for axis, kept in enumerate(scan.kept):
         lag = math.ceil(FREE_OF_NEIGHBOURS / kept)
         clear = bends(scan.voxels, csf, axis, lag)
@@ -50,10 +52,13 @@ def noise(scan: Known) -> Noise | None:
         plain = np.concatenate(everywhere)
         if len(clear) >= FEWEST_VOXELS and len(plain) >= FEWEST_VOXELS:
             # From the median, which vessels and nerves do not move.
-            variance = float(np.median(clear**2)) / MEDIAN_CHI2
-            ratios_csf.append(math.sqrt(variance / float(np.mean(plain**2))) * RAYLEIGH_SD)
-    csf_ratio = float(np.mean(ratios_csf)) if ratios_csf else None
-    return Noise(sd, float(np.median(ratios)), csf_ratio)
+            csf_sds.append(math.sqrt(float(np.median(clear**2)) / MEDIAN_CHI2 / BEND_VARIANCE))
+            own = math.sqrt(float(np.mean(plain**2)) / BEND_VARIANCE) / RAYLEIGH_SD
+            csf_ratios.append(csf_sds[-1] / own)
+    if not csf_sds:
+        return Noise(sd, float(np.median(ratios)), None, None)
+    csf_sd, csf_ratio = float(np.mean(csf_sds)), float(np.mean(csf_ratios))
+    return Noise(sd, float(np.median(ratios)), csf_sd, csf_ratio)
 
 
 def bends(voxels: Array, mask: Mask, axis: int, lag: int) -> NDArray[np.float64]:

@@ -268,6 +268,7 @@ def test_noise_is_measured_in_air_and_in_csf():
     assert found.sd == pytest.approx(400 / 45, rel=0.02)
     assert found.air_ratio == pytest.approx(1.913, rel=0.02)
     assert found.csf_ratio == pytest.approx(1.0, abs=0.1)
+    assert found.csf_sd == pytest.approx(found.sd, rel=0.1)
     head_everywhere = np.full(GRID.shape, Tissue.PONS, dtype=np.uint8)
     assert noise(Known(scan, head_everywhere, GRID, ROW)) is None
 
