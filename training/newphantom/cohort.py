@@ -6,10 +6,11 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -162,13 +163,18 @@ def _written(
             yield plan, writer.write(plan)
         return
     # Fresh processes: a forked one would inherit torch's threads half-dead.
-    pool = ProcessPoolExecutor(
-        min(workers, len(plans) or 1), get_context("spawn"), initializer=_finish_what_is_begun
-    )
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_finish_what_is_begun)
+    ahead = iter(plans)
+    # No more than are being worked on: what a pool has queued it also makes after Ctrl-C.
+    running: dict[Future[Row], ScanPlan] = {
+        pool.submit(writer.write, plan): plan for plan in islice(ahead, workers)
+    }
     try:
-        jobs: dict[Future[Row], ScanPlan] = {pool.submit(writer.write, p): p for p in plans}
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
+        while running:
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                plan = running.pop(job)
+                running |= {pool.submit(writer.write, other): other for other in islice(ahead, 1)}
+                yield plan, job.result()
     except BrokenProcessPool as error:
         raise TrainingError(
             "a worker was ended from outside, most likely for want of memory; "
