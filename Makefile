@@ -8,9 +8,10 @@ SUBMISSION ?= work/submission
 .PHONY: demo test lint bench image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
-	$(BIN)/python -m training phantom demo/scans --count $(SCANS) --seed 300001
-	$(BIN)/python -m inference predict demo/scans demo/labels --report demo/report
-	$(BIN)/python -m evaluation score demo/labels demo/scans --pictures demo/pictures
+	$(BIN)/python -m training phantom demo/cohort --test $(SCANS) --seed 3 --resume
+	$(BIN)/python -m inference predict demo/cohort/crossmoda23_test demo/labels --report demo/report
+	$(BIN)/python -m evaluation score demo/labels demo/cohort/truth/test \
+		--scans demo/cohort/crossmoda23_test --pictures demo/pictures
 
 test: .venv/ready lint  ## lint, format, types, tests
 	$(BIN)/python -m pytest -n 2 tests
