@@ -1,0 +1,126 @@
+"""What the discriminator minimises, and what the generator and the sampler minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.translate.losses import lsgan, patch_nce
+from training.translate.networks import Discriminator, Generator, PatchSampler, draw_positions
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A batch through the generator, with the features met on the way.
+
+    ``fake`` and ``same`` (N, 1, H, W) are the source and the target slices, both translated;
+    ``keys`` are the levels' features (2 N, C, h, w) of source and target slices.
+    """
+
+    fake: Tensor
+    same: Tensor
+    keys: list[Tensor]
+
+
+@dataclass(frozen=True)
+class CriticLoss:
+    """Of the discriminator: LSGAN over fake and real slices, and half their sum."""
+
+    fake: Tensor
+    real: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return (self.fake + self.real) / 2
+
+
+@dataclass(frozen=True)
+class GeneratorLoss:
+    """``nce`` and ``identity`` hold the mean PatchNCE of each level, (levels,)."""
+
+    adversarial: Tensor
+    nce: Tensor
+    identity: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The identity term is part of CUT; without it the model would be FastCUT."""
+        return self.adversarial + (self.nce.mean() + self.identity.mean()) / 2
+
+
+def translate_batch(
+    generator: Generator,
+    source: Tensor,
+    target: Tensor,
+    styles: Tensor | None,
+    layers: Sequence[int],
+) -> Translated:
+    """Both (N, 1, H, W) to ``styles`` (N,): the source to those of the target beside it."""
+    doubled = None if styles is None else styles.repeat(2)
+    out, features = generator.with_features(torch.cat([source, target]), doubled, layers)
+    fake, same = out.chunk(2)
+    return Translated(fake, same, [feature.detach() for feature in features])
+
+
+def critic_loss(
+    critic: Discriminator, translated: Translated, target: Tensor, styles: Tensor | None
+) -> CriticLoss:
+    """The fake slices are cut off from the generator."""
+    fake = critic(translated.fake.detach(), styles).float()
+    real = critic(target, styles).float()
+    return CriticLoss(lsgan(fake, real=False), lsgan(real, real=True))
+
+
+def generator_loss(
+    networks: tuple[Generator, Discriminator, PatchSampler],
+    translated: Translated,
+    styles: Tensor | None,
+    layers: Sequence[int],
+    places: tuple[Sequence[Tensor], Sequence[Tensor]],
+    temperature: float,
+) -> GeneratorLoss:
+    """Queries come from the translated slices, keys from what they were made of.
+
+    ``places`` are the positions per level for the source and for the target slices.
+    """
+    generator, critic, sampler = networks
+    adversarial = lsgan(critic(translated.fake, styles).float(), real=True)
+    queries = generator.features(torch.cat([translated.fake, translated.same]), layers)
+    halves = zip(_halves(queries), _halves(translated.keys), places, strict=True)
+    nce, identity = (_nce(sampler, q, k, p, temperature) for q, k, p in halves)
+    return GeneratorLoss(adversarial, nce, identity)
+
+
+def draw_places(
+    translated: Translated, patches: int, draw: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Positions per level, drawn apart for source and target slices."""
+    return (
+        draw_positions(translated.keys, patches, draw),
+        draw_positions(translated.keys, patches, draw),
+    )
+
+
+def _halves(features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    pairs = [feature.chunk(2) for feature in features]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _nce(
+    sampler: PatchSampler,
+    queries: Sequence[Tensor],
+    keys: Sequence[Tensor],
+    places: Sequence[Tensor],
+    temperature: float,
+) -> Tensor:
+    """Mean PatchNCE of each level, in float32 whatever the convolutions were computed in."""
+    with torch.autocast(queries[0].device.type, enabled=False):
+        found = sampler([q.float() for q in queries], places)
+        with torch.no_grad():
+            wanted = sampler([k.float() for k in keys], places)
+        pairs = zip(found, wanted, strict=True)
+        images = len(queries[0])
+        return torch.stack([patch_nce(q, k, images, temperature).mean() for q, k in pairs])

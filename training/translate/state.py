@@ -1,0 +1,166 @@
+"""All that changes while a translator trains: made, saved whole, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from training.errors import TrainingError
+from training.translate.config import TranslateConfig
+from training.translate.networks import Discriminator, Generator, PatchSampler, initialise
+
+Schedule = LambdaLR | ReduceLROnPlateau
+
+# Settings that may change between two starts of one training without changing its result.
+FREE = ("workers", "save_every", "log_every", "picture_every")
+
+
+@dataclass(frozen=True)
+class State:
+    """The networks, and what moves them. Their contents change; the objects stay."""
+
+    generator: Generator
+    critic: Discriminator
+    sampler: PatchSampler
+    generator_optimiser: torch.optim.Adam  # of the sampler too
+    critic_optimiser: torch.optim.Adam
+    schedules: tuple[Schedule, Schedule]
+    scaler: torch.amp.GradScaler
+
+    @property
+    def networks(self) -> tuple[Generator, Discriminator, PatchSampler]:
+        return self.generator, self.critic, self.sampler
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """Name and object of everything that has a state to keep."""
+        yield "generator", self.generator
+        yield "critic", self.critic
+        yield "sampler", self.sampler
+        yield "generator_optimiser", self.generator_optimiser
+        yield "critic_optimiser", self.critic_optimiser
+        yield "generator_schedule", self.schedules[0]
+        yield "critic_schedule", self.schedules[1]
+        yield "scaler", self.scaler
+
+
+def start_state(config: TranslateConfig, device: torch.device) -> State:
+    """Fresh networks, drawn from the seed alone, on ``device``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator = build_generator(config)
+        critic = Discriminator(config.critic_width, config.styles)
+        channels = generator.feature_channels(config.layers)
+        sampler = PatchSampler(channels, config.sampler_width)
+        for network in (generator, critic, sampler):
+            initialise(network, config.initialisation)
+            network.to(device)
+    both = nn.ModuleList([generator, sampler])
+    optimiser = _adam(both, config.learning_rate, config)
+    critic_optimiser = _adam(critic, config.critic_learning_rate, config)
+    schedules = _schedule(optimiser, config), _schedule(critic_optimiser, config)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    return State(generator, critic, sampler, optimiser, critic_optimiser, schedules, scaler)
+
+
+def build_generator(config: TranslateConfig) -> Generator:
+    """The generator that ``config`` describes, its weights still to be set."""
+    return Generator(config.width, config.blocks, config.styles)
+
+
+def end_epoch(state: State, loss: float) -> None:
+    """Let both rates follow the epoch: its number, or its mean generator loss."""
+    for schedule in state.schedules:
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(loss)
+        else:
+            schedule.step()
+
+
+def save_state(file: Path, state: State, config: TranslateConfig, step: int, epoch: Tensor) -> None:
+    """Write everything; the file appears whole or not at all.
+
+    ``epoch`` (2,) is the sum of the generator's losses in the unfinished epoch, and their
+    number. Raises ``TrainingError`` where a weight is no longer finite, so that such a state
+    never takes the place of a good one, and where the disk refuses.
+    """
+    for name, network in zip(("generator", "critic", "sampler"), state.networks, strict=True):
+        if not all(bool(p.isfinite().all()) for p in network.parameters()):
+            raise TrainingError(
+                f"step {step}: weights of the {name} are no longer finite; "
+                f"start again from {file} with a lower rate or fp32."
+            )
+    content = {name: part.state_dict() for name, part in state.parts()}
+    content |= {"config": config.as_dict(), "step": step, "epoch": epoch.cpu()}
+    part = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, part)
+        part.replace(file)
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
+
+
+def resume_state(file: Path, state: State, config: TranslateConfig) -> tuple[int, Tensor]:
+    """Fill ``state`` from ``file``: the next step, and the unfinished epoch's sums (2,).
+
+    Step 0 where there is no file. Raises ``TrainingError`` where it is of other settings.
+    """
+    if not file.exists():
+        return 0, torch.zeros(2, dtype=torch.float64)
+    content = _read(file)
+    then, now = content["config"], config.as_dict()
+    changed = [name for name in now if name not in FREE and then.get(name) != now[name]]
+    if changed:
+        raise TrainingError(
+            f"{file} was trained with other settings ({', '.join(changed)}); "
+            "use those, or another folder."
+        )
+    for name, part in state.parts():
+        if content[name]:  # a scaler that is switched off keeps nothing
+            part.load_state_dict(content[name])
+    return int(content["step"]), content["epoch"]
+
+
+def load_generator(file: Path) -> tuple[Generator, TranslateConfig]:
+    """The trained generator of a checkpoint, ready to translate, and its settings."""
+    if not file.exists():
+        raise TrainingError(f"{file} is not there; train the translation first.")
+    content = _read(file)
+    config = TranslateConfig(**content["config"])
+    generator = build_generator(config)
+    generator.load_state_dict(content["generator"])
+    return generator.eval().requires_grad_(False), config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle and zip errors of many kinds
+        raise TrainingError(
+            f"{file} is not a whole checkpoint; delete it to start over."
+        ) from error
+    return content
+
+
+def _adam(network: nn.Module, rate: float, config: TranslateConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(
+        network.parameters(), rate, betas=config.betas, weight_decay=config.weight_decay
+    )
+
+
+def _schedule(optimiser: torch.optim.Adam, config: TranslateConfig) -> Schedule:
+    if config.schedule == "plateau":
+        return ReduceLROnPlateau(
+            optimiser,
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            threshold=config.plateau_threshold,
+        )
+    full, decay = config.epochs, config.decay_epochs
+    return LambdaLR(optimiser, lambda epoch: 1 - max(0, epoch + 1 - full) / (decay + 1))
