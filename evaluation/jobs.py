@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,12 @@ CONTAINER_TOOLS = ("docker", "podman")
 GPU_OPTIONS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
 
 
+NOTHING_STARTED = (2, 125, 126, 127)  # exit codes: the tool's own, then docker's and podman's
+ERROR_LINE = re.compile(r"(error|docker): ", re.IGNORECASE)
+
+
 class JobFailedError(InferenceError):
-    """The tool itself ended with an error."""
+    """The tool started its work and did not finish it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Command:
 def run_job(job: Job, source: Path, rss: TreeMeter, gpu: GpuMeter) -> float:
     """Label ``source`` from start to end of the process; wall-clock seconds.
 
-    Raises ``JobFailedError`` with the job's own last line where it fails.
+    Raises ``JobFailedError``, or ``UsageError`` where nothing was started, with the job's own
+    last line.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
         out = Path(folder)
@@ -67,7 +73,9 @@ def run_job(job: Job, source: Path, rss: TreeMeter, gpu: GpuMeter) -> float:
             _end(process, command)
         if process.returncode:
             errors.seek(0)
-            raise JobFailedError(_last_line(errors.read(), process.returncode))
+            started_it = process.returncode not in NOTHING_STARTED
+            kind = JobFailedError if started_it else UsageError
+            raise kind(_last_line(errors.read(), process.returncode))
     return seconds
 
 
@@ -148,5 +156,6 @@ def _python_path() -> str:
 
 def _last_line(errors: bytes, code: int) -> str:
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    said = lines[-1].removeprefix("error: ") if lines else "it said nothing"
+    told = [line for line in lines if ERROR_LINE.match(line)] or lines
+    said = ERROR_LINE.sub("", told[-1], count=1) if told else "it said nothing"
     return f"the job ended with exit code {code}: {said}"

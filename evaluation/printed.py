@@ -26,8 +26,11 @@ def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stabili
         f"order of all cases in {stability.same_order:.0%} of resamples; Kendall's tau to it "
         f"{_number(stability.tau)} on average, 95 % from {_range(stability.tau_interval)}"
     )
-    names = [f"{place}. {cube.teams[team]}" for place, team in enumerate(order, 1)]
-    table = Table("part", "cases", *names, "tau", title="Places (mean cumulative rank)")
+    numbers = [f"team {place}" for place in range(1, len(order) + 1)]
+    table = Table("part", "cases", *numbers, "tau")
+    table.title = (
+        "Places (mean cumulative ranks) of the teams above, and Kendall's tau to their order"
+    )
     for part in parts:
         cells = [f"{part.places[team]} ({part.cumulative[team]:.3f})" for team in order]
         table.add_row(part.part, str(part.cases), *cells, _number(part.tau))
@@ -55,9 +58,7 @@ def _overall(cube: ScoreCube, all_cases: Standing, stability: Stability, order: 
 
 def print_comparison(compared: Compared, worst: int) -> None:
     """Differences with their tests, then the cases that got worse most."""
-    table = Table("B - A", "cases", "mean A", "mean B", "mean difference (95 %)", "median")
-    for name in ("better", "worse", "p", "p Holm"):
-        table.add_column(name)
+    table = Table("", "cases", "mean A", "mean B", "B - A", "95 %", "better/worse", "p (Holm)")
     for entry in compared.columns:
         table.add_row(*_comparison_cells(entry))
     table.title = f"{compared.cases} cases in both"
@@ -81,11 +82,9 @@ def _comparison_cells(entry: Comparison) -> list[str]:
         str(len(entry.pairs)),
         f"{entry.mean_a:.4f}",
         f"{entry.mean_b:.4f}",
-        f"{entry.mean_difference:+.4f} ({_range(entry.difference_interval, '+')})",
-        f"{entry.median_difference:+.4f}",
-        str(entry.better),
-        str(entry.worse),
-        f"{entry.p:.2g}",
+        f"{entry.mean_difference:+.4f}",
+        _range(entry.difference_interval, "+"),
+        f"{entry.better}/{entry.worse}",
         f"{entry.p_holm:.2g}",
     ]
 
@@ -102,8 +101,11 @@ def print_growth(found: Growth) -> None:
     changes = Table("change", "in all", "95 %", "a year", "verdict")
     changes.add_row("volume, mm3", *_change_cells(found.volume_mm3, 1, 0))
     if found.volume_share:
-        changes.add_row("volume, %", *_change_cells(found.volume_share, 100, 1))
-    changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2))
+        share = found.volume_share
+        verdict = _verdict(share.verdict, share.certain)
+        changes.add_row("volume, %", *_change_cells(share, 100, 1), verdict)
+    verdict = _verdict(found.diameter_mm.verdict, found.diameter_mm.certain)
+    changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2), verdict)
     _print(changes)
     if found.years is None:
         print("no dates given: no change per year")
@@ -117,11 +119,12 @@ def _change_cells(change: Change, scale: float, digits: int) -> list[str]:
     total, low, high, yearly = (
         "-" if value is None else f"{value * scale:+.{digits}f}" for value in numbers
     )
-    return [total, f"{low} to {high}", yearly, _verdict(change.verdict, change.certain)]
+    return [total, f"{low} to {high}", yearly]
 
 
 def _verdict(verdict: str, certain: bool) -> str:
-    return verdict if certain else f"{verdict}, not certain: within the measurement's uncertainty"
+    """Certain: the whole 95 % interval says so."""
+    return verdict if certain else f"{verdict}, not certain"
 
 
 def print_budget(lines: Sequence[Line]) -> None:
@@ -135,7 +138,7 @@ def print_budget(lines: Sequence[Line]) -> None:
 
 
 def _print(table: Table) -> None:
-    Console(width=WIDTH, markup=False, highlight=False).print(table)
+    Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
 
 
 def _number(value: float) -> str:

@@ -3,17 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from tests.training.translate_runs import CPU, TINY, curve, silent, toy_data, weights
 from training.errors import TrainingError
 from training.translate.config import paper, published
-from training.translate.data import SlicePairs, step_batches
 from training.translate.networks import Discriminator, Generator, initialise
 from training.translate.state import load_generator, start_state
-from training.translate.step import train_step
-from training.translate.team import Team, this_team
+from training.translate.team import Team
 from training.translate.train import train_translation
 
 
@@ -117,7 +113,7 @@ def test_initial_weights_have_the_deviation_of_their_method(method, deviation):
 
     initialise(layer, method)
 
-    assert float(layer.weight.std()) == pytest.approx(deviation, rel=0.02)
+    assert float(layer.weight.detach().std()) == pytest.approx(deviation, rel=0.02)
     assert not layer.bias.any()
 
 
@@ -171,36 +167,6 @@ def test_styled_layers_may_not_give_contrastive_features(tmp_path):
 
     with pytest.raises(TrainingError, match="features of layer 16 would depend on the style"):
         train_translation(toy_data(styles=(0, 2, 1)), config, tmp_path, CPU, silent)
-
-
-def shared_step(rank, world, folder):
-    """One step of process ``rank``; its gradients go to a file."""
-    torch.set_num_threads(1)
-    if world > 1:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world
-        )
-    config = replace(TINY, batch=4)
-    state = start_state(config, CPU)
-    pairs = SlicePairs(toy_data(), config)
-    source, target, _ = next(step_batches(pairs, range(1), rank, world))
-    _, losses = train_step(state, (source, target, None), config, 0, this_team())
-    gradients = [p.grad.flatten() for n in state.networks for p in n.parameters()]
-    torch.save((torch.cat(gradients), losses), f"{folder}/{world}-{rank}.pt")
-    if world > 1:
-        dist.destroy_process_group()
-
-
-def test_two_processes_get_the_gradients_of_one_with_the_whole_batch(tmp_path):
-    shared_step(0, 1, tmp_path)
-    mp.spawn(shared_step, (2, tmp_path), nprocs=2)
-
-    alone, first, second = (
-        torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1")
-    )
-    assert torch.equal(first[0], second[0])
-    torch.testing.assert_close(first[0], alone[0], rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(first[1], alone[1], rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):

@@ -36,10 +36,11 @@ def steady(voxels: Voxels, shown: NDArray[np.bool_], low_sigma: float, z_sigma: 
     return np.asarray(kept, dtype=np.float32)
 
 
-def flicker(voxels: Voxels, low_sigma: float) -> float:
+def flicker(voxels: NDArray[np.floating], low_sigma: float) -> float:
     """How much shading jumps: the mean absolute second difference along z of (Z, Y, X).
 
     A second difference, since anatomy that changes steadily from slice to slice has none.
     """
-    shading = ndimage.gaussian_filter(voxels, (0, low_sigma, low_sigma), mode="nearest")
+    exact = voxels.astype(np.float64)
+    shading = ndimage.gaussian_filter(exact, (0, low_sigma, low_sigma), mode="nearest")
     return float(np.abs(np.diff(shading, n=2, axis=0)).mean())

@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from tests.training.translate_runs import TINY, scans, toy_data
+from training.errors import TrainingError
+from training.translate.data import SlicePairs, step_batches, zoomed
+
+
+def batch(config, step, rank=0, world=1, **changes):
+    pairs = SlicePairs(toy_data(**changes), config)
+    return next(step_batches(pairs, range(step, step + 1), rank, world))
+
+
+def test_a_step_sees_the_same_slices_however_it_was_reached():
+    pairs = SlicePairs(toy_data(), TINY)
+    from_start = list(step_batches(pairs, range(4)))
+
+    for one, other in zip(from_start[3], batch(TINY, 3), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(from_start[2][0], from_start[3][0])
+    assert not torch.equal(batch(replace(TINY, seed=6), 3)[0], from_start[3][0])
+
+
+def test_two_processes_share_the_pairs_of_one():
+    config = replace(TINY, batch=4)
+    alone, first, second = batch(config, 7), batch(config, 7, 0, 2), batch(config, 7, 1, 2)
+
+    for whole, *parts in zip(alone, first, second, strict=True):
+        assert torch.equal(whole, torch.cat(parts))
+
+
+def test_processes_that_read_ahead_change_nothing():
+    for one, other in zip(batch(TINY, 3), batch(replace(TINY, workers=1), 3), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_slice_is_zoomed_as_the_published_code_zooms():
+    plane = np.random.default_rng(0).normal(size=(5, 7))
+
+    ours = zoomed(torch.from_numpy(plane), 12)
+
+    np.testing.assert_allclose(ours, ndimage.zoom(plane, (12 / 5, 12 / 7), order=1), atol=1e-12)
+
+
+def test_a_part_keeps_the_resolution_and_black_fills_what_is_missing():
+    white = [np.ones((1, 20, 50), np.float16)]
+    white[0][0, 0, 0] = -0.5  # or the slice would count as empty
+    labels = [np.zeros((1, 20, 50), np.uint8)]
+    config = replace(TINY, fit="crop", size=32)
+
+    parts, _, _ = batch(config, 0, source=white, labels=labels)
+
+    assert parts.shape == (2, 1, 32, 32)
+    for part in parts:
+        assert (part == -1).sum() == 12 * 32
+        assert sorted(part.unique().tolist()) in ([-1, 1], [-1, -0.5, 1])
+
+
+def test_empty_slices_are_never_drawn():
+    source = scans(1)
+    source[0][:2] = -1
+    pairs = SlicePairs(toy_data(source=source, labels=[np.zeros(source[0].shape, np.uint8)]), TINY)
+
+    assert pairs.source.tolist() == [[0, 2]]
+    assert len(pairs) == 9  # of the larger side
+
+
+def test_slices_with_structures_are_drawn_as_often_as_asked():
+    data = toy_data()
+    data.labels[1][2, 5, 5] = 3
+    marked = data.source[1][2].astype(np.float32)
+    pairs = SlicePairs(data, replace(TINY, labelled_share=1.0, size=40, fit="crop"))
+
+    for number in range(5):
+        assert pairs[number][0].sum() == pytest.approx(marked.sum() - 4 * 40, abs=1e-2)
+
+
+def test_a_pair_bears_the_site_of_its_target_slice():
+    target = [np.full((1, 32, 32), value, np.float16) for value in (0.25, 0.5)]
+    for scan in target:
+        scan[0, 0, 0] = -1
+    pairs = SlicePairs(toy_data(target=target, styles=(1, 0)), TINY)
+
+    seen = {(float(pair[1].max()), pair[2]) for pair in (pairs[number] for number in range(20))}
+
+    assert seen == {(0.25, 1), (0.5, 0)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": []}, "2 source and 0 target scans"),
+        ({"labels": []}, "labels do not lie on the source scans' grids"),
+        ({"styles": (0,)}, "1 sites for 3 target scans"),
+    ],
+)
+def test_data_that_do_not_fit_together_are_refused(changes, message):
+    with pytest.raises(TrainingError, match=message):
+        toy_data(**changes)
+
+
+def test_scans_that_show_nothing_are_refused():
+    black = [np.full((2, 8, 8), -1, np.float16)]
+
+    with pytest.raises(TrainingError, match="every slice of the target scans is empty"):
+        SlicePairs(toy_data(target=black), TINY)

@@ -1,0 +1,50 @@
+"""Lower precision on the processor: a torch release has returned NaN as a convolution's gradient.
+
+See ``training.networks.conv_of_concatenation``. These are the convolutions of one whole step.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.training.translate_runs import CPU, TINY, curve, silent, toy_data
+from training.translate.state import start_state
+from training.translate.step import train_step
+from training.translate.team import Team
+from training.translate.train import train_translation
+
+
+def gradients(config):
+    """Of every convolution's and every linear layer's weights, after one step; and the losses."""
+    state = start_state(config, CPU)
+    draw = torch.Generator().manual_seed(0)
+    source, target = (torch.rand(2, 1, 64, 64, generator=draw) * 2 - 1 for _ in range(2))
+    _, losses = train_step(state, (source, target, None), config, 0, Team())
+    named = [pair for network in state.networks for pair in network.named_parameters()]
+    return {f"{name} {tuple(p.shape)}": p.grad for name, p in named if p.ndim > 1}, losses
+
+
+def test_gradients_in_bfloat16_point_where_those_in_float32_do():
+    # No step of the discriminator, so that both generators face the same one.
+    config = replace(TINY, width=16, critic_width=16, size=64, critic_learning_rate=0.0)
+    exact, losses = gradients(config)
+
+    rough, rough_losses = gradients(replace(config, precision="bf16"))
+
+    torch.testing.assert_close(rough_losses, losses, rtol=0.02, atol=0.02)
+    for name, gradient in rough.items():
+        assert gradient.isfinite().all(), name
+        alike = torch.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
+        assert alike > 0.95, (name, float(alike))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_training_in_lower_precision_stays_finite_and_resumes(tmp_path, precision):
+    config = replace(TINY, precision=precision)
+    asked = iter(range(9))
+    train_translation(toy_data(), config, tmp_path, CPU, silent, lambda: next(asked) == 2)
+
+    train_translation(toy_data(), config, tmp_path, CPU, silent)
+
+    assert [entry["step"] for entry in curve(tmp_path)] == [1, 2, 3, 4, 5, 6]
