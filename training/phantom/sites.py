@@ -27,7 +27,7 @@ Draw = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Technique:
     """How a site makes one contrast: the sequence at a field strength, and its grids."""
 
     protocol: Callable[[Draw, float], Protocol]
@@ -36,12 +36,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Site:
-    """A site's scanners, recipes and habits; the pairs are values and their probabilities."""
+    """A site's scanners, techniques and habits; the pairs are values and their probabilities."""
 
     name: str
     fields_tesla: tuple[tuple[float, float], ...]
-    ce_t1: Recipe
-    hr_t2: Recipe
+    ce_t1: Technique
+    hr_t2: Technique
     frame_probability: float
     deface: Callable[[Draw], Deface | None]
     resolved: tuple[float, float]  # share of the matrix that is acquired
@@ -52,11 +52,11 @@ class Site:
 def draw_setup(site: Site, modality: Modality, seed: int) -> Setup:
     """One scan of ``site``: everything but the patient."""
     draw = stream(seed, "setup", site.name, modality)
-    recipe = site.ce_t1 if modality == "ceT1" else site.hr_t2
+    technique = site.ce_t1 if modality == "ceT1" else site.hr_t2
     values, chances = zip(*site.fields_tesla, strict=True)
     field_tesla = float(draw.choice(values, p=chances))
-    protocol = recipe.protocol(draw, field_tesla)
-    geometry = draw_geometry(draw, recipe.grids)
+    protocol = technique.protocol(draw, field_tesla)
+    geometry = draw_geometry(draw, technique.grids)
     wraps = draw.random() < site.wrap_probability
     return Setup(
         site=site.name,
@@ -148,10 +148,12 @@ SITES = {
         Site(
             name="ldn",
             fields_tesla=((1.5, 0.97), (3.0, 0.03)),
-            ce_t1=Recipe(
+            ce_t1=Technique(
                 _london_ce_t1, Grids(((0.4, 512), (0.41, 512)), (1.0, 1.5, 1.5), (60, 100))
             ),
-            hr_t2=Recipe(_london_hr_t2, Grids(((0.5, 384), (0.5, 448)), (1.0, 1.5, 1.5), (36, 80))),
+            hr_t2=Technique(
+                _london_hr_t2, Grids(((0.5, 384), (0.5, 448)), (1.0, 1.5, 1.5), (36, 80))
+            ),
             frame_probability=0.8,
             deface=_grey_blur,
             resolved=(0.75, 1.0),
@@ -159,8 +161,8 @@ SITES = {
         Site(
             name="etz",
             fields_tesla=((1.5, 1.0),),
-            ce_t1=Recipe(_tilburg_ce_t1, Grids(((0.8, 256), (0.82, 256)), (1.5,), (60, 100))),
-            hr_t2=Recipe(_tilburg_hr_t2, Grids(((0.4, 512), (0.41, 512)), (1.0,), (36, 80))),
+            ce_t1=Technique(_tilburg_ce_t1, Grids(((0.8, 256), (0.82, 256)), (1.5,), (60, 100))),
+            hr_t2=Technique(_tilburg_hr_t2, Grids(((0.4, 512), (0.41, 512)), (1.0,), (36, 80))),
             frame_probability=0.8,
             deface=_cut,
             resolved=(0.6, 0.85),
@@ -168,7 +170,7 @@ SITES = {
         Site(
             name="ukm",
             fields_tesla=((1.0, 0.06), (1.5, 0.62), (3.0, 0.32)),
-            ce_t1=Recipe(
+            ce_t1=Technique(
                 _british_ce_t1,
                 Grids(
                     (),
@@ -179,7 +181,7 @@ SITES = {
                     coronal=0.15,
                 ),
             ),
-            hr_t2=Recipe(
+            hr_t2=Technique(
                 _british_hr_t2,
                 Grids(
                     (),
