@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evaluation.score import Scheme, score_folders
+from evaluation.score import Scheme, failure_line, score_folders
 from evaluation.score_tables import Column, Score, read_scores, scores_of
 from evaluation.stability import Bootstrap, interval, resampled_means
 from inference.errors import UsageError
@@ -68,15 +68,25 @@ class Compared:
     unpaired: tuple[str, ...]  # "case: column" where one side has no number
 
 
-def read_result(path: Path, reference: Path | None, scheme: Scheme = "2023") -> list[Score]:
-    """The scores of one side: a score table of one team, or a folder of label maps.
+@dataclass(frozen=True)
+class Side:
+    """One of the two results."""
+
+    scores: tuple[Score, ...]
+    failures: tuple[str, ...] = ()  # why there was no usable label map; scored as empty ones
+
+
+def read_result(
+    path: Path, reference: Path | None, scheme: Scheme = "2023", *, resample: bool = False
+) -> Side:
+    """One side: a score table of one team, or a folder of label maps.
 
     Raises ``UsageError`` where a folder comes without ``reference``, or a table has two teams.
     """
     if path.is_dir():
         if reference is None:
             raise UsageError(f"{path} is a folder of label maps: say --reference FOLDER too.")
-        return score_folder(path, reference, scheme)
+        return score_folder(path, reference, scheme, resample=resample)
     scores = read_scores(path)
     teams = sorted({score.team for score in scores})
     if len(teams) > 1:
@@ -84,13 +94,17 @@ def read_result(path: Path, reference: Path | None, scheme: Scheme = "2023") -> 
             f"{path} holds {len(teams)} teams ({', '.join(teams)}); expected one. "
             "Split the table, one file for each team."
         )
-    return scores
+    return Side(tuple(scores))
 
 
-def score_folder(predictions: Path, reference: Path, scheme: Scheme) -> list[Score]:
+def score_folder(
+    predictions: Path, reference: Path, scheme: Scheme, *, resample: bool = False
+) -> Side:
     """The scores of a folder of label maps; missing ones count as empty predictions."""
-    rows = [asdict(score) for score in score_folders(predictions, reference, scheme=scheme)]
-    return scores_of(rows, predictions.name, str(predictions))
+    scored = score_folders(predictions, reference, scheme=scheme, resample=resample)
+    scores = scores_of(map(asdict, scored), predictions.name, str(predictions))
+    failures = (f"{predictions}: {failure_line(entry)}" for entry in scored if entry.failure)
+    return Side(tuple(scores), tuple(failures))
 
 
 def compare(

@@ -78,7 +78,7 @@ def open_gpu_meter(nvml: Any = None) -> Iterator[GpuMeter]:
 def _library() -> Any:
     """nvidia-ml-py's module, or None where it is not installed."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
     except ImportError:
         return None
     return pynvml

@@ -22,6 +22,7 @@ from inference.volumes import Labels
 GROWTH_SHARE = 0.20  # of the earlier volume
 GROWTH_MM = 2.0  # of the diameter
 DAYS_A_YEAR = 365.25
+ROUNDING = 1e-9  # a change that equals the threshold on paper is not beyond it
 Z95 = 1.96  # standard deviations to either end of a 95 % interval of a normal distribution
 
 Verdict = Literal["growth", "stable", "shrinkage", "new tumour", "tumour gone", "no tumour"]
@@ -108,9 +109,9 @@ def growth(earlier: TimePoint, later: TimePoint, years: float | None) -> Growth:
 
 def judge(change: float, threshold: float) -> Verdict:
     """Beyond the threshold, not on it."""
-    if change > threshold:
+    if change > threshold + ROUNDING:
         return "growth"
-    return "shrinkage" if change < -threshold else "stable"
+    return "shrinkage" if change < -threshold - ROUNDING else "stable"
 
 
 def _difference(earlier: TimePoint, later: TimePoint) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Results as tables on a terminal, 100 columns wide."""
+"""Results as tables on a terminal, 120 columns wide."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evaluation.growth import Change, Growth
 from evaluation.ranking import ScoreCube, Standing
 from evaluation.stability import Stability
 
-WIDTH = 100
+WIDTH = 120
 SHOWN = 5  # names in a line
 
 
 def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stability) -> None:
     """The overall order, how sure it is, and the teams' places in every part."""
     order = sorted(range(len(cube.teams)), key=lambda team: parts[0].cumulative[team])
-    _print(_overall(cube, parts[0], stability, order))
+    print_table(_overall(cube, parts[0], stability, order))
     print(
         f"order of all cases in {stability.same_order:.0%} of resamples; Kendall's tau to it "
         f"{_number(stability.tau)} on average, 95 % from {_range(stability.tau_interval)}"
@@ -34,10 +34,10 @@ def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stabili
     for part in parts:
         cells = [f"{part.places[team]} ({part.cumulative[team]:.3f})" for team in order]
         table.add_row(part.part, str(part.cases), *cells, _number(part.tau))
-    _print(table)
+    print_table(table)
     if cube.failures:
         told = [f"{team} {case}" for team, case in cube.failures]
-        print(f"scored as empty, as a score is missing: {_listed(told)}")
+        print(f"scored as empty, as a score is missing: {listed(told)}")
 
 
 def _overall(cube: ScoreCube, all_cases: Standing, stability: Stability, order: list[int]) -> Table:
@@ -62,18 +62,18 @@ def print_comparison(compared: Compared, worst: int) -> None:
     for entry in compared.columns:
         table.add_row(*_comparison_cells(entry))
     table.title = f"{compared.cases} cases in both"
-    _print(table)
+    print_table(table)
     falls = Table("got worse most", "case", "A", "B", "B - A")
     for entry in compared.columns:
         for pair in entry.worst(worst):
             numbers = (f"{pair.before:.4f}", f"{pair.after:.4f}", f"{pair.difference:+.4f}")
             falls.add_row(str(entry.column), pair.case, *numbers)
-    _print(falls)
+    print_table(falls)
     for side, cases in (("A", compared.only_a), ("B", compared.only_b)):
         if cases:
-            print(f"{len(cases)} cases in {side} alone, not compared: {_listed(cases)}")
+            print(f"{len(cases)} cases in {side} alone, not compared: {listed(cases)}")
     if compared.unpaired:
-        print(f"{len(compared.unpaired)} numbers on one side alone: {_listed(compared.unpaired)}")
+        print(f"{len(compared.unpaired)} numbers on one side alone: {listed(compared.unpaired)}")
 
 
 def _comparison_cells(entry: Comparison) -> list[str]:
@@ -97,7 +97,7 @@ def print_growth(found: Growth) -> None:
         volume = f"{point.volume_mm3:.0f} ± {point.volume_sd_mm3:.0f}"
         diameter = f"{point.diameter_mm:.1f} ± {point.diameter_sd_mm:.1f}"
         points.add_row(name, volume, diameter, point.side)
-    _print(points)
+    print_table(points)
     changes = Table("change", "in all", "95 %", "a year", "verdict")
     changes.add_row("volume, mm3", *_change_cells(found.volume_mm3, 1, 0))
     if found.volume_share:
@@ -106,7 +106,7 @@ def print_growth(found: Growth) -> None:
         changes.add_row("volume, %", *_change_cells(share, 100, 1), verdict)
     verdict = _verdict(found.diameter_mm.verdict, found.diameter_mm.certain)
     changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2), verdict)
-    _print(changes)
+    print_table(changes)
     if found.years is None:
         print("no dates given: no change per year")
     if found.earlier.side != found.later.side:
@@ -134,10 +134,10 @@ def print_budget(lines: Sequence[Line]) -> None:
             "-" if value is None else f"{value:,.1f}" for value in (line.measured, line.budget)
         )
         table.add_row(line.name, measured, budget, line.verdict, line.note)
-    _print(table)
+    print_table(table)
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
     Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
 
 
@@ -150,6 +150,6 @@ def _range(ends: tuple[float, float], sign: str = "") -> str:
     return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

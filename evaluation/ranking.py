@@ -58,8 +58,9 @@ def score_cube(scores: Sequence[Score], scheme: Scheme | None = None) -> ScoreCu
 
     A score that a team lacks for a case that another team has is a failure, scored as the
     challenge scores an empty prediction: Dice 0, ASSD 350 mm. Raises ``UsageError`` where the
-    tables hold fewer than two teams, lack a column, or share no case.
+    tables hold fewer than two teams, tell a number twice, lack a column, or share no case.
     """
+    _check_once(scores)
     columns = _columns({score.column for score in scores}, scheme)
     teams = tuple(dict.fromkeys(score.team for score in scores))
     _check_teams(scores, teams)
@@ -154,6 +155,19 @@ def _columns(found: set[Column], scheme: Scheme | None) -> tuple[Column, ...]:
             "Add the columns, or choose the other --scheme."
         )
     return wanted
+
+
+def _check_once(scores: Sequence[Score]) -> None:
+    """Two tables may be of one name, and so of one team."""
+    seen = set()
+    for score in scores:
+        key = (score.team, score.case, score.column)
+        if key in seen:
+            raise UsageError(
+                f"two score tables both hold {score.column} of case {score.case} and team "
+                f"{score.team}. Name each file for its team, or add a column 'team'."
+            )
+        seen.add(key)
 
 
 def _check_teams(scores: Sequence[Score], teams: tuple[str, ...]) -> None:

@@ -47,6 +47,7 @@ __all__ = [
     "CaseScore",
     "EvaluationError",
     "Scheme",
+    "failure_line",
     "score_case",
     "score_folders",
     "score_pairs",
@@ -175,6 +176,12 @@ def read_labels(path: Path, scheme: Scheme) -> tuple[LabelMap, Geometry]:
             "Pass a label map, or another scheme."
         )
     return voxels, scan.geometry
+
+
+def failure_line(score: CaseScore) -> str:
+    """The case and why it has no score of its own."""
+    why = (score.failure or "").removeprefix(f"{score.case}: ")
+    return f"{score.case}: {why.removesuffix('.')}. Scored as empty."
 
 
 def table_text(scores: Sequence[CaseScore]) -> str:

@@ -1,13 +1,12 @@
 import json
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from evaluation.cli import main
 from evaluation.compare import compare, holm, wilcoxon_p
-from evaluation.more_cli import commands
 from evaluation.score_tables import scores_of
 from inference.errors import UsageError
 from inference.geometry import Geometry
@@ -27,7 +26,7 @@ def result(name, dice, assd=None):
 
 
 def run(*arguments):
-    return CliRunner().invoke(click.Group(commands=commands), ["compare", *map(str, arguments)])
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
 
 
 def save(folder, name, boxes):
@@ -124,7 +123,8 @@ def test_two_folders_are_scored_and_compared(tmp_path):
     sides = (tmp_path / "good", tmp_path / "bad", "--reference", tmp_path / "truth")
     done = run(*sides, "--json", numbers)
 
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1
+    assert done.stderr == f"error: {tmp_path / 'bad'}: b: no prediction. Scored as empty.\n"
     columns = json.loads(numbers.read_text())["columns"]
     cochlea = next(c for c in columns if c["column"] == {"structure": "cochlea", "metric": "dice"})
     assert cochlea["mean_difference"] == -0.5

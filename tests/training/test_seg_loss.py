@@ -150,6 +150,27 @@ def test_absent_classes_do_not_count_where_dice_is_over_the_present_ones():
     assert dice_loss(even, row(0), PRESENT).item() == 0
 
 
+def test_the_mean_may_be_over_the_weights():
+    """Two voxels of weights 1 and 5, both with probability 1/4: ln 4 whatever the weights."""
+    settings = SegLossSettings(mean_over="weights", hard_weight=0, entropy_weight=1)
+    even = torch.zeros(1, 4, 1, 1, 2, dtype=torch.float64)
+
+    loss = seg_loss([even], row(0, 3), 7, settings)
+
+    assert loss.entropy.item() == pytest.approx(math.log(4))
+    assert seg_loss([even], row(IGNORE, IGNORE), 7, settings).entropy.item() == 0
+
+
+def test_the_whole_tumour_counts_as_one_class_more():
+    """Parts swapped with certainty: each part's Dice is 0, the whole tumour's 1."""
+    swapped = torch.zeros(1, 4, 1, 1, 2, dtype=torch.float64)
+    swapped[0, 2, ..., 0] = swapped[0, 1, ..., 1] = 1
+    settings = SegLossSettings(dice="present", whole_tumour=True)
+
+    assert dice_loss(swapped, row(1, 2), settings).item() == pytest.approx(2 / 3, abs=1e-4)
+    assert dice_loss(swapped, row(1, 2), PRESENT).item() == pytest.approx(1, abs=1e-4)
+
+
 def test_what_is_predicted_at_ignored_voxels_changes_nothing():
     target = torch.zeros(1, 2, 8, 8, dtype=torch.uint8)
     target[..., 2:6, 2:6] = 1

@@ -14,7 +14,6 @@ from training.target_augment.draws import chance, log_uniform
 from training.target_augment.filters import TRUNCATED, gaussian
 from training.target_augment.settings import AugmentSettings, Intensities
 
-
 Factors = tuple[float, float, float]  # contrast, brightness, gamma
 UNCHANGED: Factors = (1.0, 1.0, 1.0)
 

@@ -11,38 +11,25 @@ stays where it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.intensity import BLACK
 from training.dataset import Sample
 from training.errors import TrainingError
-from training.translate.config import TranslateConfig
+from training.translate.config import ApplyConfig, TranslateConfig
 from training.translate.consistency import steady
 from training.translate.data import MIN_RANGE, zoomed
 from training.translate.networks import Generator
-from training.translate.step import autocast
 
 GRID_MULTIPLE = 4  # the generator halves the grid twice and doubles it twice
 
 MIRRORED = ((), (-2,), (-1,), (-2, -1))  # axes of the four views
-
-
-@dataclass(frozen=True)
-class ApplyConfig:
-    """How a scan is translated."""
-
-    mirrored: bool = True  # average over four views
-    low_sigma: float = 24.0  # voxels in plane; what is coarser counts as shading
-    z_sigma: float = 1.0  # slices over which shading is smoothed; 0: not at all
-    slices: int = 8  # at a time
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
 DEFAULT = ApplyConfig()
@@ -52,12 +39,12 @@ def translate_sample(
     generator: Generator,
     sample: Sample,
     config: TranslateConfig,
-    device: torch.device,
+    fabric: Fabric,
     style: int | None = None,
     how: ApplyConfig = DEFAULT,
 ) -> Sample:
     """A prepared ceT1 scan as pseudo-hrT2 on the same grid; its labels stay as they are."""
-    voxels = translate_volume(generator, sample.voxels, config, device, style, how)
+    voxels = translate_volume(generator, sample.voxels, config, fabric, style, how)
     return Sample(voxels, sample.labels)
 
 
@@ -66,13 +53,14 @@ def translate_volume(
     generator: Generator,
     voxels: NDArray[np.float16],
     config: TranslateConfig,
-    device: torch.device,
+    fabric: Fabric,
     style: int | None = None,
     how: ApplyConfig = DEFAULT,
 ) -> NDArray[np.float16]:
     """(Z, Y, X) in [-1, 1] to the same shape and range; empty slices become black.
 
-    ``generator`` lies on ``device`` and was trained with ``config``. Raises ``TrainingError``
+    ``generator`` lies on the device of ``fabric`` and was trained with ``config``. Raises
+    ``TrainingError``
     where ``style`` is not one of its styles.
     """
     _check_style(generator, style)
@@ -80,8 +68,8 @@ def translate_volume(
     out = np.full(voxels.shape, BLACK, dtype=np.float32)
     for some in np.array_split(np.flatnonzero(shown), max(1, -(-shown.sum() // how.slices))):
         if len(some):
-            planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(device)
-            with autocast(device, how.precision):
+            planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(fabric.device)
+            with fabric.autocast():
                 out[some] = _translate(generator, planes, config, style, how)[:, 0].cpu().numpy()
     if how.z_sigma:
         out = steady(out, shown, how.low_sigma, how.z_sigma)

@@ -1,63 +1,85 @@
-"""Settings of the translation stage; saved in the checkpoint that they made."""
+"""Settings of the translation stage; those of the training are saved in its checkpoint."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from training.launch import Precision
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class TranslateConfig:
-    """Training of one translator. The defaults follow the paper; see ``published``."""
+    """Training of one translator. The defaults follow the paper."""
 
-    width: int = 64  # of the generator
-    critic_width: int = 64
-    blocks: int = 9
-    sampler_width: int = 256
-    styles: int = 0  # sites of the target, each with a style of its own; 0: one style
+    width: Count = 64  # of the generator
+    critic_width: Count = 64
+    blocks: Annotated[int, Field(ge=5)] = 9  # layer 16 is the fifth
+    sampler_width: Count = 256
+    styles: CountOrNone = 0  # of the target; 0: one, and no code for it
     layers: tuple[int, ...] = (0, 4, 8, 12, 16)
-    patches: int = 256  # positions per layer and slice
-    temperature: float = 0.07
+    patches: Annotated[int, Field(ge=2)] = 256  # positions per layer and slice
+    temperature: Positive = 0.07
+    identity: NotNegative = 1.0  # weight of the identity NCE beside the other; 0: without
 
-    size: int = 256  # voxels of a training slice along y and x
+    size: Annotated[int, Field(ge=32, multiple_of=4)] = 256  # of a training slice, along y and x
     # "zoom": whole slices drawn to that size, as published. "crop": parts of it at the scan's
     # own resolution, for arrays that lie on one spacing.
     fit: Literal["zoom", "crop"] = "zoom"
-    labelled_share: float = 0.0  # of the source slices, drawn among those with a structure
+    labelled_share: Share = 0.0  # of the source slices, drawn among those with a structure
 
     initialisation: Literal["he", "xavier"] = "he"
-    learning_rate: float = 2e-4  # of generator and sampler
-    critic_learning_rate: float = 2e-5
-    betas: tuple[float, float] = (0.5, 0.999)  # of Adam; the paper is silent, CUT has these
-    weight_decay: float = 1e-4
+    learning_rate: Positive = 2e-4  # of generator and sampler
+    critic_learning_rate: NotNegative = 2e-5
+    betas: tuple[Share, Share] = (0.5, 0.999)  # of Adam; the paper is silent, CUT has these
+    weight_decay: NotNegative = 1e-4
     schedule: Literal["plateau", "linear"] = "plateau"
-    epochs: int = 200  # at the full rate, where the schedule is linear
-    decay_epochs: int = 0  # after those, linearly to nothing
+    epochs: Count = 200  # at the full rate, where the schedule is linear
+    decay_epochs: CountOrNone = 0  # after those, linearly to nothing
     # Of CUT's own plateau option: factor and patience (epochs), and what counts as better.
-    plateau_factor: float = 0.2
-    plateau_patience: int = 5
-    plateau_threshold: float = 0.01
+    plateau_factor: Share = 0.2
+    plateau_patience: CountOrNone = 5
+    plateau_threshold: Share = 0.01
 
-    batch: int = 10  # pairs of slices in a step, over all processes together
-    steps_per_epoch: int = 0  # 0: as many as show each slice of the larger side once
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    workers: int = 0  # processes that read ahead
-    seed: int = 0
-    save_every: int = 500  # steps, as the next two
-    log_every: int = 50
-    picture_every: int = 500
+    batch: Count = 10  # pairs of slices in a step, over all processes together
+    steps_per_epoch: CountOrNone = 0  # 0: as many as show each slice of the larger side once
+    precision: Precision = "bf16"
+    workers: CountOrNone = 0  # processes that read ahead
+    seed: CountOrNone = 0
+    save_every: Count = 500  # steps, as the next two
+    log_every: Count = 50
+    picture_every: Count = 500
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def paper() -> TranslateConfig:
-    """As the paper says: He, plateau, weight decay 1e-4, batch 10, 200 epochs."""
-    return TranslateConfig()
+@dataclass(frozen=True)
+class ApplyConfig:
+    """How whole scans are translated."""
+
+    mirrored: bool = True  # average over four views
+    low_sigma: Positive = 24.0  # voxels in plane; what is coarser counts as shading
+    z_sigma: NotNegative = 1.0  # slices over which shading is smoothed; 0: not at all
+    slices: Count = 8  # at a time
 
 
-def published() -> TranslateConfig:
-    """As the published code does: Xavier, constant then linear rate, no decay of weights."""
-    return TranslateConfig(
-        initialisation="xavier", schedule="linear", decay_epochs=200, weight_decay=0
-    )
+@dataclass(frozen=True)
+class TranslateSettings:
+    """The stage: one style for all target scans, or the site of each as its style."""
+
+    styles: Literal["one", "by_site"] = "one"
+    training: TranslateConfig = TranslateConfig()
+    apply: ApplyConfig = ApplyConfig()
+
+    def __post_init__(self) -> None:
+        if self.training.styles:
+            raise ValueError("training.styles follows from the scans; set styles: by_site")

@@ -20,6 +20,8 @@ from training.translate.config import TranslateConfig
 # skips a range of 10 where a scan's maximum is about 1000.
 MIN_RANGE = 0.02
 
+Place = tuple[float, float]  # shares of the way along y and x that a part may be moved
+
 
 @dataclass(frozen=True)
 class TranslationData:
@@ -27,13 +29,14 @@ class TranslationData:
 
     ``labels`` (Z, Y, X) uint8 belong to ``source``; ``styles`` are the sites of ``target``, from
     0, and are empty where the translator has one style. Raises ``TrainingError`` where these
-    do not fit one another.
+    do not fit one another. ``fingerprint`` changes with what is trained on.
     """
 
     source: Sequence[NDArray[np.float16]]
     labels: Sequence[NDArray[np.uint8]]
     target: Sequence[NDArray[np.float16]]
     styles: Sequence[int] = ()
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not self.source or not self.target:
@@ -67,23 +70,31 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
         return max(len(self.source), len(self.target))
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
-        """Two slices (1, size, size) and a style."""
+        """Two slices (1, size, size) and a style.
+
+        Parts of slices come from the same place of both scans, as far as "the same share of the
+        way from one border to the other" goes: the two sides should differ in contrast, not in
+        what they show.
+        """
         draw = np.random.default_rng((self.config.seed, number))
-        wanted = self.labelled if draw.random() < self.config.labelled_share else self.source
+        labelled = draw.random() < self.config.labelled_share
+        wanted = self.labelled if labelled else self.source
         scan, z = wanted[draw.integers(len(wanted))]
         other, other_z = self.target[draw.integers(len(self.target))]
         style = self.data.styles[other] if self.data.styles else 0
+        labels = self.data.labels[scan][z] if labelled else None
+        at = _place(labels, self.config.size, draw)
         return (
-            self._slice(self.data.source[scan][z], draw),
-            self._slice(self.data.target[other][other_z], draw),
+            self._slice(self.data.source[scan][z], at, draw),
+            self._slice(self.data.target[other][other_z], at, draw),
             style,
         )
 
-    def _slice(self, voxels: NDArray[np.float16], draw: np.random.Generator) -> Tensor:
+    def _slice(self, voxels: NDArray[np.float16], at: Place, draw: np.random.Generator) -> Tensor:
         """(Y, X) to (1, size, size), flipped along each axis with probability one half."""
         image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None]
         size = self.config.size
-        image = zoomed(image, size) if self.config.fit == "zoom" else _part(image, size, draw)
+        image = zoomed(image, size) if self.config.fit == "zoom" else _part(image, size, at)
         axes = [axis for axis in (1, 2) if draw.random() < 0.5]
         return image.flip(axes) if axes else image
 
@@ -135,12 +146,27 @@ def _places(scans: Sequence[NDArray[np.float16]], side: str) -> NDArray[np.int64
     return np.array(places)
 
 
-def _part(image: Tensor, size: int, draw: np.random.Generator) -> Tensor:
-    """A random part (1, size, size) of (1, Y, X); what is missing is black."""
-    missing = [max(size - extent, 0) for extent in image.shape[1:]]
-    before = [int(draw.integers(m + 1)) for m in missing]
-    (top, left), (rows, columns) = before, missing
-    padding = (left, columns - left, top, rows - top)
-    image = F.pad(image, padding, value=BLACK)
-    y, x = (int(draw.integers(extent - size + 1)) for extent in image.shape[1:])
+def _place(labels: NDArray[np.uint8] | None, size: int, draw: np.random.Generator) -> Place:
+    """Where a part of ``size`` lies; it holds a labelled voxel of ``labels`` (Y, X), if any."""
+    y, x = draw.random(2)
+    marked = () if labels is None else np.argwhere(labels)
+    if labels is None or not len(marked):
+        return y, x
+    shares = []
+    voxel = marked[draw.integers(len(marked))]
+    for share, centre, extent in zip((y, x), voxel, labels.shape, strict=True):
+        room = extent - size
+        first, last = max(centre - size + 1, 0), min(centre, room)
+        shares.append((first + share * (last - first)) / room if room > 0 else share)
+    return shares[0], shares[1]
+
+
+def _part(image: Tensor, size: int, at: Place) -> Tensor:
+    """The part (1, size, size) of (1, Y, X) that lies ``at``; what is missing is black."""
+    (top, rows), (left, columns) = (
+        (round(share * missing), missing)
+        for share, missing in zip(at, (max(size - n, 0) for n in image.shape[1:]), strict=True)
+    )
+    image = F.pad(image, (left, columns - left, top, rows - top), value=BLACK)
+    y, x = (round(share * (n - size)) for share, n in zip(at, image.shape[1:], strict=True))
     return image[:, y : y + size, x : x + size]

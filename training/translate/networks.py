@@ -168,7 +168,8 @@ class PatchSampler(nn.Module):
         """(B, C, H, W) and positions (P,) to unit vectors (B * P, width) of one level."""
         picked = feature.flatten(2)[:, :, places]  # (B, C, P)
         vectors: Tensor = self.get_submodule(f"mlp_{level}")(picked.transpose(1, 2).flatten(0, 1))
-        return vectors / (torch.linalg.vector_norm(vectors, dim=1, keepdim=True) + NORM_EPSILON)
+        norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return vectors / (norms + NORM_EPSILON)
 
 
 def draw_positions(features: Sequence[Tensor], count: int, draw: torch.Generator) -> list[Tensor]:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import Precision
+from lightning.fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -28,10 +31,10 @@ class State:
     generator: Generator
     critic: Discriminator
     sampler: PatchSampler
-    generator_optimiser: torch.optim.Adam  # of the sampler too
-    critic_optimiser: torch.optim.Adam
+    generator_optimiser: _FabricOptimizer  # of the sampler too
+    critic_optimiser: _FabricOptimizer
     schedules: tuple[Schedule, Schedule]
-    scaler: torch.amp.GradScaler
+    precision: Precision  # holds what float16 multiplies losses by
 
     @property
     def networks(self) -> tuple[Generator, Discriminator, PatchSampler]:
@@ -42,15 +45,15 @@ class State:
         yield "generator", self.generator
         yield "critic", self.critic
         yield "sampler", self.sampler
-        yield "generator_optimiser", self.generator_optimiser
-        yield "critic_optimiser", self.critic_optimiser
+        yield "generator_optimiser", self.generator_optimiser.optimizer
+        yield "critic_optimiser", self.critic_optimiser.optimizer
         yield "generator_schedule", self.schedules[0]
         yield "critic_schedule", self.schedules[1]
-        yield "scaler", self.scaler
+        yield "precision", self.precision
 
 
-def start_state(config: TranslateConfig, device: torch.device) -> State:
-    """Fresh networks, drawn from the seed alone, on ``device``."""
+def start_state(config: TranslateConfig, fabric: Fabric) -> State:
+    """Fresh networks, drawn from the seed alone, on the device of ``fabric``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = build_generator(config)
@@ -59,13 +62,16 @@ def start_state(config: TranslateConfig, device: torch.device) -> State:
         sampler = PatchSampler(channels, config.sampler_width)
         for network in (generator, critic, sampler):
             initialise(network, config.initialisation)
-            network.to(device)
+            network.to(fabric.device)
     both = nn.ModuleList([generator, sampler])
     optimiser = _adam(both, config.learning_rate, config)
     critic_optimiser = _adam(critic, config.critic_learning_rate, config)
     schedules = _schedule(optimiser, config), _schedule(critic_optimiser, config)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    return State(generator, critic, sampler, optimiser, critic_optimiser, schedules, scaler)
+    ours, critics = (fabric.setup_optimizers(one) for one in (optimiser, critic_optimiser))
+    assert isinstance(ours, _FabricOptimizer)
+    assert isinstance(critics, _FabricOptimizer)
+    precision = fabric.strategy.precision
+    return State(generator, critic, sampler, ours, critics, schedules, precision)
 
 
 def build_generator(config: TranslateConfig) -> Generator:
@@ -82,11 +88,18 @@ def end_epoch(state: State, loss: float) -> None:
             schedule.step()
 
 
-def save_state(file: Path, state: State, config: TranslateConfig, step: int, epoch: Tensor) -> None:
+def save_state(
+    file: Path,
+    state: State,
+    config: TranslateConfig,
+    scans: str,
+    step: int,
+    epoch: Tensor,
+) -> None:
     """Write everything; the file appears whole or not at all.
 
-    ``epoch`` (2,) is the sum of the generator's losses in the unfinished epoch, and their
-    number. Raises ``TrainingError`` where a weight is no longer finite, so that such a state
+    ``scans`` is the fingerprint of what is trained on. ``epoch`` (2,) is the sum of the
+    generator's losses in the unfinished epoch, and their number. Raises ``TrainingError`` where a weight is no longer finite, so that such a state
     never takes the place of a good one, and where the disk refuses.
     """
     for name, network in zip(("generator", "critic", "sampler"), state.networks, strict=True):
@@ -96,7 +109,7 @@ def save_state(file: Path, state: State, config: TranslateConfig, step: int, epo
                 f"start again from {file} with a lower rate or fp32."
             )
     content = {name: part.state_dict() for name, part in state.parts()}
-    content |= {"config": config.as_dict(), "step": step, "epoch": epoch.cpu()}
+    content |= {"config": config.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
     part = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,10 +119,13 @@ def save_state(file: Path, state: State, config: TranslateConfig, step: int, epo
         raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
 
 
-def resume_state(file: Path, state: State, config: TranslateConfig) -> tuple[int, Tensor]:
+def resume_state(
+    file: Path, state: State, config: TranslateConfig, scans: str
+) -> tuple[int, Tensor]:
     """Fill ``state`` from ``file``: the next step, and the unfinished epoch's sums (2,).
 
-    Step 0 where there is no file. Raises ``TrainingError`` where it is of other settings.
+    Step 0 where there is no file. Raises ``TrainingError`` where it is of other settings or
+    scans.
     """
     if not file.exists():
         return 0, torch.zeros(2, dtype=torch.float64)
@@ -119,10 +135,14 @@ def resume_state(file: Path, state: State, config: TranslateConfig) -> tuple[int
     if changed:
         raise TrainingError(
             f"{file} was trained with other settings ({', '.join(changed)}); "
-            "use those, or another folder."
+            "use those, another folder, or delete it to start over."
+        )
+    if content["scans"] != scans:
+        raise TrainingError(
+            f"{file} was trained on other scans; use another folder, or delete it to start over."
         )
     for name, part in state.parts():
-        if content[name]:  # a scaler that is switched off keeps nothing
+        if content[name]:  # only float16 has a factor to keep
             part.load_state_dict(content[name])
     return int(content["step"]), content["epoch"]
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
 from training.translate.config import TranslateConfig
@@ -20,15 +22,13 @@ from training.translate.objective import (
     translate_batch,
 )
 from training.translate.state import State
-from training.translate.team import Team
+from training.translate.team import average_gradients, mean
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # source, target (N, 1, size, size), styles (N,)
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 def train_step(
-    state: State, batch: Batch, config: TranslateConfig, step: int, team: Team
+    state: State, batch: Batch, config: TranslateConfig, step: int, fabric: Fabric
 ) -> tuple[Translated, Tensor]:
     """The translated batch, and the losses (6,) in the order of ``journal.LOSSES``.
 
@@ -37,18 +37,17 @@ def train_step(
     source, target, styles = batch
     seed = np.random.SeedSequence((config.seed, step)).generate_state(1, np.uint64)[0]
     draw = torch.Generator().manual_seed(int(seed))
-    with autocast(source.device, config.precision):
+    with fabric.autocast():
         translated = translate_batch(state.generator, source, target, styles, config.layers)
         critic = critic_loss(state.critic, translated, target, styles)
-    _update(state, state.critic_optimiser, critic.total, team)
+    _update(fabric, state.critic_optimiser, critic.total)
     places = draw_places(translated, config.patches, draw)
-    with autocast(source.device, config.precision), _frozen(state.critic):
+    with fabric.autocast(), _frozen(state.critic):
         ours = generator_loss(
             state.networks, translated, styles, config.layers, places, config.temperature
         )
-    _update(state, state.generator_optimiser, ours.total, team)
-    state.scaler.update()
-    return translated, team.mean(_numbers(critic, ours))
+    _update(fabric, state.generator_optimiser, ours.total)
+    return translated, mean(fabric, _numbers(critic, ours))
 
 
 def _numbers(critic: CriticLoss, ours: GeneratorLoss) -> Tensor:
@@ -57,17 +56,11 @@ def _numbers(critic: CriticLoss, ours: GeneratorLoss) -> Tensor:
     return torch.stack(parts).detach()
 
 
-def _update(state: State, optimiser: torch.optim.Adam, loss: Tensor, team: Team) -> None:
+def _update(fabric: Fabric, optimiser: _FabricOptimizer, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    team.average_gradients([p for group in optimiser.param_groups for p in group["params"]])
-    state.scaler.step(optimiser)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Lower precision for convolutions on ``device``; nothing changes for "fp32"."""
-    lower = precision != "fp32"
-    return torch.autocast(device.type, DTYPES[precision] if lower else None, enabled=lower)
+    fabric.backward(loss)
+    average_gradients(fabric, [p for group in optimiser.param_groups for p in group["params"]])
+    optimiser.step()
 
 
 @contextmanager

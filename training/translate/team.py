@@ -1,46 +1,41 @@
-"""Several processes that train one network: torch.distributed, however it was started."""
+"""Several processes that train one network, each on its share of every batch.
+
+Fabric starts them and lets them talk. Its wrapper for modules is not used: one step runs parts
+of the generator on their own, twice, and the wrapper expects each module's forward once per
+backward. Gradients are averaged here instead, in one message.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from training.launch import together
 
-@dataclass(frozen=True)
-class Team:
-    """This process among ``world``; alone, everything below leaves its argument as it is."""
 
-    rank: int = 0
-    world: int = 1
+def average_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> None:
+    """Give every process the mean gradient."""
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    joined = mean(fabric, torch.cat([gradient.flatten() for gradient in gradients]))
+    means = torch.split(joined, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, means, strict=True):
+        gradient.copy_(part.view_as(gradient))
 
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every process the mean gradient, in one message."""
-        if self.world == 1:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        means = torch.split(self.mean(together), [gradient.numel() for gradient in gradients])
-        for gradient, mean in zip(gradients, means, strict=True):
-            gradient.copy_(mean.view_as(gradient))
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of ``values`` over the processes, in their place."""
-        if self.world > 1:
-            dist.all_reduce(values)
-            values /= self.world
+def mean(fabric: Fabric, values: Tensor) -> Tensor:
+    """The mean of ``values`` over the processes; they may change in place."""
+    if fabric.world_size == 1:
         return values
+    found = fabric.all_reduce(values, reduce_op="mean")
+    assert isinstance(found, Tensor)
+    return found
 
-    def any(self, mine: bool, device: torch.device) -> bool:
-        """Whether any process says so."""
-        return bool(self.mean(torch.tensor(float(mine), device=device)).item())
 
-
-def this_team() -> Team:
-    """One process unless torch.distributed was initialised, by torchrun's variables or Fabric."""
-    if dist.is_available() and dist.is_initialized():
-        return Team(dist.get_rank(), dist.get_world_size())
-    return Team()
+def anyone(fabric: Fabric, mine: bool) -> bool:
+    """Whether any process says so."""
+    return bool(together(fabric, float(mine))[0])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from lightning.fabric import Fabric
 from torch import Tensor
 
 from training.errors import TrainingError
@@ -17,61 +18,83 @@ from training.translate.journal import Journal, Meter
 from training.translate.networks import first_styled
 from training.translate.state import State, end_epoch, resume_state, save_state, start_state
 from training.translate.step import Batch, train_step
-from training.translate.team import Team, this_team
+from training.translate.team import anyone
 
 CHECKPOINT = "state.pt"
+
+# Processes ask one another whether to stop after so many steps: each time, the GPUs wait.
+ASK_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The networks so far, and whether their training is over."""
+
+    state: State
+    step: int
+    finished: bool
 
 
 def train_translation(
     data: TranslationData,
     config: TranslateConfig,
     folder: Path,
-    device: torch.device,
+    fabric: Fabric,
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
-) -> State:
+) -> Trained:
     """Train for ``config.epochs`` and ``decay_epochs``, or until ``should_stop``.
 
     The state lies in ``folder/state.pt`` and training goes on from there; the curve is
-    ``folder/curve.jsonl``. Where torch.distributed runs, each process takes its share of every
-    batch and the first one writes. Raises ``TrainingError`` where the settings do not fit the
-    data or the checkpoint, and where a loss or a weight is no longer finite.
+    ``folder/curve.jsonl``. Each of ``fabric``'s processes takes its share of every batch, and
+    the first one writes. Raises ``TrainingError`` where the settings do not fit the data or the
+    checkpoint, and where a loss or a weight is no longer finite.
     """
-    team = this_team()
     pairs = SlicePairs(data, config)
-    _check(data, config, team)
-    state = start_state(config, device)
-    first, epoch = resume_state(folder / CHECKPOINT, state, config)
+    _check(data, config, fabric.world_size)
+    state = start_state(config, fabric)
+    first, epoch = resume_state(folder / CHECKPOINT, state, config, data.fingerprint)
     length = config.steps_per_epoch or math.ceil(len(pairs) / config.batch)
     last = length * (config.epochs + config.decay_epochs)
-    journal = Journal(folder, first, writes=team.rank == 0)
-    meter = Meter(epoch.to(device))
-    batches = step_batches(pairs, range(first, last), team.rank, team.world)
+    if first >= last:
+        return Trained(state, first, finished=True)
+    journal = Journal(folder, first, writes=fabric.is_global_zero)
+    meter = Meter(epoch.to(fabric.device))
+    batches = step_batches(pairs, range(first, last), fabric.global_rank, fabric.world_size)
     for done in range(first + 1, last + 1):
-        asked = time.monotonic()
-        batch = _on_device(next(batches), config, device)
-        waited = time.monotonic() - asked
-        translated, losses = train_step(state, batch, config, done - 1, team)
-        meter.add(losses, waited)
-        stop = _stops(done, config, team, should_stop, device)
-        if done % config.log_every == 0 or done == last or stop:
+        batch, waited_s = _next_batch(batches, config, fabric)
+        translated, losses = train_step(state, batch, config, done - 1, fabric)
+        meter.add(losses, waited_s)
+        stop = done == last or _told(done, fabric, should_stop)
+        if stop or done % config.log_every == 0:
             _write_line(journal, meter, state, done, done // length, say)
-        if done % config.picture_every == 0 or done == last:
+        if done == last or done % config.picture_every == 0:
             journal.picture(done, [batch[0], translated.fake, batch[1]])
         if done % length == 0:
             end_epoch(state, meter.end_epoch())
-        if team.rank == 0 and (done % config.save_every == 0 or done == last or stop):
-            save_state(folder / CHECKPOINT, state, config, done, meter.epoch)
+        if fabric.is_global_zero and (stop or done % config.save_every == 0):
+            _save(folder, state, config, data, done, meter)
         if stop:
             break
     journal.close()
-    return state
+    return Trained(state, done, finished=done == last)
 
 
-def _check(data: TranslationData, config: TranslateConfig, team: Team) -> None:
-    if config.batch % team.world:
+def _save(
+    folder: Path,
+    state: State,
+    config: TranslateConfig,
+    data: TranslationData,
+    done: int,
+    meter: Meter,
+) -> None:
+    save_state(folder / CHECKPOINT, state, config, data.fingerprint, done, meter.epoch)
+
+
+def _check(data: TranslationData, config: TranslateConfig, processes: int) -> None:
+    if config.batch % processes:
         raise TrainingError(
-            f"a batch of {config.batch} cannot be shared by {team.world} processes; "
+            f"a batch of {config.batch} cannot be shared by {processes} processes; "
             "choose a multiple."
         )
     sites = set(data.styles)
@@ -87,24 +110,20 @@ def _check(data: TranslationData, config: TranslateConfig, team: Team) -> None:
         )
 
 
-def _on_device(
-    batch: tuple[Tensor, Tensor, Tensor], config: TranslateConfig, device: torch.device
-) -> Batch:
-    source, target, styles = (part.to(device, non_blocking=True) for part in batch)
-    return source, target, styles if config.styles else None
+def _next_batch(
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]], config: TranslateConfig, fabric: Fabric
+) -> tuple[Batch, float]:
+    """The next step's slices on the device, and the seconds that they kept it waiting."""
+    asked = time.monotonic()
+    source, target, styles = (part.to(fabric.device, non_blocking=True) for part in next(batches))
+    return (source, target, styles if config.styles else None), time.monotonic() - asked
 
 
-def _stops(
-    done: int,
-    config: TranslateConfig,
-    team: Team,
-    should_stop: Callable[[], bool],
-    device: torch.device,
-) -> bool:
-    """All processes must stop after the same step, so that several ask one another, rarely."""
-    if team.world == 1:
+def _told(done: int, fabric: Fabric, should_stop: Callable[[], bool]) -> bool:
+    """Whether to stop now; all processes do so after the same step."""
+    if fabric.world_size == 1:
         return should_stop()
-    return done % config.log_every == 0 and team.any(should_stop(), device)
+    return done % ASK_EVERY == 0 and anyone(fabric, should_stop())
 
 
 def _write_line(

@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from evaluation import printed
 from evaluation.budget import Budgets, check_budgets, is_broken, measure_job
 from evaluation.compare import COMPARED_METRICS, compare, read_result
+from evaluation.exits import (
+    BROKEN,
+    check_writable,
+    errors_end_it,
+    say_error,
+    write_json,
+    write_text,
+)
 from evaluation.growth import growth, read_tumour, time_point, years_between
-from evaluation.jobs import Job, JobFailedError
+from evaluation.jobs import Job
 from evaluation.ranking import ranking_csv, score_cube, standings
 from evaluation.score import Scheme
 from evaluation.score_tables import METRICS, read_scores
 from evaluation.stability import Bootstrap, rank_stability
 from evaluation.uncertainty import BOUNDARY_SD_MM
-from inference.errors import InferenceError, OutputError
 
-BROKEN, NOTHING_DONE = 1, 2
-
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EITHER = click.Path(exists=True, path_type=Path)
-OUT = click.Path(dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)  # whoever opens it tells what is wrong with it in one line
 DAY = click.DateTime(["%Y-%m-%d"])
 BUDGETS = Budgets()
 
-json_option = click.option("--json", "json_file", type=OUT, help="Write all numbers.")
+json_option = click.option("--json", "json_file", type=ANY, help="Write all numbers.")
 scheme_option = click.option("--scheme", type=click.Choice(["2023", "2022"]), default=None)
 bootstrap_option = click.option(
     "--bootstrap", type=click.IntRange(min=1), default=1000, show_default=True, help="Resamples."
 )
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+resample_option = click.option(
+    "--resample", is_flag=True, help="Put maps on another grid onto the reference's."
+)
 
 
 @click.command()
-@click.argument("scores", type=TABLE, nargs=-1, required=True)
+@click.argument("scores", type=ANY, nargs=-1, required=True)
 @scheme_option
 @bootstrap_option
 @seed_option
 @json_option
-@click.option("--csv", "csv_file", type=OUT, help="Write the overall ranking.")
+@click.option("--csv", "csv_file", type=ANY, help="Write the overall ranking.")
 def rank(
     scores: tuple[Path, ...],
     scheme: Scheme | None,
@@ -61,25 +62,26 @@ def rank(
 
     A table has a column 'team', or is of the team that its file is named for.
     """
-    with _errors_end_it():
+    with errors_end_it():
+        check_writable(json_file, csv_file)
         cube = score_cube([score for path in scores for score in read_scores(path)], scheme)
         parts = standings(cube)
         stability = rank_stability(cube, Bootstrap(bootstrap, seed))
         printed.print_ranking(cube, parts, stability)
         about = {"teams": cube.teams, "cases": cube.cases, "failures": cube.failures}
-        _write_json(
+        write_json(
             json_file,
             about | {"parts": [asdict(part) for part in parts], "stability": asdict(stability)},
         )
-        _write(csv_file, ranking_csv(cube.teams, parts[0]))
+        write_text(csv_file, ranking_csv(cube.teams, parts[0]))
 
 
 @click.command(name="compare")
-@click.argument("a", type=EITHER)
-@click.argument("b", type=EITHER)
+@click.argument("a", type=ANY)
+@click.argument("b", type=ANY)
 @click.option(
     "--reference",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=ANY,
     help="The reference label maps, where A or B is a folder of label maps.",
 )
 @click.option("--scheme", type=click.Choice(["2023", "2022"]), default="2023", show_default=True)
@@ -92,6 +94,7 @@ def rank(
     show_default=True,
 )
 @click.option("--worst", type=click.IntRange(min=0), default=5, show_default=True)
+@resample_option
 @bootstrap_option
 @seed_option
 @json_option
@@ -102,21 +105,29 @@ def compare_results(
     scheme: Scheme,
     metrics: tuple[str, ...],
     worst: int,
+    resample: bool,
     bootstrap: int,
     seed: int,
     json_file: Path | None,
 ) -> None:
     """Compare two results on the same cases: folders of label maps, or score tables."""
-    with _errors_end_it():
-        first, second = (read_result(side, reference, scheme) for side in (a, b))
+    with errors_end_it():
+        check_writable(json_file)
+        sides = [read_result(side, reference, scheme, resample=resample) for side in (a, b)]
+        first, second = (side.scores for side in sides)
         compared = compare(first, second, metrics, Bootstrap(bootstrap, seed))
         printed.print_comparison(compared, worst)
-        _write_json(json_file, asdict(compared))
+        write_json(json_file, asdict(compared))
+    failures = [failure for side in sides for failure in side.failures]
+    for line in failures:
+        say_error(line)
+    if failures:
+        sys.exit(BROKEN)
 
 
 @click.command(name="growth")
-@click.argument("earlier", type=TABLE)
-@click.argument("later", type=TABLE)
+@click.argument("earlier", type=ANY)
+@click.argument("later", type=ANY)
 @click.option("--dates", type=DAY, nargs=2, help="Of both scans, as YYYY-MM-DD YYYY-MM-DD.")
 @click.option(
     "--boundary-sd-mm",
@@ -138,16 +149,17 @@ def measure_growth(
     Growth is more than 20 % in volume or 2 mm in the largest extra-meatal axial diameter. Not for
     clinical use.
     """
-    with _errors_end_it():
+    with errors_end_it():
+        check_writable(json_file)
         years = years_between(dates[0].date(), dates[1].date()) if dates else None
         points = [time_point(read_tumour(path), boundary_sd_mm) for path in (earlier, later)]
         found = growth(points[0], points[1], years)
         printed.print_growth(found)
-        _write_json(json_file, asdict(found))
+        write_json(json_file, asdict(found))
 
 
 @click.command()
-@click.argument("source", metavar="INPUT", type=EITHER)
+@click.argument("source", metavar="INPUT", type=ANY)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.option("--max-seconds", type=float, default=BUDGETS.seconds, show_default=True)
 @click.option("--max-gpu-mib", type=float, default=BUDGETS.gpu_mib, show_default=True)
@@ -169,48 +181,17 @@ def budget(
 
     OPTIONS, after --, go to predict, for example: budget scans -- --device cpu
     """
-    with _errors_end_it():
+    with errors_end_it():
+        check_writable(json_file)
         usage = measure_job(source, Job(image, options))
         budgets = Budgets(max_seconds, max_gpu_mib, max_rss_mib)
         lines = check_budgets(usage, budgets, require_gpu=require_gpu)
         printed.print_budget(lines)
-        _write_json(json_file, asdict(usage) | {"lines": [asdict(line) for line in lines]})
+        write_json(json_file, asdict(usage) | {"lines": [asdict(line) for line in lines]})
     if is_broken(lines):
         broken = ", ".join(line.name for line in lines if line.verdict == "broken")
-        print(f"error: over budget: {broken}", file=sys.stderr)
+        say_error(f"over budget: {broken}")
         sys.exit(BROKEN)
 
 
 commands: list[click.Command] = [rank, compare_results, measure_growth, budget]
-
-
-@contextmanager
-def _errors_end_it() -> Iterator[None]:
-    try:
-        yield
-    except InferenceError as error:
-        line = "".join(c if c.isprintable() else "?" for c in str(error))
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(BROKEN if isinstance(error, JobFailedError) else NOTHING_DONE)
-
-
-def _write_json(path: Path | None, values: dict[str, Any]) -> None:
-    _write(path, json.dumps(_plain(values), indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """NaN, which JSON does not know, as null."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -1,0 +1,1 @@
+"""Supervised training of the segmentation network, from prepared scans or endless phantoms."""

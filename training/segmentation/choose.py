@@ -1,0 +1,94 @@
+"""Which scans of a working folder a segmentation trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.geometry import Geometry, axial, covered, reorient, resample
+from inference.images import read_scan
+from inference.structures import Structure
+from inference.volumes import Scan
+from training.errors import TrainingError
+from training.prepare.cases import PreparedCase, read_prepared
+from training.prepare.files import array_bytes, write_whole
+from training.segmentation.items import Item
+from training.segmentation.settings import Source
+
+ARRAY, IMAGE = ".labels.npy", "_Label.nii.gz"
+VOXELS = ".voxels.npy"
+STYLE = "--"  # between a translated case and its style
+
+
+def choose_items(work: Path, on: Source, labels: Path | None, cache: Path) -> list[Item]:
+    """Scans of ``work`` with their own labels, or those of the folder ``labels``.
+
+    Labels that lie on the scans' own grids (``<case>_Label.nii.gz``) are brought onto the
+    prepared ones and kept in ``cache``. Raises ``TrainingError`` where something is missing.
+    """
+    split = "target" if on == "target" else "source"
+    cases = [case for case in read_prepared(work / "prepared") if case.split == split]
+    if not cases:
+        raise TrainingError(f"{work / 'prepared'} holds no {split} scan; prepare some first.")
+    if labels is None and on == "target":
+        raise TrainingError("hrT2 scans bear no labels; name a folder of them with --labels.")
+    known = [case.labels if labels is None else _labels(case, labels, cache) for case in cases]
+    missing = [case.name for case, file in zip(cases, known, strict=True) if file is None]
+    if missing:
+        where = labels or work / "prepared"
+        raise TrainingError(f"{where} lacks labels of {', '.join(missing)}.")
+    pairs = [(case, file) for case, file in zip(cases, known, strict=True) if file is not None]
+    if on == "translated":
+        return translated_items(work / "translated", pairs)
+    return [Item(case.name, case.voxels, file) for case, file in pairs]
+
+
+def translated_items(folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]) -> list[Item]:
+    """Every style of every source case, with the labels of the case."""
+    found = [
+        (case, labels, sorted(folder.glob(f"{case.name}{STYLE}*{VOXELS}")))
+        for case, labels in pairs
+    ]
+    missing = [case.name for case, _, files in found if not files]
+    if missing:
+        raise TrainingError(
+            f"{folder} lacks translations of {', '.join(missing)}; run the translate command."
+        )
+    return [
+        Item(file.name.removesuffix(VOXELS), file, labels)
+        for _, labels, files in found
+        for file in files
+    ]
+
+
+def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
+    """The labels of ``case`` on its prepared grid; None where ``folder`` has none."""
+    array, image = folder / f"{case.name}{ARRAY}", folder / f"{case.name}{IMAGE}"
+    if array.exists():
+        return array
+    if not image.exists():
+        return None
+    kept = cache / f"{case.name}{ARRAY}"
+    if not kept.exists() or kept.stat().st_mtime < image.stat().st_mtime:
+        write_whole(kept, array_bytes(labels_on(read_scan(image), case.geometry)))
+    return kept
+
+
+def labels_on(truth: Scan, grid: Geometry) -> NDArray[np.uint8]:
+    """The label map ``truth`` on ``grid``: the class with the largest share of each voxel.
+
+    Per class, so that a boundary lies where half of each class meets, not half a number.
+    """
+    source = axial(truth.geometry)
+    native = reorient(truth.voxels, truth.geometry, source)
+    shares = [
+        resample((native == number).astype(np.float32), source, grid, antialias=True)
+        for number in Structure
+    ]
+    inside = np.ix_(*(covered(source, grid, axis) for axis in (2, 1, 0)))
+    labels = np.zeros(shares[0].shape, dtype=np.uint8)
+    labels[inside] = np.argmax(shares, axis=0).astype(np.uint8)[inside]
+    return labels

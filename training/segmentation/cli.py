@@ -1,0 +1,121 @@
+"""The command that trains one segmentation network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from lightning.fabric import Fabric
+
+from training.checkpoints import load_checkpoint
+from training.errors import TrainingError
+from training.guard import one_line_errors
+from training.launch import launch_options, make_fabric, stop_when_told
+from training.phantom.cli import read_patients
+from training.prepare.cases import TABLE, read_table
+from training.prepare.config import PrepareSettings
+from training.segmentation.choose import choose_items
+from training.segmentation.items import ItemScans, Scans
+from training.segmentation.member import train_member
+from training.segmentation.network import spec_for
+from training.segmentation.painted import painted_scans
+from training.segmentation.settings import SegmentSettings
+from training.settings_files import load_settings
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+MEMBER = re.compile(r"[\w.-]+")
+
+
+@click.command("segment")
+@click.argument("work", type=FOLDER)
+@click.option("--preset", default="paper", show_default=True, help="paper, phantom, smoke, FILE.")
+@click.option("--member", required=True, help="Name of the network in the ensemble.")
+@click.option("--seed", type=click.IntRange(min=0), help="Else as the preset says.")
+@click.option("--on", "train_on", type=click.Choice(["source", "translated", "target", "phantoms"]))
+@click.option("--labels", type=FOLDER, help="Of the scans; else their own.")
+@click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for --on phantoms.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Whole schedule.")
+@click.option("--start", type=FILE, help="Begin with this network's weights.")
+@launch_options
+@one_line_errors
+def segment(
+    work: Path,
+    preset: str,
+    member: str,
+    labels: Path | None,
+    contours: Path | None,
+    start: Path | None,
+    devices: int,
+    nodes: int,
+    strategy: str,
+    accelerator: str,
+    **chosen: Any,
+) -> None:
+    """Train a segmentation network on the scans in WORK; goes on where it stopped.
+
+    The result is WORK/segment/MEMBER/network.pt. Told to stop (SIGTERM), it saves its state
+    and ends with exit code 2; the same command then goes on.
+    """
+    settings = load_settings("segment", preset, SegmentSettings)
+    settings = replace(settings, **{name: v for name, v in chosen.items() if v is not None})
+    if not MEMBER.fullmatch(member):
+        raise TrainingError(f"--member {member!r}: letters, digits, '.', '_' and '-' only.")
+    should_stop = stop_when_told()
+    fabric = make_fabric(devices, nodes, strategy, accelerator, settings.precision)
+    folder = work / "segment" / member
+    prepared = prepared_how(work, settings)
+    if settings.train_on == "phantoms":
+        spec = spec_for(settings, prepared, member, "")
+        scans: Scans = painted_scans(settings, spec, read_patients(contours), fabric.device)
+    else:
+        scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
+    began = load_checkpoint(start)[0] if start else None
+    about = told_origin(settings, len(scans))
+    file = train_member(
+        folder,
+        scans,
+        settings,
+        prepared,
+        fabric,
+        about,
+        start=began,
+        say=lambda line: fabric.print(line, flush=True),
+        should_stop=should_stop,
+    )
+    fabric.print(f"{file}: trained", flush=True)
+
+
+def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
+    """How the scans of ``work`` were prepared; phantoms may do without any."""
+    folder = work / "prepared"
+    if settings.train_on == "phantoms" and not (folder / TABLE).exists():
+        return settings.phantoms.prepare
+    return read_table(folder).settings
+
+
+def told_origin(settings: SegmentSettings, count: int) -> str:
+    """What the weights' metadata say they were trained on."""
+    if settings.train_on == "phantoms":
+        return "synthetic hrT2 phantoms painted in training, no real scan; not for clinical use"
+    kinds = {
+        "source": "ceT1 scans",
+        "translated": "ceT1 scans translated to hrT2",
+        "target": "hrT2 scans",
+    }
+    return f"{count} {kinds[settings.train_on]}; not for clinical use"
+
+
+def _prepared_scans(
+    work: Path, settings: SegmentSettings, labels: Path | None, cache: Path, fabric: Fabric
+) -> ItemScans:
+    """The first process brings labels onto the prepared grids; the others find them done."""
+    with fabric.rank_zero_first():
+        items = choose_items(work, settings.train_on, labels, cache)
+    return ItemScans(items, settings.seed)
+
+
+commands: list[click.Command] = [segment]

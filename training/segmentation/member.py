@@ -1,0 +1,47 @@
+"""One member of the ensemble: trained, and written as ``export`` wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.fabric import Fabric
+
+from training.launch import StoppedError
+from training.networks import ResUNet25d
+from training.prepare.config import PrepareSettings
+from training.segmentation.items import Scans
+from training.segmentation.network import spec_for, write_network
+from training.segmentation.settings import SegmentSettings
+from training.segmentation.train import train_segmenter
+
+NETWORK = "network.pt"
+
+
+def train_member(
+    folder: Path,
+    scans: Scans,
+    settings: SegmentSettings,
+    prepared: PrepareSettings,
+    fabric: Fabric,
+    trained_on: str,
+    *,
+    start: ResUNet25d | None = None,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train, and write ``folder/network.pt``; the member is called as its folder.
+
+    Raises ``StoppedError`` where ``should_stop`` came first: the state is saved by then.
+    """
+    trained = train_segmenter(
+        scans, settings, folder, fabric, start=start, say=say, should_stop=should_stop
+    )
+    if not trained.finished:
+        raise StoppedError(f"the training of {folder.name}", trained.step)
+    file = folder / NETWORK
+    if fabric.is_global_zero:
+        spec = spec_for(settings, prepared, folder.name, trained_on)
+        write_network(file, trained.network, spec, settings)
+    fabric.barrier()
+    return file

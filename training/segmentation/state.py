@@ -1,0 +1,139 @@
+"""All that changes while a segmentation trains: made, saved whole, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.wrappers import _FabricModule, _FabricOptimizer
+
+from training.errors import TrainingError
+from training.networks import ResUNet25d
+from training.segmentation.network import start_network
+from training.segmentation.settings import FREE, SegmentSettings
+
+
+@dataclass(frozen=True)
+class State:
+    """The network, its average, and what moves it. The contents change; the objects stay."""
+
+    network: ResUNet25d
+    average: ResUNet25d  # the network itself where no average is kept
+    model: _FabricModule  # the network as all processes share it
+    optimiser: _FabricOptimizer
+    fabric: Fabric
+
+    @property
+    def averages(self) -> bool:
+        return self.average is not self.network
+
+    def parts(self) -> dict[str, Any]:
+        """Name and object of everything that has a state to keep."""
+        kept = {"network": self.network, "optimiser": self.optimiser.optimizer}
+        if self.averages:
+            kept["average"] = self.average
+        return kept | {"scaler": self.fabric.strategy.precision}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def start_state(settings: SegmentSettings, fabric: Fabric, start: ResUNet25d | None) -> State:
+    """A fresh network, or one with the weights of ``start``, on the device of ``fabric``."""
+    network = start_network(settings)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    average = network
+    if settings.ema:
+        average = start_network(settings)
+        average.load_state_dict(network.state_dict())
+        average.to(fabric.device)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    model, shared = fabric.setup(network, optimiser)
+    model.mark_forward_method("forward_deep")
+    return State(network, average, model, shared, fabric)
+
+
+@torch.no_grad()
+def follow(state: State, keep: float) -> None:
+    """Move the average towards the network, keeping the share ``keep`` of itself."""
+    pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
+    for mean, current in pairs:
+        mean.lerp_(current, 1 - keep)
+
+
+def save_state(
+    file: Path, state: State, settings: SegmentSettings, fingerprint: str, progress: Progress
+) -> None:
+    """Write everything; the file appears whole or not at all.
+
+    Raises ``TrainingError`` where a weight is no longer finite, so that such a state never takes
+    the place of a good one, and where the disk refuses.
+    """
+    if not all(bool(p.isfinite().all()) for p in state.network.parameters()):
+        raise TrainingError(
+            f"step {progress.step}: weights are no longer finite; start again from {file} "
+            "with a lower rate or fp32."
+        )
+    content = {name: part.state_dict() for name, part in state.parts().items()}
+    content |= {"settings": settings.as_dict(), "scans": fingerprint}
+    content |= {"step": progress.step, "seconds": progress.seconds}
+    part = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, part)
+        part.replace(file)
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
+
+
+def resume_state(file: Path, state: State, settings: SegmentSettings, fingerprint: str) -> Progress:
+    """Fill ``state`` from ``file``, where there is one.
+
+    Raises ``TrainingError`` where it is of other settings or other scans.
+    """
+    if not file.exists():
+        return Progress()
+    content = _read(file)
+    _check_same(file, content, settings, fingerprint)
+    for name, part in state.parts().items():
+        part.load_state_dict(content[name])
+    return Progress(int(content["step"]), float(content["seconds"]))
+
+
+def _check_same(
+    file: Path, content: Mapping[str, Any], settings: SegmentSettings, fingerprint: str
+) -> None:
+    then, now = content["settings"], settings.as_dict()
+    changed = [name for name in now if name not in FREE and then.get(name) != now[name]]
+    if changed:
+        raise TrainingError(
+            f"{file} was trained with other settings ({', '.join(changed)}); use those, "
+            "another --member, or delete its folder to start over."
+        )
+    if content["scans"] != fingerprint:
+        raise TrainingError(
+            f"{file} was trained on other scans; name another --member, or delete its folder "
+            "to start over."
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle and zip errors of many kinds
+        raise TrainingError(
+            f"{file} is not a whole checkpoint; delete it to start over."
+        ) from error
+    return content

@@ -1,0 +1,49 @@
+"""The whole stage: train the translator, then translate every source scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lightning.fabric import Fabric
+
+from training.launch import StoppedError
+from training.prepare.cases import read_prepared
+from training.translate.cases import style_names, translation_data
+from training.translate.config import TranslateSettings
+from training.translate.scans import Translator, translate_scans
+from training.translate.state import load_generator
+from training.translate.train import CHECKPOINT, train_translation
+
+
+def run_translate(
+    work: Path,
+    settings: TranslateSettings,
+    fabric: Fabric,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train on WORK/prepared into WORK/translate, then fill WORK/translated; that folder.
+
+    Goes on where it stopped; what is done and unchanged stays. Raises ``TrainingError`` where
+    something is missing or ``should_stop`` came first: all is saved by then.
+    """
+    cases = read_prepared(work / "prepared")
+    names = style_names(cases, settings.styles)
+    config = settings.training
+    if settings.styles == "by_site":
+        config = replace(config, styles=len(names))
+    data = translation_data(cases, names)
+    trained = train_translation(data, config, work / "translate", fabric, say, should_stop)
+    if not trained.finished:
+        raise StoppedError("the training of the translation", trained.step)
+    fabric.barrier()  # until the first process has written the checkpoint
+    generator, config = load_generator(work / "translate" / CHECKPOINT)
+    translator = Translator(generator.to(fabric.device), config, settings.apply, names)
+    sources = [case for case in cases if case.split == "source"]
+    folder = work / "translated"
+    made = translate_scans(sources, translator, folder, fabric, say, should_stop)
+    fabric.barrier()
+    say(f"{folder}: {made} translations made, {', '.join(names)}")
+    return folder
