@@ -34,9 +34,13 @@ def errors_end_it() -> Iterator[None]:
 
 
 def say_error(text: str) -> None:
-    """One line on stderr: names of files may hold line ends and a terminal's commands."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    print(f"error: {line}", file=sys.stderr)
+    """One line on stderr."""
+    print(f"error: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """One line: names of files may hold line ends, a terminal's commands or undecodable bytes."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def check_writable(*files: Path | None) -> None:

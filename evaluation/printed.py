@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from evaluation.budget import Line
 from evaluation.compare import Compared, Comparison
+from evaluation.exits import printable
 from evaluation.growth import Change, Growth
 from evaluation.ranking import ScoreCube, Standing
 from evaluation.stability import Stability
@@ -22,7 +24,7 @@ def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stabili
     """The overall order, how sure it is, and the teams' places in every part."""
     order = sorted(range(len(cube.teams)), key=lambda team: parts[0].cumulative[team])
     print_table(_overall(cube, parts[0], stability, order))
-    print(
+    say(
         f"order of all cases in {stability.same_order:.0%} of resamples; Kendall's tau to it "
         f"{_number(stability.tau)} on average, 95 % from {_range(stability.tau_interval)}"
     )
@@ -37,7 +39,7 @@ def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stabili
     print_table(table)
     if cube.failures:
         told = [f"{team} {case}" for team, case in cube.failures]
-        print(f"scored as empty, as a score is missing: {listed(told)}")
+        say(f"scored as empty, as a score is missing: {listed(told)}")
 
 
 def _overall(cube: ScoreCube, all_cases: Standing, stability: Stability, order: list[int]) -> Table:
@@ -71,9 +73,9 @@ def print_comparison(compared: Compared, worst: int) -> None:
     print_table(falls)
     for side, cases in (("A", compared.only_a), ("B", compared.only_b)):
         if cases:
-            print(f"{len(cases)} cases in {side} alone, not compared: {listed(cases)}")
+            say(f"{len(cases)} cases in {side} alone, not compared: {listed(cases)}")
     if compared.unpaired:
-        print(f"{len(compared.unpaired)} numbers on one side alone: {listed(compared.unpaired)}")
+        say(f"{len(compared.unpaired)} numbers on one side alone: {listed(compared.unpaired)}")
 
 
 def _comparison_cells(entry: Comparison) -> list[str]:
@@ -108,10 +110,10 @@ def print_growth(found: Growth) -> None:
     changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2), verdict)
     print_table(changes)
     if found.years is None:
-        print("no dates given: no change per year")
+        say("no dates given: no change per year")
     if found.earlier.side != found.later.side:
-        print(f"look twice: tumour side {found.earlier.side}, then {found.later.side}")
-    print(f"verdict: {_verdict(found.verdict, found.certain)}")
+        say(f"look twice: tumour side {found.earlier.side}, then {found.later.side}")
+    say(f"verdict: {_verdict(found.verdict, found.certain)} (not for clinical use)")
 
 
 def _change_cells(change: Change, scale: float, digits: int) -> list[str]:
@@ -138,7 +140,16 @@ def print_budget(lines: Sequence[Line]) -> None:
 
 
 def print_table(table: Table) -> None:
-    Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
+    """Without colours, so that no cell can command the terminal."""
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
+    for line in text.getvalue().splitlines():
+        say(line.rstrip())
+
+
+def say(text: str) -> None:
+    """One line on stdout."""
+    print(printable(text))
 
 
 def _number(value: float) -> str:

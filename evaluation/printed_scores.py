@@ -8,7 +8,7 @@ from rich.table import Table
 
 from evaluation.match import Matched
 from evaluation.metrics import StructureScore
-from evaluation.printed import listed, print_table
+from evaluation.printed import listed, print_table, say
 from evaluation.score import CaseScore
 from evaluation.summary import BOUNDARY, OVERALL, GroupSummary, Statistics
 
@@ -46,7 +46,7 @@ def print_scores(scores: Sequence[CaseScore]) -> None:
         table.add_row(entry.case, *cells)
     print_table(table)
     if any(cell.outcome == "absent" for entry in scores for cell in entry.structures.values()):
-        print("absent: in neither map, which counts as Dice 1 and ASSD 0")
+        say("absent: in neither map, which counts as Dice 1 and ASSD 0")
 
 
 def print_summary(groups: Sequence[GroupSummary]) -> None:
@@ -60,7 +60,7 @@ def print_unmatched(matched: Matched) -> None:
     """Predictions that no reference asks for are no failures, but may be misnamed."""
     if matched.unmatched:
         names = [file.name for file in matched.unmatched]
-        print(f"without a reference, not scored: {len(names)} ({listed(names)})")
+        say(f"without a reference, not scored: {len(names)} ({listed(names)})")
 
 
 def _score_cell(score: StructureScore, failure: str | None) -> str:
@@ -70,7 +70,8 @@ def _score_cell(score: StructureScore, failure: str | None) -> str:
 
 
 def _statistics_table(group: GroupSummary) -> Table:
-    title = f"{_group_name(group)}: {group.cases} cases, {len(group.failures)} failures"
+    counts = f"{_counted(group.cases, 'case')}, {_counted(len(group.failures), 'failure')}"
+    title = f"{_group_name(group)}: {counts}"
     table = Table("structure", "measure", title=title)
     for name in ("cases", "mean", "SD", "95 % of the mean", "median", "quartiles"):
         table.add_column(name, justify="right")
@@ -108,6 +109,10 @@ def _counts_table(groups: Sequence[GroupSummary]) -> Table:
 
 def _group_name(group: GroupSummary) -> str:
     return "all sites" if group.group == OVERALL else group.group
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _number(value: float | None, digits: int) -> str:

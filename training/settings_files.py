@@ -41,9 +41,9 @@ class SettingsError(TrainingError):
     """A preset or a settings file that cannot be used; one line per mistake."""
 
 
-def preset_names() -> tuple[str, ...]:
-    """The presets that come with the project."""
-    return tuple(sorted(path.name for path in PRESETS.iterdir() if path.is_dir()))
+def preset_names(stage: str) -> tuple[str, ...]:
+    """The presets that come with the project and say something of the ``stage``."""
+    return tuple(sorted(file.parent.name for file in PRESETS.glob(f"*/{stage}.yaml")))
 
 
 def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Settings:
@@ -67,16 +67,16 @@ def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Set
 
 def settings_file(stage: str, preset_or_file: str) -> Path:
     """Where the ``stage``'s settings lie. Raises ``SettingsError`` where there are none."""
-    path = Path(preset_or_file)
+    path, presets = Path(preset_or_file), preset_names(stage)
     if path.suffix in SUFFIXES:
         file = path
-    elif preset_or_file in preset_names():
+    elif preset_or_file in presets:
         file = PRESETS / preset_or_file / f"{stage}.yaml"
     elif path.is_dir():
         file = path / f"{stage}.yaml"
     else:
         raise SettingsError(
-            f"{preset_or_file}: no such preset; expected {', '.join(preset_names())}, "
+            f"{preset_or_file}: no preset of '{stage}'; expected {', '.join(presets)}, "
             f"a YAML file, or a folder with {stage}.yaml."
         )
     if not file.is_file():
@@ -173,7 +173,11 @@ def _lines(file: Path, error: ValidationError) -> list[str]:
     lines = []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"]) or "the whole file"
-        what = "no such key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        what = mistake["msg"]
+        if mistake["type"] == "extra_forbidden":
+            what = "no such key"
+        elif mistake["type"] == "union_tag_not_found":
+            what = f"say which with {mistake['ctx']['discriminator']}"
         found = mistake["input"]
         shown = "" if isinstance(found, dict) else f", found {found!r}"[:SHOWN]
         lines.append(f"{file}: {where}: {what}{shown}")

@@ -28,8 +28,9 @@ REACH = 1.5  # whiskers, in interquartile ranges
 TICKS = 5  # about as many on a scale
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
-# The drawing, in its own units: names on the left, counts of values beyond the scale at its ends.
-WIDTH, LEFT, RIGHT, ROW, AXIS = 380, 88, 34, 24, 22
+# The drawing, in its own units: names of sites, then the scale, with room at both ends for counts
+# of values beyond it.
+WIDTH, NAMES, ENDS, ROW, AXIS = 340, 64, 28, 24, 22
 
 Values = dict[str, float]  # by case
 
@@ -66,7 +67,7 @@ class Plot:
     def x(self, value: float) -> float:
         """Where a value lies in the drawing."""
         share = (value - self.start) / (self.end - self.start)
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 2)
+        return round(NAMES + ENDS + share * (WIDTH - NAMES - 2 * ENDS), 2)
 
     def drawn(self, box: Box) -> list[tuple[str, float]]:
         return [point for point in box.outliers if self.start <= point[1] <= self.end]
@@ -117,11 +118,12 @@ def box(group: str, values: Values) -> Box:
 
 def scale(low: float, high: float) -> tuple[float, ...]:
     """About ``TICKS`` round numbers, the first at or below ``low``, the last at or above."""
-    rough = max(high - low, 1e-3) / (TICKS - 1)
+    high = high if high > low else low + 1
+    rough = (high - low) / (TICKS - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(one * power for one in STEPS if one * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return tuple(round(number * step, 10) for number in range(first, max(last, first + 1) + 1))
+    return tuple(round(number * step, 10) for number in range(first, last + 1))
 
 
 def _values(measure: Measure, structure: str, scores: Sequence[CaseScore]) -> Values:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.match import SCAN_MARKS, Pair, resample_labels, same_grid
+from evaluation.match import Pair, resample_labels, same_grid
 from evaluation.score import Scheme, read_labels
 from inference.errors import InferenceError
 from inference.geometry import Geometry
-from inference.images import SUFFIXES, read_scan
+from inference.images import read_scan
 from inference.pictures.panels import show
 from inference.pictures.plotting import Figure, Image
 from inference.pictures.views import (
@@ -36,7 +36,7 @@ from inference.volumes import Labels, Scan
 LabelMap = NDArray[np.uint8]
 
 SIDE_INCHES, DPI = 3.6, 100
-SHADES = 128  # colours in a picture's file
+KEPT_BITS = 0xFC  # of each colour: 64 greys look the same and make a file a third smaller
 
 # Labels of the scheme of 2022, 1 tumour and 2 cochlea, as those that are drawn.
 DRAWN_2022 = np.array([0, Structure.EXTRA_MEATAL, Structure.COCHLEA], dtype=np.uint8)
@@ -64,7 +64,7 @@ class Drawn:
     notes: tuple[str, ...]  # what is missing or differs
 
 
-def draw_pair(pair: Pair, scheme: Scheme, scans: Path | None) -> Drawn:
+def draw_pair(pair: Pair, scheme: Scheme, scan_file: Path | None) -> Drawn:
     """The slices with most voxels that differ, one for the tumour and one for the cochlea.
 
     What cannot be read is told in the notes: a report is not lost for a picture.
@@ -74,7 +74,7 @@ def draw_pair(pair: Pair, scheme: Scheme, scans: Path | None) -> Drawn:
         truth, grid = _labels(pair.reference, scheme)
     except InferenceError:
         return Drawn((), ("The reference can no longer be read.",))
-    scan = _scan(pair, scans, grid, notes)
+    scan = _scan(scan_file, grid, notes)
     given = _result(pair, scheme, scan.geometry, notes)
     maps = {"reference": _on(scan.geometry, truth, grid)} | given
     slices = {name: as_slices(scan, Labels(voxels, scan.geometry)) for name, voxels in maps.items()}
@@ -89,29 +89,18 @@ def draw_pair(pair: Pair, scheme: Scheme, scans: Path | None) -> Drawn:
     return Drawn(drawings, tuple(notes))
 
 
-def scan_of(pair: Pair, scans: Path) -> Path | None:
-    """``<case>_T2`` and the like, or ``<case>`` where that is none of the two label maps."""
-    known = {path.resolve() for path in (pair.reference, pair.prediction) if path}
-    names = (f"{pair.case}{mark}{suffix}" for mark in (*SCAN_MARKS, "") for suffix in SUFFIXES)
-    found = (scans / name for name in names)
-    return next((file for file in found if file.is_file() and file.resolve() not in known), None)
-
-
 def _labels(path: Path, scheme: Scheme) -> tuple[LabelMap, Geometry]:
     voxels, grid = read_labels(path, scheme)
     return (voxels if scheme == "2023" else DRAWN_2022[voxels]), grid
 
 
-def _scan(pair: Pair, scans: Path | None, grid: Geometry, notes: list[str]) -> Scan:
+def _scan(file: Path | None, grid: Geometry, notes: list[str]) -> Scan:
     """The case's scan, or black on the reference's grid."""
-    file = scan_of(pair, scans) if scans else None
     if file:
         try:
             return read_scan(file)
         except InferenceError:
             notes.append("The scan cannot be read.")
-    elif scans:
-        notes.append("No scan of this case was found.")
     return Scan(np.zeros(grid.shape, dtype=np.float32), grid)
 
 
@@ -153,7 +142,8 @@ def _telling_views(maps: list[LabelMap], grid: Geometry) -> list[View]:
 def _draw(name: str, slices: Slices, view: View, limits: tuple[float, float]) -> Picture:
     figure = Figure(figsize=(SIDE_INCHES, SIDE_INCHES), dpi=DPI, facecolor="black")
     show(figure.add_axes((0, 0, 1, 1)), slices, view, limits, contours=True)
-    content, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(content, format="png")
-    Image.open(content).convert("RGB").quantize(SHADES).save(small, format="png", optimize=True)
-    return Picture(name, "data:image/png;base64," + base64.b64encode(small.getvalue()).decode())
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    coarse = np.asarray(Image.open(drawn).convert("RGB")) & KEPT_BITS
+    Image.fromarray(coarse).save(content, format="png", optimize=True)
+    return Picture(name, "data:image/png;base64," + base64.b64encode(content.getvalue()).decode())

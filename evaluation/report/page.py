@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from evaluation.match import Pair
 from evaluation.ranking import RANKED_STRUCTURES
@@ -25,6 +25,9 @@ from evaluation.summary import summarise
 from inference import __version__
 from inference.report import write_whole
 
+if TYPE_CHECKING:
+    from evaluation.report.drawings import Drawing
+
 FOLDER = Path(__file__).parent
 
 
@@ -32,7 +35,7 @@ FOLDER = Path(__file__).parent
 class WorstCase:
     score: CaseScore
     mean_dice: float
-    drawings: tuple[object, ...]
+    drawings: tuple[Drawing, ...]
     notes: tuple[str, ...]
 
 
@@ -46,7 +49,8 @@ def write_report(
     """Write the report of at least one case, whole or not at all.
 
     ``pairs`` are those that were scored; the ``worst`` cases of them are drawn, over their scans
-    where the folder ``scans`` is given. Raises ``OutputError`` where the file cannot be written.
+    where the folder ``scans`` holds them. Raises ``UsageError`` where that cannot be read, and
+    ``OutputError`` where the file cannot be written.
     """
     ordered = worst_first(scores)
     failures = [entry for entry in ordered if entry.failure is not None]
@@ -96,8 +100,8 @@ def render(values: dict[str, object]) -> str:
     )
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     own = {
-        "style": Markup(style),
-        "script": Markup(script),
+        "style": style,
+        "script": script,
         "style_hash": _hash(style),
         "script_hash": _hash(script),
     }
@@ -133,13 +137,18 @@ def _worst_cases(
 ) -> list[WorstCase]:
     if not worst:
         return []
-    from evaluation.report.drawings import draw_pair  # matplotlib only where pictures are wanted
+    # matplotlib only where pictures are wanted
+    from evaluation.pictures import find_scans
+    from evaluation.report.drawings import draw_pair
 
     by_case = {pair.case: pair for pair in pairs}
+    own = find_scans(scans, pairs) if scans else {}
     found = []
     for entry in worst:
-        drawn = draw_pair(by_case[entry.case], _scheme(entry), scans)
-        found.append(WorstCase(entry, mean_dice(entry), drawn.drawings, drawn.notes))
+        drawn = draw_pair(by_case[entry.case], _scheme(entry), own.get(entry.case))
+        lacking = ("No scan of this case was found.",) if scans and entry.case not in own else ()
+        notes = (*lacking, *drawn.notes)
+        found.append(WorstCase(entry, mean_dice(entry), drawn.drawings, notes))
     return found
 
 

@@ -52,7 +52,7 @@ def failure_table(failures: Sequence[CaseScore]) -> Table:
         (Cell(entry.case), Cell(entry.site), Cell(FOLDERS.sub("", entry.failure or "")))
         for entry in failures
     )
-    return Table("failures", "Failures", ("case", "site", "reason"), rows)
+    return Table("failures", "Cases without a usable result", ("case", "site", "reason"), rows)
 
 
 def glance_table(groups: Sequence[GroupSummary]) -> Table:

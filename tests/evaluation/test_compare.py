@@ -155,3 +155,21 @@ def test_nothing_in_common_ends_in_one_line(tmp_path):
     assert (no_reference.exit_code, two_teams.exit_code) == (2, 2)
     assert "--reference" in no_reference.stderr
     assert "holds 2 teams" in two_teams.stderr
+
+
+def test_folders_on_another_grid_are_refused_unless_resampled(tmp_path):
+    box = {3: np.s_[1:3, 2:4, 2:4]}
+    save(tmp_path / "truth", "a_Label.nii.gz", box)
+    save(tmp_path / "good", "a.nii.gz", box)
+    (tmp_path / "other").mkdir()
+    taller = Geometry((20, 20, 5), (0.5, 0.5, 1.5), (0, 0, 0))
+    voxels = np.zeros(taller.shape, dtype=np.uint8)
+    voxels[box[3]] = 3
+    write_labels(Labels(voxels, taller), tmp_path / "other" / "a.nii.gz")
+    sides = (tmp_path / "good", tmp_path / "other", "--reference", tmp_path / "truth")
+
+    refused, taken = run(*sides), run(*sides, "--resample")
+
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "another grid" in refused.stderr
+    assert (taken.exit_code, taken.stderr) == (0, "")

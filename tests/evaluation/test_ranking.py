@@ -220,3 +220,22 @@ def test_what_is_no_table_ends_in_one_line(tmp_path):
             read_scores(path)
     with pytest.raises(UsageError, match="extra_meatal"):
         score_cube(read_scores(table(tmp_path)), "2023")
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        table(tmp_path / folder, rows=["a,0.9,0.2,0.8,0.1"], header=HEADER.replace("Team,", ""))
+
+    done = rank(tmp_path / "one" / "scores.csv", tmp_path / "two" / "scores.csv")
+
+    assert done.exit_code == 2
+    assert "two score tables both hold" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_table_that_is_not_there_ends_in_one_line(tmp_path):
+    done = rank(tmp_path / "none.csv")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "none.csv: cannot be read" in done.stderr

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from medpy.metric import binary as medpy
 
-from evaluation.match import Pair
 from evaluation.score import (
     EvaluationError,
-    score_case,
     score_folders,
     summary,
     table_text,

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,10 +7,10 @@ import torch
 
 from tests.training.translate_runs import CPU, TINY, curve, silent, toy_data, weights
 from training.errors import TrainingError
-from training.translate.config import paper, published
+from training.settings_files import load_settings
+from training.translate.config import TranslateSettings
 from training.translate.networks import Discriminator, Generator, initialise
 from training.translate.state import load_generator, start_state
-from training.translate.team import Team
 from training.translate.train import train_translation
 
 
@@ -54,7 +55,7 @@ def test_a_finished_run_is_not_trained_further(whole):
 
 
 def test_training_moves_every_network_and_leaves_pictures(whole):
-    for before, after in zip(start_state(TINY, CPU).networks, whole[0].networks, strict=True):
+    for before, after in zip(start_state(TINY, CPU).networks, whole[0].state.networks, strict=True):
         for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
             assert not torch.equal(old, new), name
 
@@ -64,6 +65,11 @@ def test_training_moves_every_network_and_leaves_pictures(whole):
 def test_a_checkpoint_of_other_settings_is_refused_by_their_names(whole):
     with pytest.raises(TrainingError, match=r"other settings \(patches\)"):
         train_translation(toy_data(), replace(TINY, patches=8), whole[1], CPU, silent)
+
+
+def test_a_checkpoint_of_other_scans_is_refused(whole):
+    with pytest.raises(TrainingError, match="was trained on other scans"):
+        train_translation(toy_data(fingerprint="b"), TINY, whole[1], CPU, silent)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
@@ -100,10 +106,41 @@ def test_both_rates_fall_to_a_fifth_once_the_loss_no_longer_does(tmp_path):
     assert curve(tmp_path)[-1]["critic_rate"] == pytest.approx(4e-6)
 
 
-def test_presets_differ_where_paper_and_published_code_do():
-    changed = {k for k, v in paper().as_dict().items() if published().as_dict()[k] != v}
+@pytest.mark.parametrize("preset", ["published", "phantom", "smoke"])
+def test_presets_can_be_read_and_paper_says_nothing_but_the_defaults(preset):
+    assert load_settings("translate", "paper", TranslateSettings) == TranslateSettings()
+    assert load_settings("translate", preset, TranslateSettings) != TranslateSettings()
 
-    assert changed == {"initialisation", "schedule", "decay_epochs", "weight_decay"}
+
+def test_the_published_code_differs_from_the_paper_where_it_is_known_to():
+    paper, published = (
+        load_settings("translate", name, TranslateSettings).training.as_dict()
+        for name in ("paper", "published")
+    )
+
+    assert {name for name in paper if paper[name] != published[name]} == {
+        "initialisation",
+        "schedule",
+        "decay_epochs",
+        "weight_decay",
+        "precision",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("training: {size: 130}", "training.size"),
+        ("training: {temprature: 1}", "training.temprature: no such key"),
+        ("training: {styles: 3}", "set styles: by_site"),
+        ("styles: three", "styles"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(tmp_path, line, message):
+    (tmp_path / "translate.yaml").write_text(line)
+
+    with pytest.raises(TrainingError, match=message):
+        load_settings("translate", str(tmp_path), TranslateSettings)
 
 
 @pytest.mark.parametrize(("method", "deviation"), [("he", 0.1250), ("xavier", 0.00125)])
@@ -126,7 +163,7 @@ def test_new_styles_change_nothing_and_trained_ones_differ(tmp_path):
     assert torch.equal(fresh[0], fresh[1])
     assert torch.equal(fresh[0], fresh[2])
 
-    trained = train_translation(data, config, tmp_path, CPU, silent).generator(slices, codes)
+    trained = train_translation(data, config, tmp_path, CPU, silent).state.generator(slices, codes)
 
     assert not torch.allclose(trained[0], trained[1], atol=1e-4)
     assert not torch.allclose(trained[0], trained[2], atol=1e-4)
@@ -169,11 +206,11 @@ def test_styled_layers_may_not_give_contrastive_features(tmp_path):
         train_translation(toy_data(styles=(0, 2, 1)), config, tmp_path, CPU, silent)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.translate.train.this_team", lambda: Team(0, 3))
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    three = SimpleNamespace(world_size=3)
 
     with pytest.raises(TrainingError, match="a batch of 2 cannot be shared by 3 processes"):
-        train_translation(toy_data(), TINY, tmp_path, CPU, silent)
+        train_translation(toy_data(), TINY, tmp_path, three, silent)
 
 
 def test_the_trained_generator_can_be_read_alone(whole):
@@ -181,4 +218,4 @@ def test_the_trained_generator_can_be_read_alone(whole):
     slices = torch.from_numpy(np.float32(np.ones((1, 1, 32, 32))))
 
     assert config == TINY
-    assert torch.equal(generator(slices), whole[0].generator(slices))
+    assert torch.equal(generator(slices), whole[0].state.generator(slices))

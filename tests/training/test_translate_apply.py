@@ -8,7 +8,8 @@ from torch import nn
 from tests.training.translate_runs import CPU, TINY
 from training.dataset import Sample
 from training.errors import TrainingError
-from training.translate.apply import ApplyConfig, translate_sample, translate_volume
+from training.translate.apply import translate_sample, translate_volume
+from training.translate.config import ApplyConfig
 from training.translate.consistency import flicker, steady
 from training.translate.networks import Generator
 from training.translate.state import start_state
@@ -136,7 +137,5 @@ def test_the_result_does_not_depend_on_how_many_slices_are_translated_at_a_time(
 
     parts = translate_volume(generator, smooth_scan(), CROP, CPU, how=ApplyConfig(slices=slices))
 
-    np.testing.assert_allclose(
-        parts.astype(np.float32), whole.astype(np.float32), atol=2e-3
-    )
+    np.testing.assert_allclose(parts.astype(np.float32), whole.astype(np.float32), atol=2e-3)
     assert torch.is_grad_enabled()

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import torch
 
+from training.launch import make_fabric
 from training.translate.config import TranslateConfig
 from training.translate.data import TranslationData
 
-CPU = torch.device("cpu")
+CPU = make_fabric(accelerator="cpu")
 
 TINY = TranslateConfig(
     width=4,
@@ -49,5 +50,6 @@ def curve(folder):
     return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
 
 
-def weights(state):
+def weights(trained):
+    state = trained.state
     return torch.cat([p.detach().flatten() for n in state.networks for p in n.parameters()])

@@ -11,8 +11,8 @@ not matter how the archives were unpacked.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,6 @@ VALIDATION, TEST = re.compile(r"valid", re.IGNORECASE), re.compile(r"(^|[^a-z])t
 LEFT_ASIDE = ("truth", "paired")
 
 YEAR = re.compile(r"crossmoda(\d{4})?_.*")
-YEARS_OF_TWO = ("2021", "2022")
 
 
 @dataclass(frozen=True)
@@ -56,20 +55,37 @@ def find_challenge(data: Path) -> Found:
             files.append(file)
     old = any(file.old_name for file in files)
     cases, pairing = _paired(files, data, old)
+    older = old or any(case.parts == WHOLE_TUMOUR for case in cases)
     return Found(
-        layout="crossMoDA 2021/2022" if old else "crossMoDA 2023",
+        layout="crossMoDA 2021/2022" if older else "crossMoDA 2023",
         cases=tuple(cases),
         problems=(*problems, *pairing, *duplicates(cases, data)),
         notes=_notes(files, data),
     )
 
 
-def _scan_files(data: Path) -> Iterator[Path]:
-    for path in sorted(data.rglob("*")):
-        parts = path.relative_to(data).parts
-        hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-        if not hidden and parts[0] not in LEFT_ASIDE and path.name.endswith(SUFFIXES):
-            yield path
+def _scan_files(data: Path) -> list[Path]:
+    """Files with a scan's ending, also behind links; raises ``OSError`` for what is closed."""
+    found: list[Path] = []
+    known: set[Path] = set()
+    for place, folders, names in os.walk(data, followlinks=True, onerror=_fail):
+        folder = Path(place)
+        left_aside = LEFT_ASIDE if folder == data else ()
+        again = folder.resolve() in known  # a link back
+        known.add(folder.resolve())
+        folders[:] = [f for f in folders if not again and not _hidden(f) and f not in left_aside]
+        found += [
+            folder / n for n in names if not again and not _hidden(n) and n.endswith(SUFFIXES)
+        ]
+    return sorted(found)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _named(path: Path, data: Path) -> NamedFile | None:
@@ -112,9 +128,12 @@ def _paired(files: list[NamedFile], data: Path, old: bool) -> tuple[list[RawCase
 
 
 def _two_classes(case: str, old: bool) -> bool:
-    """Whether the case is of a year whose label maps do not split the tumour."""
+    """Whether the case is of a year whose label maps do not split the tumour.
+
+    Names of 2021 bear no year; names that are not the challenge's go by the folder's other ones.
+    """
     year = YEAR.fullmatch(case)
-    return year.group(1) in YEARS_OF_TWO if year and year.group(1) else old
+    return year.group(1) in (None, "2021", "2022") if year else old
 
 
 def _notes(files: list[NamedFile], data: Path) -> tuple[str, ...]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
 
+from inference.images import UNFINISHED
 from training.errors import TrainingError
 from training.prepare.cases import PreparedCase, absolute, read_prepared, write_prepared
 from training.prepare.check import Checked, check_case, no_cochlea, same_files
@@ -93,6 +96,8 @@ def carry_out(
 
     ``told`` hears of every case as it is there.
     """
+    for unfinished in folder.rglob(UNFINISHED):  # of a run that was killed
+        unfinished.unlink(missing_ok=True)
     records = dict(plan.done)
     make = partial(_make, settings=settings, folder=folder)
     for (raw, _), record in in_parallel(make, plan.missing, workers):
@@ -110,12 +115,13 @@ def in_parallel(
     work: Callable[[Job], Result], jobs: Sequence[Job], workers: int
 ) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, as they are ready; memory does not grow with their number."""
+    workers = min(workers, len(jobs))
     if workers <= 1:
         for job in jobs:
             yield job, work(job)
         return
     # Fresh processes: a forked one would inherit the threads of torch half-dead.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     ahead = iter(jobs)
     running: dict[Future[Result], Job] = {
         pool.submit(work, job): job for job in islice(ahead, workers)
@@ -135,6 +141,14 @@ def in_parallel(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C ends the main process; its workers finish the file that they are at."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the main process, and end with it even where it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -19,7 +19,8 @@ def find_scans(data: Path) -> Found:
         found = find_nnunet(data) if data_sets(data) else find_challenge(data)
     except OSError as error:
         raise TrainingError(
-            f"{data}: cannot be read ({error.strerror}); pass the folder of the scans."
+            f"{error.filename or data}: cannot be read ({error.strerror}); "
+            "pass the folder of the scans, with the right to read all of it."
         ) from error
     if not found.cases and not found.problems:
         raise TrainingError(

@@ -88,7 +88,7 @@ def labels_on(truth: Scan, grid: Geometry) -> NDArray[np.uint8]:
         resample((native == number).astype(np.float32), source, grid, antialias=True)
         for number in Structure
     ]
-    inside = np.ix_(*(covered(source, grid, axis) for axis in (2, 1, 0)))
+    inside = tuple(covered(source, grid, axis) for axis in (2, 1, 0))
     labels = np.zeros(shares[0].shape, dtype=np.uint8)
     labels[inside] = np.argmax(shares, axis=0).astype(np.uint8)[inside]
     return labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+from time import monotonic
 
 from training.errors import TrainingError
 from training.segmentation.items import Scans
@@ -17,12 +17,12 @@ class Clock:
     def __init__(self, progress: Progress, settings: SegmentSettings, last: float) -> None:
         self.step, self.last = progress.step, last
         self.limit_s = 60 * settings.minutes or math.inf
-        self.started_s = time.monotonic() - progress.seconds
+        self.started_s = monotonic() - progress.seconds
         self.over = False
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started_s
+        return monotonic() - self.started_s
 
     def done(self) -> float:
         """The share of the training that is behind us, by steps or by time."""

@@ -77,7 +77,7 @@ def contact_sheet(images: Tensor, labels: Tensor, found: Tensor) -> NDArray[np.u
     rows = []
     for image, truth, guess in zip(images[:, 0], labels, found, strict=True):
         shown = int(((truth != 0) & (truth != IGNORE)).sum((1, 2)).argmax())
-        unit = (image[shown].float().clamp(-1, 1) + 1) * 127.5
+        unit = (image[shown].float().nan_to_num().clamp(-1, 1) + 1) * 127.5
         grey = unit.cpu().numpy().round().astype(np.uint8)
         parts = [_coloured(grey, part[shown].cpu().numpy()) for part in (truth, guess)]
         rows.append(np.hstack([np.repeat(grey[..., None], 3, axis=2), *parts]))

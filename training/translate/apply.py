@@ -11,7 +11,6 @@ stays where it is.
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 import torch.nn.functional as F

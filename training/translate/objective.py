@@ -44,11 +44,12 @@ class GeneratorLoss:
     adversarial: Tensor
     nce: Tensor
     identity: Tensor
+    identity_weight: float = 1.0  # CUT's; FastCUT has no such term
 
     @property
     def total(self) -> Tensor:
-        """The identity term is part of CUT; without it the model would be FastCUT."""
-        return self.adversarial + (self.nce.mean() + self.identity.mean()) / 2
+        contrast = self.nce.mean() + self.identity_weight * self.identity.mean()
+        return self.adversarial + contrast / 2
 
 
 def translate_batch(
@@ -81,6 +82,7 @@ def generator_loss(
     layers: Sequence[int],
     places: tuple[Sequence[Tensor], Sequence[Tensor]],
     temperature: float,
+    identity_weight: float = 1.0,
 ) -> GeneratorLoss:
     """Queries come from the translated slices, keys from what they were made of.
 
@@ -91,7 +93,7 @@ def generator_loss(
     queries = generator.features(torch.cat([translated.fake, translated.same]), layers)
     halves = zip(_halves(queries), _halves(translated.keys), places, strict=True)
     nce, identity = (_nce(sampler, q, k, p, temperature) for q, k, p in halves)
-    return GeneratorLoss(adversarial, nce, identity)
+    return GeneratorLoss(adversarial, nce, identity, identity_weight)
 
 
 def draw_places(

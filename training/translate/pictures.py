@@ -28,8 +28,9 @@ def write_view(file: Path, sample: Sample, translated: NDArray[np.float16]) -> N
     y = int(marked.sum(axis=(0, 2)).argmax())
     rows = []
     for cut in (np.s_[z], np.s_[:, y]):
-        source, found, labels = (part[cut] for part in (sample.voxels, translated, sample.labels))
-        rows.append(np.hstack([_grey(source), _grey(found), _outlined(found, labels)]))
+        found = translated[cut]
+        outlined = _outlined(found, sample.labels[cut])
+        rows.append(np.hstack([_grey(sample.voxels[cut]), _grey(found), outlined]))
     buffer = io.BytesIO()
     Image.fromarray(np.vstack(rows)).save(buffer, "PNG")
     write_whole(file, buffer.getvalue())

@@ -99,8 +99,9 @@ def save_state(
     """Write everything; the file appears whole or not at all.
 
     ``scans`` is the fingerprint of what is trained on. ``epoch`` (2,) is the sum of the
-    generator's losses in the unfinished epoch, and their number. Raises ``TrainingError`` where a weight is no longer finite, so that such a state
-    never takes the place of a good one, and where the disk refuses.
+    generator's losses in the unfinished epoch, and their number. Raises ``TrainingError`` where
+    a weight is no longer finite, so that such a state never takes the place of a good one, and
+    where the disk refuses.
     """
     for name, network in zip(("generator", "critic", "sampler"), state.networks, strict=True):
         if not all(bool(p.isfinite().all()) for p in network.parameters()):

@@ -44,7 +44,13 @@ def train_step(
     places = draw_places(translated, config.patches, draw)
     with fabric.autocast(), _frozen(state.critic):
         ours = generator_loss(
-            state.networks, translated, styles, config.layers, places, config.temperature
+            state.networks,
+            translated,
+            styles,
+            config.layers,
+            places,
+            config.temperature,
+            config.identity,
         )
     _update(fabric, state.generator_optimiser, ours.total)
     return translated, mean(fabric, _numbers(critic, ours))

@@ -10,8 +10,10 @@ from inference.structures import Structure
 from tests.training.selftrain.ears import GRID, box, ears
 from training.selftrain.plausible import Anatomy, cochlea_pieces, middle_mm, objections
 
+RULES = Anatomy()
 
-def only(labels, rules=Anatomy(), geometry=GRID):
+
+def only(labels, rules=RULES, geometry=GRID):
     """The one objection to ``labels``."""
     (found,) = objections(labels, geometry, rules)
     return found

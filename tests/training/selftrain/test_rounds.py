@@ -38,7 +38,9 @@ def test_later_rounds_take_more_and_the_last_share_goes_on():
 def test_both_kinds_are_drawn_alike_and_within_a_kind_all_scans():
     plan = compose(2, ["t1", "t2"], REAL)
 
-    assert weights(plan) == pytest.approx({"t1": 1 / 4, "t2": 1 / 4} | dict.fromkeys(plan.real, 1 / 6))
+    assert weights(plan) == pytest.approx(
+        {"t1": 1 / 4, "t2": 1 / 4} | dict.fromkeys(plan.real, 1 / 6)
+    )
 
 
 def test_real_scans_may_weigh_less_together():

@@ -55,7 +55,9 @@ def test_unsure_background_is_ignored_too():
     where = np.zeros(labels.shape, dtype=bool)
     where[2, 3, 4:9] = True
 
-    assert select("a", lowered(probabilities(labels), where, 0.5), labels, GRID).verdict.ignored == 5
+    assert (
+        select("a", lowered(probabilities(labels), where, 0.5), labels, GRID).verdict.ignored == 5
+    )
 
 
 def test_a_case_with_an_unsure_structure_is_refused_with_the_reason():

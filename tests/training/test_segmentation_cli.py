@@ -1,0 +1,165 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from inference.geometry import Geometry
+from inference.images import write_labels
+from inference.preprocess import prepare
+from inference.spec import PhysicalCrop
+from inference.volumes import Labels, Scan
+from tests.training.segmentation_runs import TINY, toy_work
+from training.checkpoints import load_checkpoint
+from training.dataset import prepare_sample
+from training.prepare.config import PrepareSettings
+from training.segmentation.choose import choose_items, labels_on
+from training.segmentation.cli import segment
+from training.segmentation.items import ItemScans
+from training.segmentation.settings import SegmentSettings
+from training.settings_files import load_settings, save_settings
+
+GRID = Geometry((48, 32, 10), (0.5, 0.5, 1.5), (0, 0, 0))
+
+
+@pytest.fixture
+def work(tmp_path):
+    return toy_work(tmp_path / "work")
+
+
+def run(*arguments):
+    result = CliRunner().invoke(segment, [str(a) for a in arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_trains_a_network_that_export_can_read(work, tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(TINY, steps=2)))
+
+    code, said = run(work, "--preset", preset, "--member", "a", "--seed", 3, "--on", "source")
+
+    assert code == 0, said
+    network, spec, extra = load_checkpoint(work / "segment/a/network.pt")
+    assert (network.width, spec.name, extra["config"]["seed"]) == (4, "a", 3)
+    assert isinstance(spec.crop, PhysicalCrop), "as the scans were prepared"
+    assert spec.trained_on == "2 ceT1 scans; not for clinical use"
+    assert said.endswith("network.pt: trained\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--member", "../a"], "letters, digits"),
+        (["--member", "a", "--on", "target"], "name a folder of them with --labels"),
+        (["--member", "a", "--on", "translated"], "run the translate command"),
+        (["--member", "a", "--preset", "none"], "no such preset"),
+        (
+            ["--member", "a", "--accelerator", "cpu", "--on", "target", "--labels", "."],
+            "lacks labels",
+        ),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_line(work, arguments, line):
+    preset = [] if "--preset" in arguments else ["--preset", "smoke"]
+
+    code, said = run(work, *preset, *arguments)
+
+    assert code == 2
+    assert line in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_folder_that_was_never_prepared_is_named(tmp_path):
+    code, said = run(tmp_path, "--preset", "smoke", "--member", "a")
+
+    assert code == 2
+    assert "run the prepare command first" in said
+
+
+def test_every_style_of_a_scan_bears_the_labels_of_the_scan(work):
+    folder = work / "translated"
+    folder.mkdir()
+    for name in ("s0--ldn", "s0--etz", "s1--ldn"):
+        np.save(folder / f"{name}.voxels.npy", np.zeros((10, 32, 48), np.float16))
+
+    items = choose_items(work, "translated", None, work)
+
+    assert [item.name for item in items] == ["s0--etz", "s0--ldn", "s1--ldn"]
+    assert [item.labels.name for item in items] == ["s0.labels.npy"] * 2 + ["s1.labels.npy"]
+    assert len(ItemScans(items)) == 3
+
+
+def test_truth_beside_the_scans_is_brought_onto_the_prepared_grid_once(work, tmp_path):
+    finer = Geometry((96, 64, 10), (0.25, 0.25, 1.5), (-0.125, -0.125, 0))
+    labels = np.zeros(finer.shape, np.uint8)
+    labels[3:6, 20:40, 30:60] = 2
+    write_labels(Labels(labels, finer), tmp_path / "s0_Label.nii.gz")
+
+    (item,) = choose_items(work, "target", tmp_path, tmp_path / "kept")
+
+    found = np.load(item.labels)
+    assert item.labels.parent == tmp_path / "kept"
+    assert found.shape == GRID.shape
+    expected = np.zeros(GRID.shape, np.uint8)
+    expected[3:6, 10:20, 15:30] = 2
+    assert np.array_equal(found, expected)
+    np.save(item.labels, expected * 0 + 3)
+    assert (np.load(choose_items(work, "target", tmp_path, tmp_path / "kept")[0].labels) == 3).all()
+
+
+def test_predicted_labels_on_the_prepared_grid_are_taken_as_they_are(work, tmp_path):
+    np.save(tmp_path / "s0.labels.npy", np.full(GRID.shape, 255, np.uint8))
+
+    (item,) = choose_items(work, "target", tmp_path, tmp_path / "kept")
+
+    assert item.labels == tmp_path / "s0.labels.npy"
+
+
+def test_labels_on_a_grid_are_those_of_the_preparation():
+    draw = np.random.default_rng(0)
+    grid = Geometry((60, 50, 6), (0.7, 0.7, 2.0), (-20, -15, 0))
+    voxels, labels = draw.uniform(1, 9, grid.shape), np.zeros(grid.shape, np.uint8)
+    labels[2:4, 20:30, 25:40] = 1
+    labels[2:4, 20:30, 40:45] = 3
+    spec = replace(PrepareSettings().spec(), crop=PhysicalCrop(size=(48, 48), spacing_mm=0.8))
+    sample = prepare_sample(Scan(voxels.astype(np.float32), grid), Scan(labels, grid), spec)
+    prepared = prepare(Scan(voxels.astype(np.float32), grid), spec).geometry
+
+    assert np.array_equal(labels_on(Scan(labels, grid), prepared), sample.labels)
+
+
+@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke"])
+def test_the_presets_fit_their_networks_and_survive_a_round_trip(preset, tmp_path):
+    settings = load_settings("segment", preset, SegmentSettings)
+    (tmp_path / "again.yaml").write_text(save_settings(settings))
+
+    assert load_settings("segment", str(tmp_path / "again.yaml"), SegmentSettings) == settings
+
+
+def test_the_paper_preset_is_the_papers():
+    settings = load_settings("segment", "paper", SegmentSettings)
+
+    assert (settings.patch, settings.batch, settings.epochs) == ((40, 384, 384), 10, 200)
+    assert (settings.learning_rate, settings.weight_decay) == (1e-4, 1e-4)
+    assert settings.loss.level_weights == (1, 1 / 2, 1 / 4, 1 / 8)
+    assert settings == SegmentSettings(
+        workers=settings.workers,
+        save_every=settings.save_every,
+        log_every=settings.log_every,
+        picture_every=settings.picture_every,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"patch": (8, 30, 32)}, "multiples of 16"),
+        ({"batch": 3, "at_once": 2}, "must divide"),
+        ({"steps": 0}, "must end the training"),
+        ({"workers": -1}, "not be negative"),
+        ({"save_every": 0}, "must be positive"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, line):
+    with pytest.raises(ValueError, match=line):
+        replace(TINY, **changes)

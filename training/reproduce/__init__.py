@@ -1,0 +1,1 @@
+"""From the challenge's folders to the weights that are shipped, in one command."""
