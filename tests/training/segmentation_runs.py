@@ -68,7 +68,7 @@ def toy_scan(seed=0, shape=(10, 32, 48)):
     labels[2:8, 4:14, 4:14] = 1
     labels[2:8, 4:14, 14:24] = 2
     labels[2:8, 18:28, 30:42] = 3
-    for number, grey in ((1, -0.1), (2, 0.3), (3, 0.9)):
+    for number, grey in ((1, 0.0), (2, 0.9), (3, 0.4)):
         voxels[labels == number] = grey
     return voxels, labels
 
