@@ -67,7 +67,8 @@ def make_fabric(
             "pass a smaller --devices, or --accelerator cpu."
         )
     use_given_threads()
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for part in ("fabric", "pytorch"):  # one logger, whose name depends on the order of imports
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
     try:
         fabric = Fabric(
             accelerator=chosen if chosen == "cpu" else "cuda",

@@ -14,12 +14,13 @@ from training.phantom.cohort_files import SETTINGS as COHORT
 from training.prepare.cases import PreparedCase
 from training.prepare.files import write_whole
 
+LEVELS = 3  # folders above a scan: TrainingSource, crossmoda23_training, the cohort's own
 NOT_CLINICAL = "not for clinical use"
 
 
 def is_phantom(case: PreparedCase) -> bool:
     """Whether the scan lies in a cohort of phantoms: their folders hold ``cohort.json``."""
-    return any((folder / COHORT).is_file() for folder in case.scan.parents)
+    return any((folder / COHORT).is_file() for folder in case.scan.parents[:LEVELS])
 
 
 def only_phantoms(cases: Sequence[PreparedCase]) -> bool:

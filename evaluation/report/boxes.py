@@ -106,12 +106,12 @@ def box_plots(measure: Measure, scores: Sequence[CaseScore]) -> list[Plot]:
 
 
 def box(group: str, values: Values) -> Box:
-    """Quartiles interpolated linearly, as in the summary."""
+    """Quartiles interpolated linearly, as in the summary; whiskers end no nearer than they."""
     ordered = np.sort(np.array(list(values.values())))
     lower, median, upper = (float(q) for q in np.percentile(ordered, [25, 50, 75]))
     reach = REACH * (upper - lower)
     inside = ordered[(ordered >= lower - reach) & (ordered <= upper + reach)]
-    low, high = float(inside.min()), float(inside.max())
+    low, high = min(float(inside.min()), lower), max(float(inside.max()), upper)
     outliers = tuple((c, v) for c, v in values.items() if not low <= v <= high)
     return Box(group, len(values), low, lower, median, upper, high, outliers)
 

@@ -54,14 +54,16 @@ def dice(network, seed=9):
 
 
 def test_a_tiny_network_learns_a_toy_scan(tmp_path):
-    settings = replace(TINY, width=6, steps=90, warm_up=5, save_every=45, log_every=15, batch=1)
+    settings = replace(
+        TINY, width=8, steps=110, warm_up=5, ema=0.8, whole_share=0.6, batch=1, log_every=10
+    )
 
     result = trained(tmp_path, settings)
 
     lines = curve(tmp_path / "run")
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
     assert min(dice(result.network)) > 0.8
-    assert (result.step, result.finished) == (90, True)
+    assert (result.step, result.finished) == (110, True)
 
 
 def test_a_run_that_stops_and_resumes_ends_as_one_that_does_not(tmp_path):

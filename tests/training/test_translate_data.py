@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from tests.training.translate_runs import TINY, scans, toy_data
 from training.errors import TrainingError
+from training.translate.cases import MappedArrays
 from training.translate.data import SlicePairs, step_batches, zoomed
 
 
@@ -108,3 +109,40 @@ def test_scans_that_show_nothing_are_refused():
 
     with pytest.raises(TrainingError, match="every slice of the target scans is empty"):
         SlicePairs(toy_data(target=black), TINY)
+
+
+def test_parts_of_both_sides_come_from_the_same_place():
+    rows, columns = np.mgrid[:64, :64].astype(np.float16)
+    ramps = [(rows / 32 - 1)[None], (columns / 32 - 1)[None]]
+    for ramp in ramps:
+        data = toy_data(
+            source=[ramp], labels=[np.zeros(ramp.shape, np.uint8)], target=[np.repeat(ramp, 2, 0)]
+        )
+        pairs = SlicePairs(data, replace(TINY, fit="crop", size=32))
+        seen = [pairs[number][:2] for number in range(10)]
+
+        assert all(abs(a.mean() - b.mean()) < 1e-3 for a, b in seen)
+        assert len({round(float(a.mean()), 3) for a, _ in seen}) > 5
+
+
+def test_parts_drawn_for_their_structures_show_them():
+    scan = np.zeros((1, 90, 70), np.float16)
+    labels = np.zeros((1, 90, 70), np.uint8)
+    scan[0, 80, 5], labels[0, 80, 5] = 1, 3
+    pairs = SlicePairs(
+        toy_data(source=[scan], labels=[labels]),
+        replace(TINY, fit="crop", size=32, labelled_share=1.0),
+    )
+
+    assert all(pairs[number][0].max() == 1 for number in range(20))
+
+
+def test_prepared_scans_are_opened_only_while_they_are_read():
+    opened = []
+    arrays = MappedArrays(tuple(lambda k=k: opened.append(k) or np.full(2, k) for k in range(3)))
+
+    assert len(arrays) == 3
+    assert len(arrays[1:]) == 2
+    assert opened == []
+    assert arrays[2][0] == 2
+    assert opened == [2]

@@ -22,7 +22,7 @@ from training.segmentation.settings import SegmentSettings
 from training.selftrain.retrain import items_key, training_key
 from training.selftrain.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
 from training.settings_files import settings_hash
-from training.stamps import file_key, forget, key_of
+from training.stamps import begin, file_key, forget, key_of
 from training.translate.config import TranslateConfig, TranslateSettings
 from training.translate.stage import run_translate
 from training.translate.state import FREE as FREE_OF_TRANSLATION
@@ -79,6 +79,8 @@ def redo_from(work: Path, stage: StageName) -> None:
     for name in STAGES[STAGES.index(stage) :]:
         for folder in work.glob(FOLDERS[name]):
             forget(folder)
+            if name == "prepare":  # which would keep what it can use
+                begin(folder, key_of("again"), work / "aside")
 
 
 def _stage(run: Reproduction, name: StageName, job: Callable[[], Result]) -> Result:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from inference.ensemble import Model, predict
 from inference.geometry import Array, Geometry
-from inference.postprocess import LabelMap, clean
+from inference.intensity import BLACK
+from inference.postprocess import Box, LabelMap, clean
 from inference.spec import SliceNormalisation, VolumeNormalisation
 from inference.volumes import Labels, Prepared
 from training.selftrain.repair import Change, repair
@@ -47,8 +49,34 @@ def pseudo_labels(
         repaired, changes = mended.labels, mended.changes
         sure = chosen_p(probabilities, cleaned) >= settings.sure_p
         repaired = np.where(sure, cleaned, repaired)
-    selection = select(case, probabilities, repaired, geometry, settings.select, original=cleaned)
+    # Judged by what the scan shows: an ear that lies in the padding is not missed.
+    box = shown_box(image)
+    part = select(
+        case,
+        probabilities[:, *box],
+        repaired[box],
+        part_of(geometry, box),
+        settings.select,
+        original=cleaned[box],
+    )
+    labels = np.zeros_like(repaired)
+    labels[box] = part.labels
+    selection = replace(part, labels=labels)
     return Pseudo(cleaned, repaired, selection, changes)
+
+
+def shown_box(image: Array) -> Box:
+    """The smallest box about all that is not black; all of ``image`` (Z, Y, X) where all is."""
+    boxes = ndimage.find_objects((image > BLACK).view(np.uint8))
+    z, y, x = boxes[0] if boxes else (slice(0, extent) for extent in image.shape)
+    return z, y, x
+
+
+def part_of(geometry: Geometry, box: Box) -> Geometry:
+    """The grid of the voxels in ``box`` (z, y, x)."""
+    z, y, x = box
+    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+    return geometry.crop((x.start, y.start, z.start), size)
 
 
 def chosen_p(probabilities: Array, labels: LabelMap) -> Array:

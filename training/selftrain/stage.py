@@ -23,10 +23,10 @@ from training.selftrain.rounds import RoundPlan, compose, write_log
 from training.selftrain.settings import SelftrainSettings
 from training.selftrain.teacher import load_teacher, publish
 from training.settings_files import settings_hash
-from training.stamps import file_key, key_of
+from training.stamps import file_key, key_of, read_stamp
 
 SELFTRAIN, WEIGHTS, PSEUDO, VALIDATION = "selftrain", "weights", "pseudo", "validation"
-SCORES = "scores.json"
+SCORES = "scores/scores.json"  # of a round
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,24 @@ def _score(rounds: Rounds, number: int, truth: Path) -> None:
             key,
             lambda: predict_scans(cases, weights, settings, folder / VALIDATION, crew),
         )
+    parts = [read_stamp(folder / name) for name in (VALIDATION, PSEUDO)]
+    made_of = [part.key if part else "" for part in parts]
+    crew.carry_out(
+        (folder / SCORES).parent,
+        key_of(_weights_key(weights), made_of, file_key(*sorted(truth.rglob("*.nii.gz")))),
+        lambda: _write_scores(folder, number, truth),
+        alone=True,
+    )
+    found = json.loads((folder / SCORES).read_text())
+    for name in (name for name in found if name != "round"):
+        crew.say(f"round {number}, {name}: {in_words(found[name])}")
     if crew.fabric.is_global_zero:
-        found = _scores(folder, truth)
-        write_whole(folder / SCORES, (json.dumps({"round": number, **found}) + "\n").encode())
         _write_all_scores(folder.parent, number)
-        for name, values in found.items():
-            crew.say(f"round {number}, {name}: {in_words(values)}")
+
+
+def _write_scores(folder: Path, number: int, truth: Path) -> None:
+    found = {"round": number, **_scores(folder, truth)}
+    write_whole(folder / SCORES, (json.dumps(found) + "\n").encode())
 
 
 def _scores(folder: Path, truth: Path) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from training.errors import TrainingError
 from training.prepare.cases import PreparedCase
 from training.prepare.files import array_bytes, write_whole
 from training.translate.apply import translate_volume
-from training.translate.cases import ONE_STYLE
 from training.translate.config import ApplyConfig, TranslateConfig
 from training.translate.networks import Generator
 from training.translate.pictures import write_view
@@ -46,12 +44,12 @@ def translate_scans(
     fabric: Fabric,
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
-) -> int:
-    """Write ``<case>--<style>.voxels.npy`` of each of ``cases`` to ``folder``; how many were made.
+) -> tuple[int, int]:
+    """Write ``<case>--<style>.voxels.npy`` of each of ``cases``: how many were made, and wanted.
 
-    Files of the same generator, settings and scan stay as they are; translations of other scans
-    or styles are removed. Each process translates its share. Raises ``TrainingError`` where
-    ``should_stop`` came first.
+    Fewer where ``should_stop`` came first. Files of the same generator, settings and scan stay
+    as they are; translations of other scans or styles are removed. Each process translates its
+    share, and counts that alone.
     """
     jobs = [(case, style) for case in cases for style in translator.styles]
     if fabric.is_global_zero:
@@ -60,10 +58,7 @@ def translate_scans(
     todo = list(_to_do(jobs[fabric.global_rank :: fabric.world_size], translator, weights, folder))
     for number, (case, style, made_of) in enumerate(todo):
         if should_stop():
-            raise TrainingError(
-                f"told to stop after {number} of {len(todo)} translations; run the same command "
-                "again to go on."
-            )
+            return number, len(todo)
         found = translate_volume(
             translator.generator,
             case.load_voxels(),
@@ -74,7 +69,7 @@ def translate_scans(
         )
         _write(folder, case, style, found, made_of)
         say(f"[{number + 1}/{len(todo)}] {_name(case, style)}")
-    return len(todo)
+    return len(todo), len(todo)
 
 
 def digest_of(network: nn.Module) -> str:
@@ -109,7 +104,7 @@ def _write(
 
 
 def _name(case: PreparedCase, style: str) -> str:
-    return f"{case.name}--{style or ONE_STYLE}"
+    return f"{case.name}--{style}"
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
+from training.errors import TrainingError
 from training.launch import StoppedError
 from training.prepare.cases import read_prepared
-from training.translate.cases import style_names, translation_data
+from training.translate.cases import labelled_source, style_names, translation_data
 from training.translate.config import TranslateSettings
 from training.translate.scans import Translator, translate_scans
 from training.translate.state import load_generator
+from training.translate.team import total
 from training.translate.train import CHECKPOINT, train_translation
 
 
@@ -41,9 +43,14 @@ def run_translate(
     fabric.barrier()  # until the first process has written the checkpoint
     generator, config = load_generator(work / "translate" / CHECKPOINT)
     translator = Translator(generator.to(fabric.device), config, settings.apply, names)
-    sources = [case for case in cases if case.split == "source"]
     folder = work / "translated"
-    made = translate_scans(sources, translator, folder, fabric, say, should_stop)
-    fabric.barrier()
-    say(f"{folder}: {made} translations made, {', '.join(names)}")
+    sources = labelled_source(cases)
+    counts = translate_scans(sources, translator, folder, fabric, say, should_stop)
+    made, wanted = total(fabric, *counts)
+    if made < wanted:
+        raise TrainingError(
+            f"told to stop after {made:.0f} of {wanted:.0f} translations; run the same command "
+            "again to go on."
+        )
+    say(f"{folder}: {made:.0f} translations made, {', '.join(names)}")
     return folder

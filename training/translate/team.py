@@ -39,3 +39,10 @@ def mean(fabric: Fabric, values: Tensor) -> Tensor:
 def anyone(fabric: Fabric, mine: bool) -> bool:
     """Whether any process says so."""
     return bool(together(fabric, float(mine))[0])
+
+
+def total(fabric: Fabric, *values: float) -> list[float]:
+    """The sum of each value over the processes; it waits for all of them."""
+    mine = torch.tensor(values, dtype=torch.float64, device=fabric.device)
+    found: list[float] = (mean(fabric, mine) * fabric.world_size).tolist()
+    return found

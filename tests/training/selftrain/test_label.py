@@ -75,6 +75,21 @@ def test_contrast_mends_where_the_ensemble_is_not_sure_and_only_there():
     np.testing.assert_array_equal(sure.repaired, fat)
 
 
+def test_an_ear_in_the_padding_is_not_missed_but_one_that_the_scan_shows_is():
+    left = ears()
+    left[..., :64] = 0
+    whole = normalised(left)
+    half = whole.copy()
+    half[..., :64] = -1
+
+    missed = pseudo_labels("a", whole, GRID, ensemble(left), SelftrainSettings())
+    outside = pseudo_labels("a", half, GRID, ensemble(left), SelftrainSettings())
+
+    assert "the scan shows the other side" in missed.selection.verdict.reasons[0]
+    assert outside.selection.verdict.keep
+    np.testing.assert_array_equal(outside.selection.labels, left)
+
+
 def test_repair_can_be_left_out():
     fat = ears()
     box(fat, Structure.COCHLEA, (97, 105), (28, 33), (13, 17))
