@@ -52,7 +52,7 @@ def test_the_command_trains_a_network_that_export_can_read(work, tmp_path):
         (["--member", "../a"], "letters, digits"),
         (["--member", "a", "--on", "target"], "name a folder of them with --labels"),
         (["--member", "a", "--on", "translated"], "run the translate command"),
-        (["--member", "a", "--preset", "none"], "no such preset"),
+        (["--member", "a", "--preset", "none"], "expected paper, phantom, smoke"),
         (
             ["--member", "a", "--accelerator", "cpu", "--on", "target", "--labels", "."],
             "lacks labels",

@@ -34,6 +34,10 @@ def start_network(settings: SegmentSettings) -> ResUNet25d:
             nn.init.zeros_(head.bias)
             head.bias.data[0] = settings.background_bias
     network.to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
+    # A 1x1x1 kernel is both layouts at once; DDP warns where strides are not its gradient's.
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and parameter[0, 0].numel() == 1:
+            parameter.data = parameter.data.flatten().view(parameter.shape)
     return network
 
 
