@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule, _FabricOptimizer
+from torch import Tensor, nn
 
 from training.errors import TrainingError
+from training.networks import Deep as DeepLogits
 from training.networks import ResUNet25d
 from training.segmentation.network import start_network
 from training.segmentation.settings import FREE, SegmentSettings
@@ -23,7 +25,7 @@ class State:
 
     network: ResUNet25d
     average: ResUNet25d  # the network itself where no average is kept
-    model: _FabricModule  # the network as all processes share it
+    model: _FabricModule  # ``Deep`` of the network, as all processes share it
     optimiser: _FabricOptimizer
     fabric: Fabric
 
@@ -37,6 +39,21 @@ class State:
         if self.averages:
             kept["average"] = self.average
         return kept | {"scaler": self.fabric.strategy.precision}
+
+
+class Deep(nn.Module):
+    """The network with the outputs of all levels as its ``forward``.
+
+    Fabric lowers the precision of ``forward`` alone; on one device a method that is marked as
+    another one runs in float32.
+    """
+
+    def __init__(self, network: ResUNet25d) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> DeepLogits:
+        return self.network.forward_deep(images)
 
 
 @dataclass(frozen=True)
@@ -60,8 +77,7 @@ def start_state(settings: SegmentSettings, fabric: Fabric, start: ResUNet25d | N
     optimiser = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
-    model, shared = fabric.setup(network, optimiser)
-    model.mark_forward_method("forward_deep")
+    model, shared = fabric.setup(Deep(network), optimiser)
     return State(network, average, model, shared, fabric)
 
 

@@ -45,7 +45,7 @@ def train_step(
     for number in range(count):
         images, labels, numbers = on_device(next(passes), state, settings, augment)
         with fabric.no_backward_sync(state.model, enabled=number < count - 1):
-            logits = state.model.forward_deep(images)
+            logits = state.model(images)
             draw = np.random.default_rng((settings.seed, int(numbers[0]), EDGE))
             edge = draw_edge(draw, settings.loss.hard_edges)
             loss = seg_loss(logits, labels, edge, settings.loss)
