@@ -1,6 +1,4 @@
 import itertools
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +14,9 @@ from tests.training.segmentation_runs import (
     toy_scans,
     weights,
 )
-from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
 from training.launch import make_fabric
-from training.prepare.config import PrepareSettings
 from training.segmentation.items import ItemScans
-from training.segmentation.member import train_member
 from training.segmentation.network import start_network
 from training.segmentation.state import start_state
 from training.segmentation.step import train_step
@@ -211,51 +206,3 @@ def test_a_training_may_begin_with_the_weights_of_another(tmp_path):
 
     assert torch.equal(weights(state.network), weights(other))
     assert torch.equal(weights(state.average), weights(other))
-
-
-SLOW = """
-import sys, time
-from pathlib import Path
-from training.guard import one_line_errors
-from training.launch import make_fabric, stop_when_told
-from training.prepare.config import PrepareSettings
-from training.segmentation.items import ItemScans
-from training.segmentation.member import train_member
-from tests.training.segmentation_runs import TINY, toy_scans
-
-def slowly(line):
-    print(line, flush=True)
-    time.sleep(0.2)
-
-@one_line_errors
-def main():
-    folder = Path(sys.argv[1])
-    how = {"say": slowly, "should_stop": stop_when_told()}
-    fabric = make_fabric(accelerator="cpu")
-    scans = toy_scans(folder / "scans")
-    train_member(folder / "a", scans, TINY, PrepareSettings(), fabric, "", **how)
-
-main()
-"""
-
-
-def test_a_training_that_slurm_ends_goes_on_where_it_stopped(tmp_path):
-    run = [sys.executable, "-c", SLOW, str(tmp_path)]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout.readline().startswith("step 1:")
-        child.terminate()
-        errors = child.communicate()[1]
-    saved = torch.load(tmp_path / "a/state.pt", weights_only=True)["step"]
-
-    fabric = make_fabric(accelerator="cpu")
-    scans = toy_scans(tmp_path / "scans")
-    file = train_member(tmp_path / "a", scans, TINY, PrepareSettings(), fabric, "x", say=silent)
-
-    assert child.returncode == 2
-    assert errors.strip().endswith("run the same command again to go on.")
-    assert 1 <= saved < 6
-    network, spec, extra = load_checkpoint(file)
-    whole = trained(tmp_path / "whole").network
-    torch.testing.assert_close(weights(network), weights(whole), rtol=0, atol=1e-6)
-    assert (spec.name, spec.width, spec.window.depth, spec.trained_on) == ("a", 4, 8, "x")
-    assert extra["config"]["steps"] == 6
