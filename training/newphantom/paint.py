@@ -40,8 +40,8 @@ def paint(
 ) -> TissueMap:
     """Fill the voxels at ``points`` (3, Z, Y, X) with ``parts``, the last one on top.
 
-    ``width_mm`` is the voxels' width, over which an edge is shared. ``push`` takes positions beside a
-    tumour to where soft tissue lay before it grew.
+    ``width_mm`` is the voxels' width, over which an edge is shared. ``push`` takes positions beside
+    a tumour to where soft tissue lay before it grew.
     """
     shape = points.shape[1:]
     canvas = TissueMap(

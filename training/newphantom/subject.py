@@ -73,7 +73,7 @@ class Subject:
 
 
 def draw_subject(seed: int, mix: LesionMix, patients: Sequence[Patient] = ()) -> Subject:
-    """Subject ``seed``; its tumours follow ``mix``, some after the real contours of ``patients``."""
+    """Subject ``seed``; its tumours follow ``mix``, some the real contours of ``patients``."""
     ears = draw_ears(seed)
     return Subject(
         seed=seed,
