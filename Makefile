@@ -5,12 +5,13 @@ SCANS ?= 4
 BUILD ?= docker build
 SUBMISSION ?= work/submission
 
-.PHONY: demo test lint bench image image-test submission clean
+.PHONY: demo test lint bench budget image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
-	$(BIN)/python -m training phantom demo/scans --count $(SCANS) --seed 300001
-	$(BIN)/python -m inference predict demo/scans demo/labels --report demo/report
-	$(BIN)/python -m evaluation score demo/labels demo/scans --pictures demo/pictures
+	$(BIN)/python -m training phantom demo/cohort --test $(SCANS) --seed 3 --resume
+	$(BIN)/python -m inference predict demo/cohort/crossmoda23_test demo/labels --report demo/report
+	$(BIN)/python -m evaluation score demo/labels demo/cohort/truth/test \
+		--scans demo/cohort/crossmoda23_test --pictures demo/pictures
 
 test: .venv/ready lint  ## lint, format, types, tests
 	$(BIN)/python -m pytest -n 2 tests
@@ -20,8 +21,13 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/ready  ## seconds and memory of the main job on this machine
+bench: .venv/ready  ## seconds and memory of the main job on this machine; of scoring
 	$(BIN)/python -m training bench
+	$(BIN)/python -m evaluation bench
+
+budget: .venv/ready  ## fail where the main job takes more than the paper's 27 s and 5413 MiB
+	$(BIN)/python -m training phantom work/budget --test 3 --seed 3 --resume
+	$(BIN)/python -m evaluation budget work/budget/crossmoda23_test $(BUDGET)
 
 image:  ## container images: meatus (GPU, else processor) and meatus:cpu (smallest)
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus .

@@ -1,92 +1,122 @@
-"""Score two folders, print one table."""
+"""The commands of ``python -m evaluation``: scores here, what is made of them in ``commands``."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from evaluation.score import REFERENCE_MARK, CaseScore, score_folders, summary
+from evaluation.commands import ANY, commands, json_option, resample_option
+from evaluation.exits import (
+    BROKEN,
+    check_writable,
+    errors_end_it,
+    say_error,
+    write_json,
+    write_text,
+)
+from evaluation.match import Pair, match_folders
+from evaluation.printed_scores import print_scores, print_summary, print_unmatched
+from evaluation.score import CaseScore, Scheme, failure_line, score_pairs, table_text
 from evaluation.stages import time_stages
+from evaluation.summary import as_json, summarise
 from inference.engines import Device
 from inference.ensemble import Quality
 from inference.errors import InferenceError
 from inference.pipeline import DEFAULT_WEIGHTS, load_model
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Compare label maps."""
+    """Score, rank and compare label maps; measure growth, speed and memory."""
+
+
+for command in commands:
+    main.add_command(command)
 
 
 @main.command()
-@click.argument("predictions", type=FOLDER)
-@click.argument("reference", type=FOLDER)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores.")
-@click.option(
-    "--pictures",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Draw result and reference over each <case>_T2.nii.gz.",
-)
-@click.option("--scans", type=FOLDER, help="Where the scans lie; default: in REFERENCE.")
+@click.argument("predictions", type=ANY)
+@click.argument("reference", type=ANY)
+@click.option("--csv", "csv_file", type=ANY, help="Write a row per case and structure.")
+@json_option
+@click.option("--html", "html_file", type=ANY, help="Write a report to open in a browser.")
+@click.option("--pictures", type=ANY, help="Draw reference and result over each scan.")
+@click.option("--scans", type=ANY, help="Folder of the scans. Default for pictures: REFERENCE.")
+@click.option("--scheme", type=click.Choice(["2023", "2022"]), default="2023", show_default=True)
+@resample_option
 def score(
     predictions: Path,
     reference: Path,
+    csv_file: Path | None,
     json_file: Path | None,
+    html_file: Path | None,
     pictures: Path | None,
     scans: Path | None,
+    scheme: Scheme,
+    resample: bool,
 ) -> None:
-    """Print Dice per case and structure of PREDICTIONS against REFERENCE's label maps."""
-    try:
-        scores = score_folders(predictions, reference)
+    """Score PREDICTIONS against the label maps of REFERENCE, case by case.
+
+    Exit codes: 0 all scored; 1 some predictions were missing or unusable, each named on stderr
+    and scored as empty; 2 nothing could be scored.
+    """
+    with errors_end_it():
+        check_writable(csv_file, json_file, html_file)
+        matched = match_folders(predictions, reference)
+        scores = score_pairs(matched.pairs, scheme=scheme, resample=resample)
+        print_scores(scores)
+        print_summary(summarise(scores))
+        print_unmatched(matched)
+        write_text(csv_file, table_text(scores) if csv_file else "")
+        if json_file is not None:
+            write_json(json_file, as_json(scores))
+        if html_file is not None:
+            from evaluation.report.page import write_report
+
+            write_report(scores, matched.pairs, html_file, scans)
+        undrawn = []
         if pictures is not None:
-            _draw(scores, predictions, reference, scans or reference, pictures)
-    except InferenceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    _print_table(scores)
-    if json_file is not None:
-        cases = {entry.case: entry.dice for entry in scores}
-        text = json.dumps({"mean": summary(scores), "cases": cases}, indent=2)
-        json_file.write_text(text + "\n")
-
-
-def _print_table(scores: list[CaseScore]) -> None:
-    mean = summary(scores)
-    table = Table("case", *mean, title="Dice")
-    for entry in scores:
-        table.add_row(entry.case, *[_cell(entry.dice.get(name)) for name in mean])
-    table.add_section()
-    table.add_row("mean", *[_cell(value) for value in mean.values()])
-    Console(width=100).print(table)
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+            undrawn = _draw(scores, matched.pairs, scans or reference, pictures, scheme)
+    _end(scores, undrawn)
 
 
 def _draw(
-    scores: list[CaseScore], predictions: Path, reference: Path, scans: Path, out: Path
-) -> None:
-    from evaluation.pictures import draw_case  # matplotlib only where pictures are wanted
+    scores: Sequence[CaseScore], pairs: Sequence[Pair], folder: Path, out: Path, scheme: Scheme
+) -> list[str]:
+    """Draw each case that has a scan, failures without a result; what could not be drawn."""
+    from evaluation.pictures import draw_case, find_scans  # matplotlib only where it is needed
 
-    for entry in scores:
-        scan = scans / f"{entry.case}_T2.nii.gz"
-        result = predictions / f"{entry.case}.nii.gz"
-        if scan.exists() and result.exists():
-            truth = reference / f"{entry.case}{REFERENCE_MARK}.nii.gz"
-            draw_case(scan, {"reference": truth, "result": result}, out / f"{entry.case}.png")
+    scans = find_scans(folder, pairs)
+    bad = []
+    for entry, pair in zip(scores, pairs, strict=True):
+        maps = {"reference": pair.reference}
+        if pair.prediction is not None and entry.failure is None:
+            maps["result"] = pair.prediction
+        try:
+            if pair.case in scans:
+                draw_case(scans[pair.case], maps, out / f"{pair.case}.png", scheme)
+        except InferenceError as error:
+            bad.append(f"{pair.case}: no picture: {error}")
+    print(f"{len(scans) - len(bad)} of {len(pairs)} cases drawn; scans are taken from {folder}")
+    return bad
+
+
+def _end(scores: Sequence[CaseScore], undrawn: Sequence[str]) -> None:
+    """Tell every failure; code 1 where there was one."""
+    failed = [failure_line(entry) for entry in scores if entry.failure is not None]
+    for line in (*undrawn, *failed):
+        say_error(line)
+    if failed or undrawn:
+        sys.exit(BROKEN)
 
 
 @main.command()
-@click.argument("scan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
+@click.argument("scan", type=ANY)
+@click.option("--weights", type=ANY, default=DEFAULT_WEIGHTS)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto")
 @click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default=None)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
@@ -94,9 +124,23 @@ def stages(
     scan: Path, weights: Path, device: Device, quality: Quality | None, repeats: int
 ) -> None:
     """Print, as JSON, the median seconds of each stage for SCAN and the process's peak memory."""
-    try:
+    with errors_end_it():
         times = time_stages(scan, load_model(weights, device=device, quality=quality), repeats)
-    except InferenceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     print(json.dumps({"seconds": times.seconds, "peak_mib": times.peak_mib}))
+
+
+@main.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+def bench(repeats: int, json_file: Path | None) -> None:
+    """Time the scoring of a 448 x 448 x 80 case, on one core, against MedPy in the same run."""
+    from evaluation.bench import LIMIT_S, time_scoring  # MedPy only where it is timed
+
+    with errors_end_it():
+        times = time_scoring(repeats)
+        write_json(json_file, times.as_json())
+    for line in times.lines():
+        print(line)
+    if times.ours_s > LIMIT_S:
+        say_error(f"a case took {times.ours_s:.2f} s; expected {LIMIT_S} s at most.")
+        sys.exit(BROKEN)

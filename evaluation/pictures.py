@@ -3,31 +3,71 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.match import Pair, resample_labels, same_grid
+from evaluation.score import Scheme, read_labels
+from inference.cases import case_name
+from inference.errors import UsageError
+from inference.geometry import Geometry
 from inference.images import read_scan
 from inference.pictures.panels import COLOURS, show
 from inference.pictures.plotting import Figure, Line2D
 from inference.pictures.views import Slices, View, as_slices, busiest, extent_mm, middle_mm, window
 from inference.report import write_whole
-from inference.structures import CLASS_NAMES, TUMOUR, Structure
+from inference.structures import TUMOUR, Structure
 from inference.volumes import Labels
 
 FIELD_MM = 100.0  # shown about the structures
 SIDE_INCHES, DPI = 5.2, 80
 
+# What each class is drawn as, and called; 2022's whole tumour takes the extra-meatal part's place.
+NAMES: dict[Scheme, dict[Structure, str]] = {
+    "2023": {
+        Structure.EXTRA_MEATAL: "extra-meatal",
+        Structure.INTRA_MEATAL: "intra-meatal",
+        Structure.COCHLEA: "cochlea",
+    },
+    "2022": {Structure.EXTRA_MEATAL: "VS", Structure.COCHLEA: "cochlea"},
+}
 
-def draw_case(scan_file: Path, label_files: dict[str, Path], out: Path) -> None:
+
+def find_scans(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """The scan of each case that has one in ``folder``, whatever its contrast's mark.
+
+    Label maps may lie beside the scans, also under a scan's name. Raises ``UsageError`` where the
+    folder cannot be read.
+    """
+    labels = {
+        file.resolve() for pair in pairs for file in (pair.reference, pair.prediction) if file
+    }
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be read ({error.strerror}). Pass the folder of the scans."
+        ) from error
+    seen = {case_name(file): file for file in files if file.resolve() not in labels}
+    return {pair.case: seen[pair.case] for pair in pairs if pair.case in seen}
+
+
+def draw_case(
+    scan_file: Path, label_files: dict[str, Path], out: Path, scheme: Scheme = "2023"
+) -> None:
     """One picture: a row per label map of ``label_files`` (title to file), two slices each.
 
     The slices are those with most tumour and most cochlea in the first map, axial, the
-    patient's right on the left side of the picture.
+    patient's right on the left side of the picture. A map on another grid is put onto the scan's.
     """
     scan = read_scan(scan_file)
-    maps = {title: as_slices(scan, _read_labels(file)) for title, file in label_files.items()}
+    maps = {
+        title: as_slices(scan, _read_labels(file, scan.geometry, scheme))
+        for title, file in label_files.items()
+    }
     views = _telling_views(next(iter(maps.values())))
     size = (SIDE_INCHES * len(views), SIDE_INCHES * len(maps) + 0.5)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
@@ -37,8 +77,8 @@ def draw_case(scan_file: Path, label_files: dict[str, Path], out: Path) -> None:
         for axes, view in zip(row, views, strict=True):
             show(axes, slices, view, limits, contours=True)
             axes.set_title(f"{title}: {view.title}, slice {view.index + 1}", fontsize=10)
-    names = [CLASS_NAMES[structure].replace("_", "-") for structure in COLOURS]
-    lines = [Line2D([], [], color=colour) for colour in COLOURS.values()]
+    lines = [Line2D([], [], color=COLOURS[structure]) for structure in NAMES[scheme]]
+    names = list(NAMES[scheme].values())
     figure.legend(lines, names, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(f"{out.stem} (not for clinical use)", fontsize=11, parse_math=False)
     content = io.BytesIO()
@@ -46,9 +86,12 @@ def draw_case(scan_file: Path, label_files: dict[str, Path], out: Path) -> None:
     write_whole(out, content.getvalue())
 
 
-def _read_labels(file: Path) -> Labels:
-    scan = read_scan(file)
-    return Labels(scan.voxels.astype(np.uint8), scan.geometry)
+def _read_labels(file: Path, grid: Geometry, scheme: Scheme) -> Labels:
+    """A label map in 2023's numbers, on the scan's grid."""
+    voxels, own = read_labels(file, scheme)
+    if scheme == "2022":
+        voxels = np.where(voxels == 2, np.uint8(Structure.COCHLEA), voxels)
+    return Labels(voxels if same_grid(own, grid) else resample_labels(voxels, own, grid), grid)
 
 
 def _telling_views(slices: Slices) -> list[View]:

@@ -1,100 +1,224 @@
-"""Two folders of label maps in, one table out."""
+"""Two folders of label maps in, one score per case out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import dice, structure_masks
-from inference.errors import InferenceError
+from evaluation.match import (
+    REFERENCE_MARK,
+    EvaluationError,
+    Pair,
+    check_grids,
+    match_folders,
+    resample_labels,
+    same_grid,
+    site_of,
+)
+from evaluation.metrics import (
+    EMPTY_MM,
+    Mask,
+    StructureScore,
+    boundary_assd_mm,
+    compare,
+    structure_masks,
+)
+from evaluation.summary import summary
+from evaluation.surface import bounding_box
+from inference.errors import ScanError
 from inference.geometry import Geometry
-from inference.images import SUFFIXES, read_scan
+from inference.images import read_scan
 
-REFERENCE_MARK = "_Label"
+__all__ = [
+    "REFERENCE_MARK",
+    "BadLabelsError",
+    "CaseScore",
+    "EvaluationError",
+    "Scheme",
+    "failure_line",
+    "score_case",
+    "score_folders",
+    "score_pairs",
+    "summary",
+    "table_text",
+]
 
-# Two grids are one where no corner lies further apart than this.
-SAME_PLACE_MM = 0.01
+LabelMap = NDArray[np.uint8]
+Scheme = Literal["2023", "2022"]
+
+LABELS: dict[Scheme, dict[int, str]] = {
+    "2023": {1: "extra-meatal VS", 2: "intra-meatal VS", 3: "cochlea"},
+    "2022": {1: "VS", 2: "cochlea"},
+}
 
 
-class EvaluationError(InferenceError):
-    """Two folders that cannot be compared."""
+class BadLabelsError(EvaluationError):
+    """A file whose voxels are no labels of the scheme."""
 
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Dice per structure of one case; a structure that neither map has is left out."""
+    """One case's scores by structure; those of a failure are of an empty prediction."""
 
     case: str
-    dice: dict[str, float]
+    site: str
+    structures: dict[str, StructureScore]
+    boundary_assd_mm: float | None  # None in scheme 2022, which has no such boundary
+    failure: str | None = None  # why there was no prediction to score
+
+    @property
+    def dice(self) -> dict[str, float]:
+        """Dice of the structures that at least one of the two maps has."""
+        kept = self.structures.items()
+        return {name: score.dice for name, score in kept if score.outcome != "absent"}
 
 
-def score_folders(predictions: Path, reference: Path) -> list[CaseScore]:
-    """Score each ``<case>_Label`` (or ``<case>``) of ``reference`` by its prediction.
+def score_folders(
+    predictions: Path,
+    reference: Path,
+    *,
+    scheme: Scheme = "2023",
+    resample: bool = False,
+    processes: int | None = None,
+) -> list[CaseScore]:
+    """Score every reference by its prediction, sorted by case; see ``match_folders`` for names.
 
-    A missing prediction counts as an empty map. Raises ``EvaluationError`` where there is no
-    reference, or a prediction lies on another grid.
+    Missing and unreadable predictions are failures. Raises ``InferenceError`` in one line where
+    the folders cannot be compared: names, references, or, unless ``resample``, another grid.
     """
-    references = {case: file for file in sorted(reference.iterdir()) if (case := _case(file))}
-    if not references:
+    pairs = match_folders(predictions, reference).pairs
+    return score_pairs(pairs, scheme=scheme, resample=resample, processes=processes)
+
+
+def score_pairs(
+    pairs: Sequence[Pair],
+    *,
+    scheme: Scheme = "2023",
+    resample: bool = False,
+    processes: int | None = None,
+) -> list[CaseScore]:
+    """Score each pair, in order, on all cores or ``processes`` of them. See ``score_folders``."""
+    if not resample:
+        check_grids(pairs)
+    wanted = processes or len(os.sched_getaffinity(0))
+    workers = min(wanted, len(pairs))
+    score = partial(score_case, scheme=scheme, resample=resample)
+    if workers <= 1:
+        return [score(pair) for pair in pairs]
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            return list(pool.map(score, pairs))
+    except BrokenProcessPool as error:
         raise EvaluationError(
-            f"{reference} holds no label map named <case>{REFERENCE_MARK}.nii.gz."
-        )
-    found = {_stem(file): file for file in sorted(predictions.iterdir()) if _stem(file)}
-    return [_score(case, found.get(case), file) for case, file in references.items()]
+            "a scoring process was ended from outside, most likely for want of memory. "
+            "Use fewer processes."
+        ) from error
 
 
-def summary(scores: list[CaseScore]) -> dict[str, float]:
-    """The mean Dice of each structure over the cases that have it."""
-    structures = list(dict.fromkeys(name for score in scores for name in score.dice))
-    return {
-        name: float(np.mean([score.dice[name] for score in scores if name in score.dice]))
-        for name in structures
-    }
+def score_case(pair: Pair, *, scheme: Scheme = "2023", resample: bool = False) -> CaseScore:
+    """Score one prediction. Raises ``InferenceError`` for what is wrong with the reference."""
+    truth, grid = read_labels(pair.reference, scheme)
+    found, failure = np.zeros_like(truth), None
+    try:
+        if pair.prediction is None:
+            raise BadLabelsError(f"{pair.case}: no prediction")
+        found, own = read_labels(pair.prediction, scheme)
+        if not same_grid(own, grid):
+            if not resample:
+                check_grids([pair])
+            found = resample_labels(found, own, grid)
+    except (ScanError, BadLabelsError) as error:
+        found, failure = np.zeros_like(truth), str(error)
+    box = bounding_box(truth | found)
+    given, wanted = (_masks(voxels[box], scheme) for voxels in (found, truth))
+    spacing_mm = grid.spacing_mm
+    scores = {name: compare(given[name], wanted[name], spacing_mm) for name in wanted}
+    boundary = None
+    if scheme == "2023":
+        boundary = boundary_assd_mm(_parts(given), _parts(wanted), spacing_mm)
+    if failure is not None:
+        scores = {name: _failed(score) for name, score in scores.items()}
+        boundary = None if boundary is None else EMPTY_MM
+    return CaseScore(pair.case, site_of(pair.case), scores, boundary, failure)
 
 
-def _stem(file: Path) -> str | None:
-    ending = next((suffix for suffix in SUFFIXES if file.name.endswith(suffix)), None)
-    return file.name.removesuffix(ending) if ending and not file.name.startswith(".") else None
+def read_labels(path: Path, scheme: Scheme) -> tuple[LabelMap, Geometry]:
+    """A label map (Z, Y, X) and its grid.
 
-
-def _case(file: Path) -> str | None:
-    stem = _stem(file)
-    return stem.removesuffix(REFERENCE_MARK) if stem and stem.endswith(REFERENCE_MARK) else None
-
-
-def _score(case: str, prediction: Path | None, reference: Path) -> CaseScore:
-    truth, grid = _read(reference)
-    found = np.zeros_like(truth)
-    if prediction is not None:
-        found, own = _read(prediction)
-        _check_grid(prediction, own, grid)
-    wanted, given = structure_masks(truth), structure_masks(found)
-    return CaseScore(
-        case,
-        {
-            name: dice(given[name], wanted[name])
-            for name in wanted
-            if wanted[name].any() or given[name].any()
-        },
-    )
-
-
-def _read(path: Path) -> tuple[NDArray[np.uint8], Geometry]:
+    Raises ``ScanError`` where the file cannot be read and ``BadLabelsError`` where it holds
+    numbers that are no labels of the scheme.
+    """
     scan = read_scan(path)
-    return scan.voxels.astype(np.uint8), scan.geometry
-
-
-def _check_grid(path: Path, found: Geometry, expected: Geometry) -> None:
-    last = tuple(count - 1 for count in expected.size)
-    corners = [(0, 0, 0), (last[0], last[1], last[2])]
-    apart = [
-        np.abs(np.subtract(found.position_mm(c), expected.position_mm(c))).max() for c in corners
-    ]
-    if found.size != expected.size or max(apart) > SAME_PLACE_MM:
-        raise EvaluationError(
-            f"{path} lies on another grid than its reference: {found.size} voxels of "
-            f"{found.spacing_mm} mm, expected {expected.size} of {expected.spacing_mm} mm."
+    with np.errstate(invalid="ignore"):  # out of range: found by the comparison
+        voxels = scan.voxels.astype(np.uint8)
+    whole = np.array_equal(voxels, scan.voxels)
+    if not whole or int(voxels.max()) > max(LABELS[scheme]):
+        values = np.unique(scan.voxels)
+        known = [0, *LABELS[scheme]]
+        strange = ", ".join(f"{value:g}" for value in values[~np.isin(values, known)][:5])
+        meant = ", ".join(f"{label} {name}" for label, name in LABELS[scheme].items())
+        raise BadLabelsError(
+            f"{path}: holds {strange}; expected 0 and the labels of scheme {scheme} ({meant}). "
+            "Pass a label map, or another scheme."
         )
+    return voxels, scan.geometry
+
+
+def failure_line(score: CaseScore) -> str:
+    """The case and why it has no score of its own."""
+    why = (score.failure or "").removeprefix(f"{score.case}: ")
+    return f"{score.case}: {why.removesuffix('.')}. Scored as empty."
+
+
+def table_text(scores: Sequence[CaseScore]) -> str:
+    """CSV: a row per case and structure, and one per case for the boundary; empty: undefined."""
+    metrics = [field.name for field in fields(StructureScore)]
+    file = io.StringIO()
+    names = ["case", "site", "structure", *metrics, "failure"]
+    table = csv.DictWriter(file, names, restval="", lineterminator="\n")
+    table.writeheader()
+    for entry in scores:
+        common = {"case": entry.case, "site": entry.site, "failure": entry.failure or ""}
+        for name, score in entry.structures.items():
+            table.writerow(common | {"structure": name} | asdict(score))
+        if entry.boundary_assd_mm is not None:
+            table.writerow(common | {"structure": "boundary", "assd_mm": entry.boundary_assd_mm})
+    return file.getvalue()
+
+
+def _masks(voxels: LabelMap, scheme: Scheme) -> dict[str, Mask]:
+    if scheme == "2023":
+        return structure_masks(voxels)
+    return {"whole_vs": voxels == 1, "cochlea": voxels == 2}
+
+
+def _parts(masks: dict[str, Mask]) -> tuple[Mask, Mask]:
+    return masks["extra_meatal"], masks["intra_meatal"]
+
+
+def _failed(score: StructureScore) -> StructureScore:
+    """A case that gave no result does not agree with a reference that lacks the structure."""
+    if score.outcome != "absent":
+        return score
+    return replace(
+        score,
+        dice=0.0,
+        surface_dice=0.0,
+        assd_mm=EMPTY_MM,
+        assd_means_mm=EMPTY_MM,
+        hd95_mm=EMPTY_MM,
+    )

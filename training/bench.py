@@ -34,8 +34,9 @@ from training.bench_phantom import time_phantom
 from training.errors import TrainingError
 from training.export import export_onnx
 from training.networks import ResUNet25d
-from training.phantom import make_phantom
+from training.phantom.generate import Case, Recipe, make_case
 
+Spacing = tuple[float, float, float]
 WIDTH, BLOCKS = 32, 3
 PUBLISHED_WINDOW = (40, 384, 384)
 PUBLISHED_PASSES = 16
@@ -69,8 +70,9 @@ def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan, large = folder / "scan.nii.gz", folder / "large.nii.gz"
-        write_scan(scan, SHAPE, SPACING_MM)
-        write_scan(large, LARGE_SHAPE, LARGE_SPACING_MM)
+        case = make_case(0, 0, "ldn", "hrT2", Recipe(random_share=0))
+        write_scan(scan, case, SHAPE, SPACING_MM)
+        write_scan(large, case, LARGE_SHAPE, LARGE_SPACING_MM)
         wide = write_network(folder / "wide.onnx", spec, shipped)
         published_rule = write_network(folder / "reference.onnx", as_published(spec), shipped)
         jobs = [
@@ -156,16 +158,15 @@ def as_published(spec: Spec) -> Spec:
     )
 
 
-def write_scan(path: Path, shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> None:
-    """A phantom on the grid of ``shape`` (Z, Y, X), its border slices carried on."""
-    scan, _ = make_phantom(0)
-    grid = axial(scan.geometry)
-    step = [new / old for new, old in zip(spacing_mm, grid.spacing_mm, strict=True)]
+def write_scan(path: Path, case: Case, shape: tuple[int, int, int], size_mm: Spacing) -> None:
+    """A phantom ``case`` on a grid of ``shape`` (Z, Y, X), its borders carried on."""
+    grid = axial(case.geometry)
+    step = [new / old for new, old in zip(size_mm, grid.spacing_mm, strict=True)]
     size = shape[::-1]
     start = [(n - 1) / 2 - (m - 1) / 2 * s for n, m, s in zip(grid.size, size, step, strict=True)]
     target = grid.regrid((start[0], start[1], start[2]), (step[0], step[1], step[2]), size)
-    voxels = resample(scan.voxels, grid, target)
-    affine = np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0])
+    voxels = resample(case.voxels.astype(np.float32), grid, target)
+    affine = np.diag([-size_mm[0], -size_mm[1], size_mm[2], 1.0])
     image = nib.Nifti1Image(np.rint(voxels).T.astype(np.int16), affine)
     image.to_filename(path)
 

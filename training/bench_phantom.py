@@ -13,10 +13,10 @@ import torch
 from inference.engines import usable_threads
 from inference.geometry import Geometry
 from inference.timing import peak_mib
-from training.newphantom.anatomy.lesions import LesionMix
-from training.newphantom.generate import Recipe, render_case
-from training.newphantom.sites import SITES, draw_setup
-from training.newphantom.subject import draw_subject
+from training.phantom.anatomy.lesions import LesionMix
+from training.phantom.generate import Recipe, render_case
+from training.phantom.sites import SITES, draw_setup
+from training.phantom.subject import draw_subject
 
 GRID = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-111.75, -111.75, -39.5))  # about the ears
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from inference.images import read_scan
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.preprocess import prepare
 from inference.spec import Spec
+from inference.volumes import Scan
 from inference.windows import cut, plan
 from training.agreement import export_checked
 from training.bench import run_bench
@@ -30,7 +32,8 @@ from training.dataset import load_samples
 from training.guard import one_line_errors
 from training.manifest import write_manifest
 from training.networks import ResUNet25d
-from training.phantom import make_phantom, write_cohort
+from training.phantom.cli import commands
+from training.phantom.generate import Recipe, make_case
 from training.segment import train_segmenter
 
 say = partial(print, flush=True)
@@ -44,18 +47,6 @@ CHECK_SEED = 999_999_999
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Make the weights: phantoms, segmentation training, export."""
-
-
-@main.command()
-@click.argument("out", type=FOLDER)
-@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the first phantom.")
-@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
-@one_line_errors
-def phantom(out: Path, count: int, seed: int, workers: int) -> None:
-    """Write COUNT hrT2 phantoms with their labels to OUT."""
-    write_cohort(out, count, seed, workers)
-    say(f"{out}: {count} phantoms")
 
 
 @main.command()
@@ -120,7 +111,7 @@ def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None
 
 def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None) -> None:
     """Check on the middle window of a scan, write, and say what was measured."""
-    scan = read_scan(scan_file) if scan_file else make_phantom(CHECK_SEED)[0]
+    scan = read_scan(scan_file) if scan_file else _phantom_scan()
     prepared = prepare(scan, spec)
     parts = plan(prepared.geometry.size[2], spec.window)
     window = cut(prepared.voxels, parts[len(parts) // 2], spec.window.depth)
@@ -128,6 +119,12 @@ def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: P
     for line in agreement.lines():
         say(line)
     say(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
+
+
+def _phantom_scan() -> Scan:
+    say("no --scan given: painting a phantom to check on")
+    case = make_case(CHECK_SEED, CHECK_SEED, "ldn", "hrT2", Recipe(random_share=0))
+    return Scan(case.voxels.astype(np.float32), case.geometry)
 
 
 @main.command()
@@ -156,3 +153,7 @@ def bench(repeats: int, passes: int) -> None:
             ],
         )
     Console(width=100).print(table)
+
+
+for command in commands:
+    main.add_command(command)

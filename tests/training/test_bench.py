@@ -1,12 +1,14 @@
 import numpy as np
 import torch
 
+from inference.geometry import Geometry
 from inference.images import read_scan
 from tests.inference.specs import make_spec
 from training.agreement import probabilities
 from training.bench import WIDTH, widened, write_scan
 from training.export import export_onnx
 from training.networks import ResUNet25d
+from training.phantom.generate import Case
 
 
 def test_the_widened_network_computes_what_the_narrow_one_does(tmp_path):
@@ -25,7 +27,11 @@ def test_the_widened_network_computes_what_the_narrow_one_does(tmp_path):
 
 
 def test_the_scan_that_is_timed_has_the_stated_grid(tmp_path):
-    write_scan(tmp_path / "scan.nii.gz", (10, 64, 80), (2.0, 2.5, 3.0))
+    grid = Geometry((50, 60, 9), (3.0, 3.0, 4.0), (-75.0, -90.0, -16.0))
+    ramp = np.arange(np.prod(grid.shape), dtype=np.int16).reshape(grid.shape)
+    case = Case(ramp, np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8), grid, {})
+
+    write_scan(tmp_path / "scan.nii.gz", case, (10, 64, 80), (2.0, 2.5, 3.0))
 
     scan = read_scan(tmp_path / "scan.nii.gz")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from inference.weights import read_spec
+from tests.inference.tiny_runs import save_scan
 from tests.shared_files import shared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,13 +23,16 @@ def run(module, *arguments):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A phantom, a network trained for two steps, and its export."""
+    """A scan, a network trained on it for two steps, and its export."""
     folder = tmp_path_factory.mktemp("work")
+    (folder / "data").mkdir()
+    scan = nib.load(save_scan(folder / "data" / "head_0001_T2.nii.gz"))
+    bright = (scan.get_fdata() >= 1000).astype(np.uint8) * 3
+    nib.save(nib.Nifti1Image(bright, scan.affine), folder / "data" / "head_0001_Label.nii.gz")
     chain = [
-        ("phantom", folder / "data", "--count", 1, "--seed", 77, "--workers", 1),
         ("segment", folder / "data", folder, "--width", 4, "--steps", 2, "--name", "tiny"),
         ("export", folder / "tiny" / "network.pt", folder / "tiny.onnx", "--fp16",
-         "--scan", folder / "data" / "phantom_0001_T2.nii.gz"),
+         "--scan", folder / "data" / "head_0001_T2.nii.gz"),
     ]  # fmt: skip
     for arguments in chain:
         done = run("training", *arguments)
@@ -51,12 +55,12 @@ def test_the_exported_file_says_what_it_was_trained_on(work):
 
 def test_the_exported_file_labels_a_scan_on_its_own_grid(work):
     folder, _ = work
-    scan = folder / "data" / "phantom_0001_T2.nii.gz"
+    scan = folder / "data" / "head_0001_T2.nii.gz"
 
     done = run("inference", "predict", scan, folder / "out", "--weights", folder / "tiny.onnx")
 
     assert (done.returncode, done.stderr) == (0, "")
-    labels = nib.load(folder / "out" / "phantom_0001.nii.gz")
+    labels = nib.load(folder / "out" / "head_0001.nii.gz")
     assert labels.shape == nib.load(scan).shape
     assert set(np.unique(labels.get_fdata())) <= {0, 1, 2, 3}
 
@@ -72,7 +76,7 @@ def test_a_published_checkpoint_becomes_weights_of_ours(tmp_path, work):
 
     done = run(
         "training", "import-checkpoint", tmp_path / "published.pth", tmp_path / "out.onnx",
-        "--scan", work[0] / "data" / "phantom_0001_T2.nii.gz",
+        "--scan", work[0] / "data" / "head_0001_T2.nii.gz",
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")

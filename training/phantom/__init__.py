@@ -1,6 +1,5 @@
-"""Synthetic hrT2 scans of the inner ears with known labels: a first, small phantom."""
+"""A phantom cohort: ceT1 and hrT2 scans of heads at the inner ears, with exact labels.
 
-from training.phantom.appearance import Contrast
-from training.phantom.generate import make_phantom, write_cohort
-
-__all__ = ["Contrast", "make_phantom", "write_cohort"]
+The data flow: anatomy -> tissue maps -> signal -> acquisition -> files. Facts and sources are in
+``docs/phantom.md``.
+"""

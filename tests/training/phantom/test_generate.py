@@ -1,0 +1,133 @@
+"""The whole generator on one tiny scan."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference.geometry import Geometry
+from inference.spec import PhysicalCrop, Spec, VolumeNormalisation, Window
+from training.phantom.anatomy.lesions import LesionMix
+from training.phantom.generate import Recipe, render_case
+from training.phantom.scene import _averaged, _subdivided
+from training.phantom.sites import SITES, draw_setup
+from training.phantom.stream import PhantomStream, StreamSettings, about_the_ears
+from training.phantom.subject import draw_subject
+from training.phantom.tissues import Tissue
+
+TINY = Geometry((96, 96, 8), (2.0, 2.0, 3.0), (-95.0, -105.0, -10.5))
+WITH_TUMOUR = LesionMix(0, 0, 0, 0, 0, 0, 0)
+
+
+def tiny_case(modality, seed=5):
+    setup = replace(draw_setup(SITES["etz"], modality, seed), geometry=TINY, deface=None)
+    effects = replace(setup.effects, wrap_voxels=0, blank_voxels=(0, 0, 0, 0))
+    subject = draw_subject(seed, WITH_TUMOUR)
+    return render_case(subject, replace(setup, effects=effects), seed, Recipe(random_share=0))
+
+
+@pytest.fixture(scope="module")
+def case():
+    return tiny_case("hrT2")
+
+
+def test_a_scan_shows_what_its_truth_says(case):
+    assert case.voxels.shape == case.labels.shape == case.tissues.shape == TINY.shape
+    assert case.voxels.dtype == np.int16
+    assert {1, 3} <= set(np.unique(case.labels))
+    assert np.isin(case.tissues[case.labels == 1], list(tumour_tissues())).mean() > 0.9
+    fluid = np.median(case.voxels[case.tissues == Tissue.CSF])
+    brain = np.median(case.voxels[case.tissues == Tissue.PONS])
+    bone = np.median(case.voxels[case.tissues == Tissue.BONE])
+    assert fluid > 1.8 * brain > 1.8 * 1.5 * bone
+
+
+def tumour_tissues():
+    return {
+        Tissue.TUMOUR, Tissue.TUMOUR_CORE, Tissue.TUMOUR_CYST, Tissue.MICROBLEED,
+    }  # fmt: skip
+
+
+def test_both_cochleae_lie_at_their_sides(case):
+    _, _, x = np.nonzero(case.labels == 3)
+    at = TINY.origin_mm[0] + TINY.spacing_mm[0] * x
+
+    assert 60 < at[at > 0].mean() - at[at < 0].mean() < 86
+
+
+def test_the_same_seeds_give_the_same_voxels(case):
+    again = tiny_case("hrT2")
+
+    np.testing.assert_array_equal(again.voxels, case.voxels)
+    np.testing.assert_array_equal(again.labels, case.labels)
+    assert again.drawn == case.drawn
+
+
+def test_the_other_contrast_shows_the_same_subject(case):
+    other = tiny_case("ceT1")
+
+    np.testing.assert_array_equal(other.labels, case.labels)
+    brain = np.median(other.voxels[other.tissues == Tissue.PONS])
+    assert np.median(other.voxels[other.labels == 1]) > 1.2 * brain
+    assert np.median(other.voxels[other.tissues == Tissue.CSF]) < brain
+
+
+def test_a_fine_grid_covers_the_same_voxels():
+    window = (slice(1, 3), slice(4, 6), slice(7, 9))
+
+    fine = _subdivided(TINY, window, (2, 4, 3))
+
+    assert fine.size == (4, 8, 6)
+    assert fine.spacing_mm == (1.0, 0.5, 1.0)
+    # The first voxel's lower corner is the window's: half a voxel before the centres.
+    for axis, start in enumerate((7, 4, 1)):
+        corner = TINY.origin_mm[axis] + (start - 0.5) * TINY.spacing_mm[axis]
+        assert fine.origin_mm[axis] - fine.spacing_mm[axis] / 2 == pytest.approx(corner)
+
+
+def test_an_average_keeps_the_mean():
+    fine = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(2, 4, 6)
+
+    coarse = _averaged(fine, (3, 2, 2))
+
+    assert coarse.shape == (1, 2, 2)
+    assert coarse[0, 0, 0] == fine[:, :2, :3].mean()
+
+
+def test_a_stream_paints_only_the_slices_about_the_ears():
+    scan = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-112.0, -112.0, -20.0))
+
+    slab = about_the_ears(scan, 24)
+
+    assert slab.size == (448, 448, 24)
+    assert slab.origin_mm == pytest.approx((-112.0, -112.0, -12.0))
+    assert about_the_ears(scan, 200) == scan
+
+
+def test_a_stream_gives_windows_and_its_ranks_take_turns(monkeypatch):
+    spec = Spec(
+        name="x", crop=PhysicalCrop(), normalisation=VolumeNormalisation(), window=Window(8, 2),
+        trained_on="phantoms", licence="Apache-2.0", date="2026-01-01", training_version="0",
+        width=4, blocks=2,
+    )  # fmt: skip
+    settings = StreamSettings(spec, (8, 32, 32), windows_per_scan=2)
+    painted = []
+
+    def remember(_settings, number, _patients, _device):
+        from training.dataset import Sample
+
+        painted.append(number)
+        labels = np.zeros((12, 40, 40), np.uint8)
+        labels[6, 20, 20] = 3
+        return Sample(np.full(labels.shape, number / 10, np.float16), labels)
+
+    monkeypatch.setattr("training.phantom.stream.paint_sample", remember)
+    windows = iter(PhantomStream(settings, rank=1, ranks=3))
+    drawn = [next(windows) for _ in range(4)]
+
+    assert painted == [1, 4]
+    voxels, labels = drawn[0]
+    assert voxels.shape == (1, 8, 32, 32)
+    assert labels.shape == (8, 32, 32)
+    assert labels.dtype == torch.int64

@@ -1,0 +1,164 @@
+"""Commands about phantoms: make a cohort, import real contours, check a cohort."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from inference.engines import usable_threads
+from training.errors import TrainingError
+from training.guard import one_line_errors
+from training.phantom.again import check_again
+from training.phantom.check import check_cohort, failed
+from training.phantom.cohort import write_cohort
+from training.phantom.cohort_plan import CohortSettings, plan_cohort
+from training.phantom.contours import Patient, contour_files, import_contours, read_contours
+from training.phantom.expected import Check
+from training.phantom.progress import progress
+from training.phantom.sheet import draw_sheet
+from training.phantom.sites import SITES
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+OUT_OF_RANGE = 1
+COUNT = click.IntRange(min=0)
+
+
+def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Sites from ``ldn,etz``."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in SITES]
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(SITES)}.")
+    return names
+
+
+@click.command("phantom")
+@click.argument("out", type=FOLDER)
+@click.option("--source", type=COUNT, default=0, help="Labelled ceT1 scans.")
+@click.option("--target", type=COUNT, default=0, help="Unlabelled hrT2 scans.")
+@click.option("--validation", type=COUNT, default=0, help="hrT2 scans, truth apart.")
+@click.option("--test", type=COUNT, default=0, help="hrT2 scans, truth apart.")
+@click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON); else procedural.")
+@click.option("--sites", callback=chosen_sites, default=",".join(SITES), show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@click.option("--paired", is_flag=True, help="Also each subject's other contrast, in paired/.")
+@click.option("--resume", is_flag=True, help="Go on with OUT; scans that are whole stay.")
+@click.option(
+    "--random-share",
+    type=click.FloatRange(0, 1),
+    default=CohortSettings.random_share,
+    show_default=True,
+    help="Of source and target scans with random class intensities.",
+)
+@one_line_errors
+def phantom(
+    out: Path,
+    source: int,
+    target: int,
+    validation: int,
+    test: int,
+    contours: Path | None,
+    sites: tuple[str, ...],
+    seed: int,
+    device: str,
+    workers: int,
+    paired: bool,
+    resume: bool,
+    random_share: float,
+) -> None:
+    """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
+    settings = CohortSettings(source, target, validation, test, sites, seed, paired, random_share)
+    patients = read_patients(contours)
+    with progress(len(plan_cohort(settings))) as advance:
+        made = write_cohort(
+            out,
+            settings,
+            patients,
+            device=device_for(device),
+            workers=workers,
+            resume=resume,
+            told=lambda plan: advance(Path(plan.scan).name),
+        )
+    print(f"{out}: {made} scans made", flush=True)
+
+
+def device_for(wanted: str) -> str:
+    """``cpu`` or ``cuda``. Raises ``TrainingError`` where a GPU is asked for in vain."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("PyTorch finds no CUDA device; pass --device cpu or auto.")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def read_patients(folder: Path | None) -> list[Patient]:
+    """All contours of ``folder``; the first file that cannot be used ends it."""
+    if folder is None:
+        return []
+    patients = [read_contours(path) for path in contour_files(folder)]
+    names = [patient.subject for patient in patients]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TrainingError(f"{folder}: two files are of {twice[0]}; leave one of each patient.")
+    return patients
+
+
+@click.command("contours")
+@click.argument("folder", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@one_line_errors
+def contours_command(folder: Path, out: Path) -> None:
+    """Write label maps of the real contours in FOLDER to OUT, and a table with volumes."""
+    if import_contours(folder, out, lambda line: print(line, flush=True)):
+        sys.exit(OUT_OF_RANGE)
+
+
+@click.command("phantom-check")
+@click.argument("folder", type=FOLDER)
+@click.option("--sheet", type=FILE, help="Also draw a contact sheet (PNG).")
+@click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
+@click.option("--again", type=COUNT, default=0, help="Make this many scans again and compare.")
+@click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@one_line_errors
+def phantom_check(
+    folder: Path,
+    sheet: Path | None,
+    json_file: Path | None,
+    again: int,
+    contours: Path | None,
+    workers: int,
+) -> None:
+    """Measure the cohort in FOLDER; exit code 1 where a number is out of range."""
+    checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
+    if again:
+        checks.append(check_again(folder, again, read_patients(contours)))
+    Console(width=125).print(table_of(checks))
+    if json_file:
+        listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
+        json_file.write_text(json.dumps(listed, indent=2) + "\n")
+    if sheet:
+        draw_sheet(folder, sheet)
+    if failed(checks):
+        sys.exit(OUT_OF_RANGE)
+
+
+def table_of(checks: list[Check]) -> Table:
+    """One row per check. What few cases allow is wider than what is wanted."""
+    table = Table("check", "measured", "wanted", "allowed for so few", "cases", "verdict")
+    for check in checks:
+        measured = "" if check.measured is None else f"{check.measured:.3g}"
+        ranges = [f"{low:.3g} to {high:.3g}" for low, high in (check.wanted, check.allowed)]
+        table.add_row(check.name, measured, *ranges, str(check.count), check.verdict)
+    return table
+
+
+commands: list[click.Command] = [phantom, contours_command, phantom_check]

@@ -1,0 +1,189 @@
+"""A folder of phantoms laid out as the challenge: planned from a seed, written by workers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from training.errors import TrainingError
+from training.phantom.cohort_files import (
+    WORK,
+    Row,
+    Split,
+    is_whole,
+    load_rows,
+    read_settings,
+    row_file,
+    volume_bytes,
+    write_settings,
+    write_table,
+    write_whole,
+)
+from training.phantom.cohort_plan import CohortSettings, ScanPlan, plan_cohort, share_patients
+from training.phantom.contours import Patient
+from training.phantom.generate import Case, Recipe, make_case
+
+__all__ = ["CohortSettings", "ScanPlan", "Writer", "plan_cohort", "share_patients", "write_cohort"]
+
+Maker = Callable[..., Case]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Makes scans and writes their files; sent to the workers as it is."""
+
+    out: Path
+    patients: dict[Split, tuple[Patient, ...]]
+    device: str
+    make: Maker
+
+    def write(self, plan: ScanPlan) -> Row:
+        """Write one scan, its labels and, last, its row: with the row the scan is finished."""
+        recipe = replace(Recipe(), random_share=1.0 if plan.random else 0.0)
+        with _one_thread():
+            case = self.make(
+                plan.subject_seed,
+                plan.scan_seed,
+                plan.site,
+                plan.modality,
+                recipe,
+                self.patients[plan.split],
+                torch.device(self.device),
+            )
+        files: dict[str, NDArray[Any]] = {
+            "scan": case.voxels,
+            "label": case.labels,
+            "tissues": case.tissues,
+        }
+        row = {name: str(value) for name, value in asdict(plan).items()}
+        for kind, voxels in files.items():
+            data = volume_bytes(voxels, case.geometry) if row[kind] else b""
+            row[f"{kind}_sha256"] = write_whole(data, self.out, row[kind]) if data else ""
+        row |= {name: str(value) for name, value in case.drawn.items()}
+        write_whole(json.dumps(row).encode(), self.out, row_file(plan.scan))
+        return row
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in another order would round otherwise: files must not depend on the machine's cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write_cohort(
+    out: Path,
+    settings: CohortSettings,
+    patients: Sequence[Patient] = (),
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    resume: bool = False,
+    told: Callable[[ScanPlan], None] = lambda plan: None,
+    make: Maker = make_case,
+) -> int:
+    """Write the cohort to ``out``; the number of scans that had to be made.
+
+    With ``resume`` scans that are whole stay. ``told`` hears of every scan as it is there.
+    """
+    plans = plan_cohort(settings)
+    if not plans:
+        raise TrainingError("nothing to make; pass a number with --source, --target or others.")
+    shares = share_patients(patients, settings)
+    _claim(out, identity_of(settings, shares, device), resume)
+    done = load_rows(out)
+    missing = []
+    for plan in plans:
+        if is_whole(out, done.get(plan.scan)):
+            told(plan)
+        else:
+            missing.append(plan)
+    writer = Writer(out, shares, device, make)
+    for plan, row in _written(writer, missing, workers):
+        done[plan.scan] = row
+        told(plan)
+    write_table(out, [done[plan.scan] for plan in plans])
+    shutil.rmtree(out / WORK, ignore_errors=True)
+    return len(missing)
+
+
+def identity_of(
+    settings: CohortSettings, shares: dict[Split, tuple[Patient, ...]], device: str
+) -> dict[str, Any]:
+    """What must be the same for a cohort to go on; devices round differently."""
+    names = {split: [patient.subject for patient in group] for split, group in shares.items()}
+    known = json.dumps({"format": 1, **asdict(settings), "device": device, "patients": names})
+    identity: dict[str, Any] = json.loads(known)
+    return identity
+
+
+def _claim(out: Path, identity: dict[str, Any], resume: bool) -> None:
+    """See that ``out`` is empty or holds the same cohort, and mark it."""
+    found = read_settings(out) if resume else None
+    if found is None:
+        if out.exists() and any(out.iterdir()):
+            what = "a cohort's beginning or other files"
+            raise TrainingError(
+                f"{out} is not empty; expected {'a cohort' if resume else 'a new folder'}, found "
+                f"{what}. Pass another folder{'' if resume else ', or --resume'}."
+            )
+        write_settings(out, identity)
+        return
+    different = [name for name in identity if identity[name] != found.get(name)]
+    if different:
+        raise TrainingError(
+            f"{out} holds a cohort made with another {', '.join(different)}; "
+            "pass the same again, or another folder."
+        )
+
+
+def _written(
+    writer: Writer, plans: Sequence[ScanPlan], workers: int
+) -> Iterator[tuple[ScanPlan, Row]]:
+    """Each plan with its row as soon as its files are there, in any order."""
+    if workers <= 1:
+        for plan in plans:
+            yield plan, writer.write(plan)
+        return
+    # Fresh processes: a forked one would inherit torch's threads half-dead.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_finish_what_is_begun)
+    ahead = iter(plans)
+    # No more than are being worked on: what a pool has queued it also makes after Ctrl-C.
+    running: dict[Future[Row], ScanPlan] = {
+        pool.submit(writer.write, plan): plan for plan in islice(ahead, workers)
+    }
+    try:
+        while running:
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                plan = running.pop(job)
+                running |= {pool.submit(writer.write, other): other for other in islice(ahead, 1)}
+                yield plan, job.result()
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a worker was ended from outside, most likely for want of memory; "
+            "go on with --resume and fewer --workers."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finish_what_is_begun() -> None:
+    """Ctrl-C ends the main process; workers write the scan they are at, for --resume."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
