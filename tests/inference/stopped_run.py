@@ -5,6 +5,7 @@ It creates the file READY there and waits to be killed.
 
 import hashlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -62,6 +63,8 @@ def main():
         return inner(*arguments, **named)
 
     setattr(place, name, step)
+    # A shell that runs the tests in the background has children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     inference.cli.main(arguments)
 
 
