@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.jobs import JobFailedError
-from inference.errors import InferenceError, OutputError, UsageError
+from inference.errors import InferenceError, OutputError, UsageError, printable
 from inference.report import write_whole
 
 # 0: all done. As for ``inference``.
@@ -36,11 +36,6 @@ def errors_end_it() -> Iterator[None]:
 def say_error(text: str) -> None:
     """One line on stderr."""
     print(f"error: {printable(text)}", file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """One line: names of files may hold line ends, a terminal's commands or undecodable bytes."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def check_writable(*files: Path | None) -> None:

@@ -80,7 +80,7 @@ def compare(prediction: Mask, reference: Mask, spacing_mm: Spacing) -> Structure
     box = bounding_box(prediction | reference)
     found, truth = prediction[box], reference[box]
     apart = surface_distances(found, truth, spacing_mm)
-    neither = not found.any() and not truth.any()
+    neither = _neither(found, truth)
     voxel_mm3 = float(np.prod(spacing_mm))
     given, wanted = (int(np.count_nonzero(mask)) * voxel_mm3 for mask in (found, truth))
     parts, missed, _ = _alone(truth, found)

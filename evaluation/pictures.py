@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.match import Pair, resample_labels, same_grid
+from evaluation.match import Pair, labels_on
 from evaluation.score import Scheme, read_labels
 from inference.cases import case_name
 from inference.errors import UsageError
@@ -24,6 +24,9 @@ from inference.volumes import Labels
 
 FIELD_MM = 100.0  # shown about the structures
 SIDE_INCHES, DPI = 5.2, 80
+
+# Labels of the scheme of 2022, 1 tumour and 2 cochlea, as those that are drawn.
+DRAWN_2022 = np.array([0, Structure.EXTRA_MEATAL, Structure.COCHLEA], dtype=np.uint8)
 
 # What each class is drawn as, and called; 2022's whole tumour takes the extra-meatal part's place.
 NAMES: dict[Scheme, dict[Structure, str]] = {
@@ -65,7 +68,9 @@ def draw_case(
     """
     scan = read_scan(scan_file)
     maps = {
-        title: as_slices(scan, _read_labels(file, scan.geometry, scheme))
+        title: as_slices(
+            scan, Labels(labels_on(*drawn_labels(file, scheme), scan.geometry), scan.geometry)
+        )
         for title, file in label_files.items()
     }
     views = _telling_views(next(iter(maps.values())))
@@ -86,12 +91,10 @@ def draw_case(
     write_whole(out, content.getvalue())
 
 
-def _read_labels(file: Path, grid: Geometry, scheme: Scheme) -> Labels:
-    """A label map in 2023's numbers, on the scan's grid."""
-    voxels, own = read_labels(file, scheme)
-    if scheme == "2022":
-        voxels = np.where(voxels == 2, np.uint8(Structure.COCHLEA), voxels)
-    return Labels(voxels if same_grid(own, grid) else resample_labels(voxels, own, grid), grid)
+def drawn_labels(file: Path, scheme: Scheme) -> tuple[NDArray[np.uint8], Geometry]:
+    """A label map (Z, Y, X) in 2023's numbers, as it is drawn, and its own grid."""
+    voxels, grid = read_labels(file, scheme)
+    return (voxels if scheme == "2023" else DRAWN_2022[voxels]), grid
 
 
 def _telling_views(slices: Slices) -> list[View]:

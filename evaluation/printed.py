@@ -11,10 +11,10 @@ from rich.table import Table
 
 from evaluation.budget import Line
 from evaluation.compare import Compared, Comparison
-from evaluation.exits import printable
 from evaluation.growth import Change, Growth
 from evaluation.ranking import ScoreCube, Standing
 from evaluation.stability import Stability
+from inference.errors import printable
 
 WIDTH = 120
 SHOWN = 5  # names in a line

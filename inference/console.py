@@ -17,7 +17,7 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inference.cases import Case, case_name
-from inference.errors import InferenceError
+from inference.errors import InferenceError, printable
 from inference.jobs import Outcome, one_line
 
 SOME_FAILED, NOTHING_STARTED = 1, 2
@@ -80,7 +80,7 @@ class Console:
         with self.turn:
             if details:
                 print(details, file=sys.stderr, flush=True)
-            line = _printable(f"error: {of}{self.hide(text)}")
+            line = printable(f"error: {of}{self.hide(text)}")
             print(line, file=self.errors, flush=True)
 
     @contextmanager
@@ -118,7 +118,7 @@ class Console:
 
     def _print(self, line: str) -> None:
         with self.turn:
-            print(_printable(line), flush=True)
+            print(printable(line), flush=True)
 
     @contextmanager
     def _progress(self, total: int) -> Iterator[Callable[[str], None]]:
@@ -132,7 +132,7 @@ class Console:
             task = bar.add_task("cases", total=total)
 
             def advance(line: str) -> None:
-                bar.console.print(_printable(line), highlight=False, markup=False)
+                bar.console.print(printable(line), highlight=False, markup=False)
                 bar.advance(task)
 
             yield advance
@@ -160,11 +160,6 @@ def open_console(chatter: Chatter, hide: Callable[[str], str]) -> Iterator[Conso
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _printable(text: str) -> str:
-    """One line: a file's name may hold line ends, a terminal's commands, or undecodable bytes."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _is_the_process_stderr(stream: TextIO) -> bool:

@@ -28,3 +28,8 @@ class DeviceError(InferenceError):
 
 class UsageError(InferenceError):
     """The command's arguments do not fit together; nothing was started."""
+
+
+def printable(text: str) -> str:
+    """One line: a file's name may hold line ends, a terminal's commands, or undecodable bytes."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.match import Pair, resample_labels, same_grid
-from evaluation.score import Scheme, read_labels
+from evaluation.match import Pair, labels_on
+from evaluation.pictures import drawn_labels
+from evaluation.score import Scheme
 from inference.errors import InferenceError
 from inference.geometry import Geometry
 from inference.images import read_scan
@@ -37,9 +38,6 @@ LabelMap = NDArray[np.uint8]
 
 SIDE_INCHES, DPI = 3.6, 100
 KEPT_BITS = 0xFC  # of each colour: 64 greys look the same and make a file a third smaller
-
-# Labels of the scheme of 2022, 1 tumour and 2 cochlea, as those that are drawn.
-DRAWN_2022 = np.array([0, Structure.EXTRA_MEATAL, Structure.COCHLEA], dtype=np.uint8)
 
 PARTS = {"Tumour": TUMOUR, "Cochlea": (Structure.COCHLEA,)}
 
@@ -71,12 +69,12 @@ def draw_pair(pair: Pair, scheme: Scheme, scan_file: Path | None) -> Drawn:
     """
     notes: list[str] = []
     try:
-        truth, grid = _labels(pair.reference, scheme)
+        truth, grid = drawn_labels(pair.reference, scheme)
     except InferenceError:
         return Drawn((), ("The reference can no longer be read.",))
     scan = _scan(scan_file, grid, notes)
     given = _result(pair, scheme, scan.geometry, notes)
-    maps = {"reference": _on(scan.geometry, truth, grid)} | given
+    maps = {"reference": labels_on(truth, grid, scan.geometry)} | given
     slices = {name: as_slices(scan, Labels(voxels, scan.geometry)) for name, voxels in maps.items()}
     views = _telling_views([each.labels for each in slices.values()], slices["reference"].grid)
     if not views:
@@ -87,11 +85,6 @@ def draw_pair(pair: Pair, scheme: Scheme, scan_file: Path | None) -> Drawn:
         for view in views
     )
     return Drawn(drawings, tuple(notes))
-
-
-def _labels(path: Path, scheme: Scheme) -> tuple[LabelMap, Geometry]:
-    voxels, grid = read_labels(path, scheme)
-    return (voxels if scheme == "2023" else DRAWN_2022[voxels]), grid
 
 
 def _scan(file: Path | None, grid: Geometry, notes: list[str]) -> Scan:
@@ -107,15 +100,11 @@ def _scan(file: Path | None, grid: Geometry, notes: list[str]) -> Scan:
 def _result(pair: Pair, scheme: Scheme, target: Geometry, notes: list[str]) -> dict[str, LabelMap]:
     if pair.prediction:
         try:
-            return {"result": _on(target, *_labels(pair.prediction, scheme))}
+            return {"result": labels_on(*drawn_labels(pair.prediction, scheme), target)}
         except InferenceError:
             pass  # told below: to the reader it is the same
     notes.append("There is no usable result.")
     return {}
-
-
-def _on(target: Geometry, voxels: LabelMap, grid: Geometry) -> LabelMap:
-    return voxels if same_grid(grid, target) else resample_labels(voxels, grid, target)
 
 
 def _telling_views(maps: list[LabelMap], grid: Geometry) -> list[View]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import printable
 from inference.geometry import Geometry
 from inference.measure import Measures, measure
 from inference.pictures.panels import COLOURS, WHITE, blank, show
@@ -186,7 +187,7 @@ def _write(
 def _clipped(text: str, letters: int) -> str:
     """Text from a user, as the font can show it, on one line."""
     known = text.encode("latin-1", errors="replace").decode("latin-1")
-    shown = "".join(letter if letter.isprintable() else "?" for letter in known)
+    shown = printable(known)
     return shown if len(shown) <= letters else f"{shown[: letters - 3]}..."
 
 

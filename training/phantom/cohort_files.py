@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -124,15 +125,11 @@ def sha256(path: Path) -> str:
 def write_table(out: Path, rows: Sequence[Row]) -> None:
     """One row per scan; columns in the order in which scans bring them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [names, *([row.get(name, "") for name in names] for row in rows)]
-    quoted = "".join(",".join(_cell(value) for value in line) + "\n" for line in lines)
-    write_whole(quoted.encode(), out, TABLE)
-
-
-def _cell(value: str) -> str:
-    if any(character in value for character in ',"\n'):
-        return '"' + value.replace('"', '""') + '"'
-    return value
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(text.getvalue().encode(), out, TABLE)
 
 
 def read_table(out: Path) -> list[Row]:

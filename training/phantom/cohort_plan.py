@@ -10,10 +10,10 @@ from training.phantom.acquisition.setup import Modality
 from training.phantom.anatomy.real import usable
 from training.phantom.cohort_files import FOLDERS, Split, label_path, scan_path, tissue_path
 from training.phantom.contours import Patient
-from training.phantom.draws import stream
+from training.phantom.draws import SEEDS, stream
 from training.phantom.generate import Recipe
+from training.phantom.sites import SITES
 
-SEEDS = 2**53  # whole numbers that every reader of a table keeps exactly
 TISSUE_MAPS = 4  # of each site and contrast, for phantom-check
 
 
@@ -25,7 +25,7 @@ class CohortSettings:
     target: int = 0
     validation: int = 0
     test: int = 0
-    sites: tuple[str, ...] = ("ldn", "etz", "ukm")
+    sites: tuple[str, ...] = tuple(SITES)
     seed: int = 0
     paired: bool = False
     random_share: float = Recipe().random_share  # of source and target scans

@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+SEEDS = 2**53  # whole numbers that every reader of a table keeps exactly
+
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
     """The random stream called ``names`` of ``seed``: the same on any machine, in any order."""

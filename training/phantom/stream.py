@@ -15,10 +15,12 @@ from inference.spec import Spec
 from inference.volumes import Scan
 from training.dataset import Sample, draw_window, prepare_sample
 from training.phantom.contours.read import Patient
-from training.phantom.draws import stream
+from training.phantom.draws import SEEDS, stream
 from training.phantom.generate import CPU, Case, Recipe, render_case
 from training.phantom.sites import SITES, draw_setup
 from training.phantom.subject import draw_subject
+
+MARGIN = 8  # slices painted beyond a window, so that windows vary
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class StreamSettings:
     spec: Spec
     window: tuple[int, int, int]  # (Z, Y, X) of the samples
     recipe: Recipe = field(default_factory=Recipe)
-    sites: tuple[str, ...] = ("ldn", "etz", "ukm")
+    sites: tuple[str, ...] = tuple(SITES)
     near_structures: float = 0.85  # share of windows centred near a labelled voxel
     windows_per_scan: int = 4  # painting a head costs far more than cutting a window
     seed: int = 0
@@ -79,16 +81,13 @@ def paint_sample(
 ) -> Sample:
     """Scan ``number`` of the stream as the network sees it, with its labels."""
     draw = stream(settings.seed, "stream", number)
-    subject_seed, scan_seed = (int(seed) for seed in draw.integers(2**53, size=2))
+    subject_seed, scan_seed = (int(seed) for seed in draw.integers(SEEDS, size=2))
     site = settings.sites[int(draw.integers(len(settings.sites)))]
     setup = draw_setup(SITES[site], "hrT2", scan_seed)
     slab = about_the_ears(setup.geometry, settings.window[0] + MARGIN)
     subject = draw_subject(subject_seed, settings.recipe.mix, patients)
     case = render_case(subject, replace(setup, geometry=slab), scan_seed, settings.recipe, device)
     return prepare_sample(_as_scan(case, case.voxels), _as_scan(case, case.labels), settings.spec)
-
-
-MARGIN = 8  # slices painted beyond a window, so that windows vary
 
 
 def about_the_ears(geometry: Geometry, slices: int) -> Geometry:
