@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.engines import usable_threads
 from inference.images import read_scan
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.preprocess import prepare
@@ -25,16 +23,17 @@ from training.checkpoints import (
     import_checkpoint,
     imported_spec,
     load_checkpoint,
-    save_checkpoint,
 )
-from training.config import SegmentConfig, spec_for
-from training.dataset import load_samples
 from training.guard import one_line_errors
 from training.manifest import write_manifest
 from training.networks import ResUNet25d
-from training.phantom.cli import commands
+from training.phantom.cli import commands as phantom_commands
 from training.phantom.generate import Recipe, make_case
-from training.segment import train_segmenter
+from training.prepare.cli import commands as prepare_commands
+from training.reproduce.cli import commands as reproduce_commands
+from training.segmentation.cli import commands as segment_commands
+from training.selftrain.cli import commands as selftrain_commands
+from training.translate.cli import commands as translate_commands
 
 say = partial(print, flush=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -46,43 +45,7 @@ CHECK_SEED = 999_999_999
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Make the weights: phantoms, segmentation training, export."""
-
-
-@main.command()
-@click.argument("data", type=FOLDER)
-@click.argument("work", type=FOLDER)
-@click.option("--labels", type=FOLDER, default=None, help="Of the scans; default: beside them.")
-@click.option("--rule", type=click.Choice(["physical", "reference"]), default="physical")
-@click.option("--steps", type=click.IntRange(min=1), default=SegmentConfig.steps)
-@click.option("--minutes", type=float, default=float("inf"), help="Stop after this time.")
-@click.option("--width", type=click.IntRange(min=1), default=SegmentConfig.width)
-@click.option("--depth", type=click.IntRange(min=8), default=SegmentConfig.depth)
-@click.option("--seed", type=click.IntRange(min=0), default=0)
-@click.option("--name", required=True, help="Of the weights, for their metadata.")
-@one_line_errors
-def segment(
-    data: Path,
-    work: Path,
-    labels: Path | None,
-    rule: str,
-    steps: int,
-    minutes: float,
-    width: int,
-    depth: int,
-    seed: int,
-    name: str,
-) -> None:
-    """Train a segmentation network on the phantoms in DATA; resumes from WORK."""
-    config = SegmentConfig(rule=rule, steps=steps, width=width, depth=depth, seed=seed)
-    count = len(list(data.glob("*_T2.nii.gz")))
-    trained_on = f"{count} synthetic hrT2 phantoms, no real scan; not for clinical use"
-    spec = spec_for(config, name, trained_on, datetime.now(UTC).date().isoformat())
-    samples = load_samples(data, labels or data, work / f"prepared-{rule}", spec, usable_threads())
-    network = train_segmenter(samples, config, work / name, say, minutes)
-    file = work / name / "network.pt"
-    save_checkpoint(file, network, spec, config=config.as_dict())
-    say(f"{file}: trained")
+    """Make the weights: phantoms, the stages of the training, export."""
 
 
 @main.command()
@@ -155,5 +118,12 @@ def bench(repeats: int, passes: int) -> None:
     Console(width=100).print(table)
 
 
-for command in commands:
+for command in (
+    *phantom_commands,
+    *prepare_commands,
+    *translate_commands,
+    *segment_commands,
+    *selftrain_commands,
+    *reproduce_commands,
+):
     main.add_command(command)

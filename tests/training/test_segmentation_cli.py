@@ -6,14 +6,12 @@ from click.testing import CliRunner
 
 from inference.geometry import Geometry
 from inference.images import write_labels
-from inference.preprocess import prepare
 from inference.spec import PhysicalCrop
 from inference.volumes import Labels, Scan
 from tests.training.segmentation_runs import TINY, toy_work
 from training.checkpoints import load_checkpoint
-from training.dataset import prepare_sample
-from training.prepare.config import PrepareSettings
-from training.segmentation.choose import choose_items, labels_on
+from training.dataset import labels_on
+from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
 from training.segmentation.items import ItemScans
 from training.segmentation.settings import SegmentSettings
@@ -44,6 +42,17 @@ def test_the_command_trains_a_network_that_export_can_read(work, tmp_path):
     assert isinstance(spec.crop, PhysicalCrop), "as the scans were prepared"
     assert spec.trained_on == "2 ceT1 scans; not for clinical use"
     assert said.endswith("network.pt: trained\n")
+
+
+def test_minutes_take_the_place_of_the_presets_steps(work, tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(TINY, steps=10**6)))
+
+    code, said = run(work, "--preset", preset, "--member", "a", "--minutes", 0.01)
+
+    assert code == 0, said
+    config = load_checkpoint(work / "segment/a/network.pt")[2]["config"]
+    assert (config["steps"], config["epochs"], config["minutes"]) == (0, 0, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -115,17 +124,33 @@ def test_predicted_labels_on_the_prepared_grid_are_taken_as_they_are(work, tmp_p
     assert item.labels == tmp_path / "s0.labels.npy"
 
 
-def test_labels_on_a_grid_are_those_of_the_preparation():
-    draw = np.random.default_rng(0)
+def test_labels_keep_their_volume_and_place_on_another_grid():
     grid = Geometry((60, 50, 6), (0.7, 0.7, 2.0), (-20, -15, 0))
-    voxels, labels = draw.uniform(1, 9, grid.shape), np.zeros(grid.shape, np.uint8)
+    labels = np.zeros(grid.shape, np.uint8)
     labels[2:4, 20:30, 25:40] = 1
     labels[2:4, 20:30, 40:45] = 3
-    spec = replace(PrepareSettings().spec(), crop=PhysicalCrop(size=(48, 48), spacing_mm=0.8))
-    sample = prepare_sample(Scan(voxels.astype(np.float32), grid), Scan(labels, grid), spec)
-    prepared = prepare(Scan(voxels.astype(np.float32), grid), spec).geometry
+    finer = Geometry((220, 220, 10), (0.3, 0.3, 1.0), (-30, -25, 1.3))  # no centre on an edge
 
-    assert np.array_equal(labels_on(Scan(labels, grid), prepared), sample.labels)
+    found = labels_on(Scan(labels, grid), finer)
+
+    for number, count in ((1, 2 * 10 * 15), (3, 2 * 10 * 5)):
+        marked = np.argwhere(found == number)
+        volume_mm3 = len(marked) * 0.3 * 0.3 * 1.0
+        assert volume_mm3 == pytest.approx(count * 0.7 * 0.7 * 2.0, rel=0.1)
+        middle_mm = marked.mean(0)[::-1] * finer.spacing_mm + finer.origin_mm
+        wanted_mm = np.argwhere(labels == number).mean(0)[::-1] * grid.spacing_mm + grid.origin_mm
+        assert middle_mm == pytest.approx(wanted_mm, abs=0.25)
+
+
+def test_where_no_label_was_drawn_is_background():
+    grid = Geometry((20, 20, 4), (1, 1, 1), (0, 0, 0))
+    larger = Geometry((40, 20, 4), (1, 1, 1), (-10, 0, 0))
+
+    found = labels_on(Scan(np.ones(grid.shape, np.uint8), grid), larger)
+
+    assert (found[..., 10:30] == 1).all()
+    assert not found[..., :10].any()
+    assert not found[..., 30:].any()
 
 
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke"])

@@ -10,6 +10,7 @@ from training.errors import TrainingError
 from training.settings_files import load_settings
 from training.translate.config import TranslateSettings
 from training.translate.networks import Discriminator, Generator, initialise
+from training.translate.objective import GeneratorLoss
 from training.translate.state import load_generator, start_state
 from training.translate.train import train_translation
 
@@ -181,6 +182,31 @@ def test_the_contrastive_features_know_no_style():
     assert not torch.allclose(out[0], out[1])
     assert all(torch.equal(feature[0], feature[1]) for feature in features)
     assert list(film) == ["17", "18", "19", "20", "23", "27"]
+
+
+def test_a_discriminator_without_norms_sees_how_bright_a_slice_is():
+    torch.manual_seed(0)
+    slices = torch.rand(1, 1, 64, 64) - 0.5
+
+    def change(norm):
+        """Of the logits where the contrast about zero doubles, against what they vary by."""
+        critic = Discriminator(width=4, norm=norm)
+        torch.nn.init.zeros_(critic.get_parameter("model.0.bias"))
+        with torch.no_grad():
+            logits = critic(slices)
+            return float((critic(2 * slices) - logits).abs().mean() / logits.std())
+
+    assert change(norm=False) > 0.3
+    assert change(norm=True) < 0.03
+
+
+def test_the_weights_of_the_contrastive_losses_count():
+    parts = torch.tensor(0.5), torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0])
+
+    assert GeneratorLoss(*parts).total == 0.5 + (2 + 4) / 2
+    assert GeneratorLoss(*parts, contrast_weight=0.3, identity_weight=0.5).total == pytest.approx(
+        0.5 + 0.3 * (2 + 0.5 * 4) / 2
+    )
 
 
 def test_each_style_is_judged_by_an_output_of_its_own():

@@ -146,3 +146,32 @@ def test_prepared_scans_are_opened_only_while_they_are_read():
     assert opened == []
     assert arrays[2][0] == 2
     assert opened == [2]
+
+
+def test_the_other_scans_slice_lies_as_high_as_a_labelled_one():
+    rows = np.arange(8, dtype=np.float16)[None, :, None]
+    source = [np.zeros((40, 8, 8), np.float16) + rows / 8]
+    target = [np.zeros((80, 8, 8), np.float16) + rows / 8]
+    target[0] += np.arange(80, dtype=np.float16)[:, None, None] / 1000  # each slice its own
+    labels = [np.zeros(source[0].shape, np.uint8)]
+    labels[0][10, 4, 4] = 1  # a quarter of the way up
+    data = toy_data(source=source, labels=labels, target=target)
+    pairs = SlicePairs(data, replace(TINY, labelled_share=1.0, size=8, fit="crop"))
+
+    heights = [float(pairs[number][1].min()) * 1000 for number in range(30)]
+
+    assert min(heights) >= 80 * (0.25 - 0.08) - 1
+    assert max(heights) <= 80 * (0.25 + 0.08) + 1
+    assert len({round(height) for height in heights}) > 3
+
+
+def test_slices_are_mirrored_from_side_to_side_and_not_turned_over():
+    plane = np.add.outer(np.arange(8) / 8, np.arange(8) / 80).astype(np.float16)
+    scan = [plane[None]]
+    data = toy_data(source=scan, labels=[np.zeros((1, 8, 8), np.uint8)], target=scan)
+    pairs = SlicePairs(data, replace(TINY, size=8, fit="crop"))
+
+    drawn = [pairs[number][0][0] for number in range(20)]
+
+    assert all((part[1:] > part[:-1]).all() for part in drawn), "up stays up"
+    assert {bool(part[0, 0] < part[0, -1]) for part in drawn} == {True, False}

@@ -13,7 +13,7 @@ from inference.spec import (
     VolumeNormalisation,
     Window,
 )
-from training.config import VERSION
+from training.version import VERSION
 
 WholeTumour = Literal["refuse", "extra"]
 

@@ -15,7 +15,6 @@ from inference.geometry import axial, reorient
 from inference.images import read_scan
 from inference.preprocess import prepare
 from inference.volumes import Scan
-from training.config import VERSION
 from training.dataset import prepare_sample
 from training.prepare.cases import PreparedCase, absolute, relative
 from training.prepare.check import Checked
@@ -24,6 +23,7 @@ from training.prepare.files import array_bytes, write_whole
 from training.prepare.raw import NUMBER, Part, RawCase
 from training.prepare.whole import shows_whole_head
 from training.settings_files import settings_hash
+from training.version import VERSION
 
 FORMAT = 1
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inference.geometry import Geometry, axial, covered, reorient, resample
 from inference.images import read_scan
-from inference.structures import Structure
-from inference.volumes import Scan
+from training.dataset import labels_on
 from training.errors import TrainingError
 from training.prepare.cases import PreparedCase, read_prepared
 from training.prepare.files import array_bytes, write_whole
@@ -75,20 +70,3 @@ def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
     if not kept.exists() or kept.stat().st_mtime < image.stat().st_mtime:
         write_whole(kept, array_bytes(labels_on(read_scan(image), case.geometry)))
     return kept
-
-
-def labels_on(truth: Scan, grid: Geometry) -> NDArray[np.uint8]:
-    """The label map ``truth`` on ``grid``: the class with the largest share of each voxel.
-
-    Per class, so that a boundary lies where half of each class meets, not half a number.
-    """
-    source = axial(truth.geometry)
-    native = reorient(truth.voxels, truth.geometry, source)
-    shares = [
-        resample((native == number).astype(np.float32), source, grid, antialias=True)
-        for number in Structure
-    ]
-    inside = tuple(covered(source, grid, axis) for axis in (2, 1, 0))
-    labels = np.zeros(shares[0].shape, dtype=np.uint8)
-    labels[inside] = np.argmax(shares, axis=0).astype(np.uint8)[inside]
-    return labels

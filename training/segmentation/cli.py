@@ -38,7 +38,9 @@ MEMBER = re.compile(r"[\w.-]+")
 @click.option("--on", "train_on", type=click.Choice(["source", "translated", "target", "phantoms"]))
 @click.option("--labels", type=FOLDER, help="Of the scans; else their own.")
 @click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for --on phantoms.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Whole schedule.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Instead of steps or epochs."
+)
 @click.option("--start", type=FILE, help="Begin with this network's weights.")
 @launch_options
 @one_line_errors
@@ -61,6 +63,8 @@ def segment(
     and ends with exit code 2; the same command then goes on.
     """
     settings = load_settings("segment", preset, SegmentSettings)
+    if chosen["minutes"]:
+        settings = replace(settings, minutes=chosen["minutes"], steps=0, epochs=0)
     settings = replace(settings, **{name: v for name, v in chosen.items() if v is not None})
     if not MEMBER.fullmatch(member):
         raise TrainingError(f"--member {member!r}: letters, digits, '.', '_' and '-' only.")

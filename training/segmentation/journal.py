@@ -1,4 +1,4 @@
-"""What a training leaves to read: a curve, TensorBoard's copy of it, and pictures."""
+"""What the training of a segmentation tells its journal: mean losses, and pictures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from training.hard_examples import IGNORE
+from training.journal import Journal
 from training.segmentation.step import Stepped
-from training.translate.journal import Journal
 
 SHOWN = 4  # windows in a picture
 
@@ -62,14 +61,9 @@ class Meter:
 
 def write_picture(journal: Journal, step: int, stepped: Stepped) -> None:
     """The slice of each window that shows most: the scan, its labels, what the network says."""
-    if not journal.writes:
-        return
-    sheet = contact_sheet(stepped.images[:SHOWN], stepped.labels[:SHOWN], stepped.found[:SHOWN])
-    file = journal.folder / "pictures" / f"step_{step:07d}.png"
-    file.parent.mkdir(exist_ok=True)
-    Image.fromarray(sheet).save(file)
-    if journal.board is not None:
-        journal.board.add_image("scan, labels, network", sheet, step, dataformats="HWC")
+    if journal.writes:
+        shown = (stepped.images[:SHOWN], stepped.labels[:SHOWN], stepped.found[:SHOWN])
+        journal.picture(step, "scan, labels, network", contact_sheet(*shown))
 
 
 def contact_sheet(images: Tensor, labels: Tensor, found: Tensor) -> NDArray[np.uint8]:

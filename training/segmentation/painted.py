@@ -18,10 +18,10 @@ from training.segmentation.settings import SegmentSettings
 
 @dataclass(frozen=True)
 class PaintedScans:
-    """Scan after scan of a ``PhantomStream``, each for a few windows, painted on ``device``.
+    """Phantoms without end, each for a few windows, painted on ``device``.
 
-    Scan number n is the stream's, whoever paints it; unlike the stream it may start at any
-    number, as a training that goes on must. The last scan is kept.
+    Scan number n is the same whoever paints it, so that processes may share the numbers and a
+    training may go on at any. Only the slices about the ears are painted; the last scan is kept.
     """
 
     settings: StreamSettings

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from training.errors import TrainingError
+from training.journal import Journal
 from training.launch import together
 from training.networks import ResUNet25d
 from training.segmentation.clock import Clock, last_step
@@ -26,7 +27,6 @@ from training.segmentation.state import (
     start_state,
 )
 from training.segmentation.step import Stepped, train_step
-from training.translate.journal import Journal
 
 CHECKPOINT = "state.pt"
 

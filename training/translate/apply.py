@@ -3,7 +3,7 @@
 A 2D translator knows nothing of the slice above: its instance norms stretch each slice by that
 slice's own statistics, and what it invents is drawn anew. Seen along z the result flickers.
 Three things keep it steady. The input is normalised beforehand, and not here slice by slice.
-Each slice is translated in four mirrored views, as training saw them, and averaged: what
+Each slice is translated as it is and mirrored, as training saw both, and averaged: what
 depends on the view is invented and fades. Last, brightness and shading are smoothed over
 neighbouring slices (``consistency.steady``). Finer detail, and with it every edge of a label,
 stays where it is.
@@ -28,7 +28,7 @@ from training.translate.networks import Generator
 
 GRID_MULTIPLE = 4  # the generator halves the grid twice and doubles it twice
 
-MIRRORED = ((), (-2,), (-1,), (-2, -1))  # axes of the four views
+MIRRORED = ((), (-1,))  # axes of the two views
 
 
 DEFAULT = ApplyConfig()

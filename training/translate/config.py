@@ -22,12 +22,14 @@ class TranslateConfig:
 
     width: Count = 64  # of the generator
     critic_width: Count = 64
+    critic_norm: Literal["instance", "none"] = "instance"
     blocks: Annotated[int, Field(ge=5)] = 9  # layer 16 is the fifth
     sampler_width: Count = 256
     styles: CountOrNone = 0  # of the target; 0: one, and no code for it
     layers: tuple[int, ...] = (0, 4, 8, 12, 16)
     patches: Annotated[int, Field(ge=2)] = 256  # positions per layer and slice
     temperature: Positive = 0.07
+    contrast: NotNegative = 1.0  # weight of the NCE beside the critic's judgement; CUT's lambda
     identity: NotNegative = 1.0  # weight of the identity NCE beside the other; 0: without
 
     size: Annotated[int, Field(ge=32, multiple_of=4)] = 256  # of a training slice, along y and x
@@ -66,7 +68,7 @@ class TranslateConfig:
 class ApplyConfig:
     """How whole scans are translated."""
 
-    mirrored: bool = True  # average over four views
+    mirrored: bool = True  # average over the slice as it is and mirrored
     low_sigma: Positive = 24.0  # voxels in plane; what is coarser counts as shading
     z_sigma: NotNegative = 1.0  # slices over which shading is smoothed; 0: not at all
     slices: Count = 8  # at a time

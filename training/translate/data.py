@@ -20,6 +20,8 @@ from training.translate.config import TranslateConfig
 # skips a range of 10 where a scan's maximum is about 1000.
 MIN_RANGE = 0.02
 
+Z_JITTER = 0.08  # of a scan's height: how far apart slices of the same place may lie
+
 Place = tuple[float, float]  # shares of the way along y and x that a part may be moved
 
 
@@ -73,14 +75,17 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
         """Two slices (1, size, size) and a style.
 
         Parts of slices come from the same place of both scans, as far as "the same share of the
-        way from one border to the other" goes: the two sides should differ in contrast, not in
-        what they show.
+        way from one border to the other" goes, and so does the height of a labelled slice: the
+        two sides should differ in contrast, not in what they show.
         """
         draw = np.random.default_rng((self.config.seed, number))
         labelled = draw.random() < self.config.labelled_share
         wanted = self.labelled if labelled else self.source
         scan, z = wanted[draw.integers(len(wanted))]
         other, other_z = self.target[draw.integers(len(self.target))]
+        if labelled:
+            up = z / len(self.data.source[scan]) + draw.uniform(-Z_JITTER, Z_JITTER)
+            other_z = self._slice_near(other, up * len(self.data.target[other]))
         style = self.data.styles[other] if self.data.styles else 0
         labels = self.data.labels[scan][z] if labelled else None
         at = _place(labels, self.config.size, draw)
@@ -91,12 +96,16 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
         )
 
     def _slice(self, voxels: NDArray[np.float16], at: Place, draw: np.random.Generator) -> Tensor:
-        """(Y, X) to (1, size, size), flipped along each axis with probability one half."""
+        """(Y, X) to (1, size, size), mirrored from side to side with probability one half."""
         image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None]
         size = self.config.size
         image = zoomed(image, size) if self.config.fit == "zoom" else _part(image, size, at)
-        axes = [axis for axis in (1, 2) if draw.random() < 0.5]
-        return image.flip(axes) if axes else image
+        return image.flip(2) if draw.random() < 0.5 else image
+
+    def _slice_near(self, scan: int, z: float) -> int:
+        """Of the target scan's slices that show anything, the one nearest to ``z``."""
+        heights = self.target[self.target[:, 0] == scan, 1]
+        return int(heights[np.argmin(np.abs(heights - z))])
 
     def _with_structures(self) -> NDArray[np.int64]:
         if self.config.labelled_share == 0:

@@ -1,22 +1,15 @@
-"""What a training leaves to read: JSON lines, pictures, and TensorBoard where it is installed."""
+"""What the training of the translation tells its journal: mean losses, and pictures."""
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-try:
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError:  # the package is no requirement
-    SummaryWriter = None  # type: ignore[assignment, misc]
+from training.journal import Journal
 
 LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity", "generator")
 
@@ -59,45 +52,11 @@ class Meter:
         return mean
 
 
-class Journal:
-    """Holds the open TensorBoard writer; a journal that does not write stays silent."""
-
-    def __init__(self, folder: Path, step: int, *, writes: bool) -> None:
-        """``step`` is where training goes on: later lines of a broken run are forgotten."""
-        self.folder, self.writes = folder, writes
-        self.curve = folder / "curve.jsonl"
-        self.board: Any = None
-        if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-            _forget(self.curve, step)
-            if SummaryWriter is not None:
-                self.board = SummaryWriter(folder / "tensorboard", purge_step=step)
-
-    def line(self, step: int, values: dict[str, float]) -> None:
-        """Append the numbers of ``step`` to ``curve.jsonl``."""
-        if not self.writes:
-            return
-        entry = {"step": step} | {name: float(f"{v:.5g}") for name, v in values.items()}
-        with self.curve.open("a") as lines:
-            lines.write(json.dumps(entry) + "\n")
-        for name, value in values.items():
-            if self.board is not None:
-                self.board.add_scalar(name, value, step)
-
-    def picture(self, step: int, images: list[Tensor]) -> None:
-        """Columns of slices (N, 1, H, W) in [-1, 1], one row for each of the first pairs."""
-        if not self.writes:
-            return
+def write_picture(journal: Journal, step: int, images: list[Tensor]) -> None:
+    """Columns of slices (N, 1, H, W) in [-1, 1], one row for each of the first pairs."""
+    if journal.writes:
         sheet = _sheet([image[:SHOWN] for image in images])
-        file = self.folder / "pictures" / f"step_{step:07d}.png"
-        file.parent.mkdir(exist_ok=True)
-        Image.fromarray(sheet).save(file)
-        if self.board is not None:
-            self.board.add_image("source, translated, target", sheet, step, dataformats="HW")
-
-    def close(self) -> None:
-        if self.board is not None:
-            self.board.close()
+        journal.picture(step, "source, translated, target", sheet)
 
 
 def _sheet(images: list[Tensor]) -> NDArray[np.uint8]:
@@ -105,19 +64,3 @@ def _sheet(images: list[Tensor]) -> NDArray[np.uint8]:
     columns = [image.detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
     grey = np.hstack([column.numpy() for column in columns])
     return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
-
-
-def _forget(curve: Path, step: int) -> None:
-    """Drop the lines after ``step``, and one that was cut short."""
-    if not curve.exists():
-        return
-    kept = []
-    for line in curve.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:
-            break
-    part = curve.with_suffix(".part")
-    part.write_text("".join(kept))
-    part.replace(curve)

@@ -125,15 +125,16 @@ class Discriminator(nn.Module):
     this a slice of that site?" shares all features with the same question about other sites.
     """
 
-    def __init__(self, width: int = 64, styles: int = 0) -> None:
+    def __init__(self, width: int = 64, styles: int = 0, *, norm: bool = True) -> None:
+        """Without ``norm`` it sees how bright a patch is, not only how it differs from others."""
         super().__init__()
         d = width
         self.styles = styles
         self.model = nn.Sequential(
             *_judging(1, d, norm=False),
-            *_judging(d, 2 * d, norm=True),
-            *_judging(2 * d, 4 * d, norm=True),
-            *_judging(4 * d, 8 * d, norm=True)[:-1],
+            *_judging(d, 2 * d, norm=norm),
+            *_judging(2 * d, 4 * d, norm=norm),
+            *_judging(4 * d, 8 * d, norm=norm)[:-1],
             nn.Conv2d(8 * d, max(styles, 1), 4, padding=1),
         )
 

@@ -44,12 +44,13 @@ class GeneratorLoss:
     adversarial: Tensor
     nce: Tensor
     identity: Tensor
-    identity_weight: float = 1.0  # CUT's; FastCUT has no such term
+    contrast_weight: float = 1.0  # CUT's, as the next; FastCUT has 10 and 0
+    identity_weight: float = 1.0
 
     @property
     def total(self) -> Tensor:
         contrast = self.nce.mean() + self.identity_weight * self.identity.mean()
-        return self.adversarial + contrast / 2
+        return self.adversarial + self.contrast_weight * contrast / 2
 
 
 def translate_batch(
@@ -82,6 +83,7 @@ def generator_loss(
     layers: Sequence[int],
     places: tuple[Sequence[Tensor], Sequence[Tensor]],
     temperature: float,
+    contrast_weight: float = 1.0,
     identity_weight: float = 1.0,
 ) -> GeneratorLoss:
     """Queries come from the translated slices, keys from what they were made of.
@@ -93,7 +95,7 @@ def generator_loss(
     queries = generator.features(torch.cat([translated.fake, translated.same]), layers)
     halves = zip(_halves(queries), _halves(translated.keys), places, strict=True)
     nce, identity = (_nce(sampler, q, k, p, temperature) for q, k, p in halves)
-    return GeneratorLoss(adversarial, nce, identity, identity_weight)
+    return GeneratorLoss(adversarial, nce, identity, contrast_weight, identity_weight)
 
 
 def draw_places(

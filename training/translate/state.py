@@ -57,7 +57,8 @@ def start_state(config: TranslateConfig, fabric: Fabric) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = build_generator(config)
-        critic = Discriminator(config.critic_width, config.styles)
+        has_norm = config.critic_norm == "instance"
+        critic = Discriminator(config.critic_width, config.styles, norm=has_norm)
         channels = generator.feature_channels(config.layers)
         sampler = PatchSampler(channels, config.sampler_width)
         for network in (generator, critic, sampler):

@@ -50,6 +50,7 @@ def train_step(
             config.layers,
             places,
             config.temperature,
+            config.contrast,
             config.identity,
         )
     _update(fabric, state.generator_optimiser, ours.total)

@@ -12,9 +12,10 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from training.errors import TrainingError
+from training.journal import Journal
 from training.translate.config import TranslateConfig
 from training.translate.data import SlicePairs, TranslationData, step_batches
-from training.translate.journal import Journal, Meter
+from training.translate.journal import Meter, write_picture
 from training.translate.networks import first_styled
 from training.translate.state import State, end_epoch, resume_state, save_state, start_state
 from training.translate.step import Batch, train_step
@@ -69,7 +70,7 @@ def train_translation(
         if stop or done % config.log_every == 0:
             _write_line(journal, meter, state, done, done // length, say)
         if done == last or done % config.picture_every == 0:
-            journal.picture(done, [batch[0], translated.fake, batch[1]])
+            write_picture(journal, done, [batch[0], translated.fake, batch[1]])
         if done % length == 0:
             end_epoch(state, meter.end_epoch())
         if fabric.is_global_zero and (stop or done % config.save_every == 0):

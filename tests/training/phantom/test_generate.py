@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from inference.geometry import Geometry
-from inference.spec import PhysicalCrop, Spec, VolumeNormalisation, Window
 from training.phantom.anatomy.lesions import LesionMix
 from training.phantom.generate import Recipe, render_case
 from training.phantom.scene import _averaged, _subdivided
 from training.phantom.sites import SITES, draw_setup
-from training.phantom.stream import PhantomStream, StreamSettings, about_the_ears
+from training.phantom.stream import about_the_ears
 from training.phantom.subject import draw_subject
 from training.phantom.tissues import Tissue
 
@@ -103,31 +102,3 @@ def test_a_stream_paints_only_the_slices_about_the_ears():
     assert slab.size == (448, 448, 24)
     assert slab.origin_mm == pytest.approx((-112.0, -112.0, -12.0))
     assert about_the_ears(scan, 200) == scan
-
-
-def test_a_stream_gives_windows_and_its_ranks_take_turns(monkeypatch):
-    spec = Spec(
-        name="x", crop=PhysicalCrop(), normalisation=VolumeNormalisation(), window=Window(8, 2),
-        trained_on="phantoms", licence="Apache-2.0", date="2026-01-01", training_version="0",
-        width=4, blocks=2,
-    )  # fmt: skip
-    settings = StreamSettings(spec, (8, 32, 32), windows_per_scan=2)
-    painted = []
-
-    def remember(_settings, number, _patients, _device):
-        from training.dataset import Sample
-
-        painted.append(number)
-        labels = np.zeros((12, 40, 40), np.uint8)
-        labels[6, 20, 20] = 3
-        return Sample(np.full(labels.shape, number / 10, np.float16), labels)
-
-    monkeypatch.setattr("training.phantom.stream.paint_sample", remember)
-    windows = iter(PhantomStream(settings, rank=1, ranks=3))
-    drawn = [next(windows) for _ in range(4)]
-
-    assert painted == [1, 4]
-    voxels, labels = drawn[0]
-    assert voxels.shape == (1, 8, 32, 32)
-    assert labels.shape == (8, 32, 32)
-    assert labels.dtype == torch.int64

@@ -14,7 +14,6 @@ from training.settings_files import PRESETS
 from training.stamps import read_stamp
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = "from training.reproduce.cli import reproduce; reproduce()"
 
 # Of the smoke preset; what is not named here stays as it is there.
 SMALLER = {
@@ -45,7 +44,8 @@ def make_preset(folder, **changes):
 
 
 def command(data, work, preset, *options):
-    parts = [sys.executable, "-c", PROGRAM, data, work, "--preset", preset, "--workers", "1"]
+    parts = [sys.executable, "-m", "training", "reproduce", data, work]
+    parts += ["--preset", preset, "--workers", "1"]
     return [str(part) for part in (*parts, *options)]
 
 
