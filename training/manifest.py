@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from inference.weights import MANIFEST, read_spec
 from training.errors import TrainingError
 
-NOTICE = "Trained on phantoms only, no real scan. Not for clinical use."
+NOT_CLINICAL = "Not for clinical use."
+PHANTOMS_ONLY = f"Trained on phantoms only, no real scan. {NOT_CLINICAL}"
 
 
 def write_manifest(folder: Path, scores: dict[str, Any]) -> Path:
@@ -36,7 +38,7 @@ def write_manifest(folder: Path, scores: dict[str, Any]) -> Path:
     ]
     manifest = {
         "format": 1,
-        "notice": NOTICE,
+        "notice": notice([member["trained_on"] for member in members]),
         "scores": scores.get("ensemble", {}),
         "members": members,
     }
@@ -45,3 +47,11 @@ def write_manifest(folder: Path, scores: dict[str, Any]) -> Path:
     part.write_text(json.dumps(manifest, indent=2) + "\n")
     part.replace(path)
     return path
+
+
+def notice(trained_on: Sequence[str]) -> str:
+    """What every user of the weights is told, from what each member was trained on."""
+    if all("no real scan" in text for text in trained_on):
+        return PHANTOMS_ONLY
+    told = "; ".join(dict.fromkeys(trained_on)).rstrip(".")
+    return f"Trained on {told}." if "clinical" in told else f"Trained on {told}. {NOT_CLINICAL}"

@@ -22,7 +22,6 @@ def test_a_written_manifest_lets_the_weights_load(tmp_path):
     assert found[1][1].trained_on == "twelve phantoms"
     digest = hashlib.sha256((tmp_path / "a.onnx").read_bytes()).hexdigest()
     assert found[0][1].sha256 == digest
-    assert "Not for clinical use" in json.loads((tmp_path / "manifest.json").read_text())["notice"]
 
 
 def test_a_changed_file_no_longer_loads(tmp_path):
@@ -40,3 +39,17 @@ def test_scores_of_a_file_that_is_not_there_are_refused(tmp_path):
     write_network(tmp_path / "a.onnx")
     with pytest.raises(TrainingError, match=r"b\.onnx"):
         write_manifest(tmp_path, {"b.onnx": {}})
+
+
+def test_the_notice_is_that_of_phantoms_only_where_every_member_says_so(tmp_path):
+    phantoms = "9 labelled hrT2 synthetic phantoms, no real scan; not for clinical use"
+    write_network(tmp_path / "a.onnx", tiny_spec(trained_on=phantoms))
+
+    def told():
+        return json.loads(write_manifest(tmp_path, {}).read_text())["notice"]
+
+    assert told() == "Trained on phantoms only, no real scan. Not for clinical use."
+    write_network(tmp_path / "b.onnx", tiny_spec(trained_on="3 labelled hrT2 scans"))
+    assert told() == f"Trained on {phantoms}; 3 labelled hrT2 scans."
+    (tmp_path / "a.onnx").unlink()
+    assert told() == "Trained on 3 labelled hrT2 scans. Not for clinical use."

@@ -1,12 +1,9 @@
 """What weights say of the scans that they were trained on."""
 
-import json
-
 import pytest
 
 from inference.geometry import Geometry
-from tests.inference.onnx_files import write_network
-from training.origin import described, notice, write_weights_manifest
+from training.origin import described, labelled
 from training.prepare.cases import PreparedCase
 
 GRID = Geometry((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
@@ -56,13 +53,14 @@ def test_phantoms_are_called_phantoms_and_nothing_real(phantoms):
         "2 labelled ceT1 and 3 unlabelled hrT2 synthetic phantoms, no real scan; "
         "not for clinical use"
     )
-    assert notice(phantoms) == "Trained on phantoms only, no real scan. Not for clinical use."
+    assert labelled(phantoms[:2], "ceT1") == (
+        "2 labelled ceT1 synthetic phantoms, no real scan; not for clinical use"
+    )
 
 
 def test_other_scans_are_only_counted(others):
     assert described(others) == "1 labelled ceT1 and 1 unlabelled hrT2 scans; not for clinical use"
-    assert "phantom" not in notice(others)
-    assert "not for clinical use" in notice(others)
+    assert labelled(others[:1], "ceT1") == "1 labelled ceT1 scans; not for clinical use"
 
 
 def test_a_mixture_says_how_many_are_phantoms(phantoms, others):
@@ -76,13 +74,3 @@ def test_a_cohort_file_far_above_the_scans_makes_them_no_phantoms(tmp_path):
     (tmp_path / "cohort.json").write_text("{}")
 
     assert "phantom" not in described(cases_of(tmp_path / "a" / "b", source=1, target=1))
-
-
-def test_the_manifest_bears_the_notice(others, tmp_path):
-    write_network(tmp_path / "a.onnx")
-
-    write_weights_manifest(tmp_path, {"ensemble": {"dice": 0.5}}, others)
-
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["notice"] == notice(others)
-    assert manifest["scores"] == {"dice": 0.5}

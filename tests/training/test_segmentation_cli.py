@@ -40,7 +40,7 @@ def test_the_command_trains_a_network_that_export_can_read(work, tmp_path):
     network, spec, extra = load_checkpoint(work / "segment/a/network.pt")
     assert (network.width, spec.name, extra["config"]["seed"]) == (4, "a", 3)
     assert isinstance(spec.crop, PhysicalCrop), "as the scans were prepared"
-    assert spec.trained_on == "2 ceT1 scans; not for clinical use"
+    assert spec.trained_on == "2 labelled ceT1 scans; not for clinical use"
     assert said.endswith("network.pt: trained\n")
 
 
@@ -61,7 +61,7 @@ def test_minutes_take_the_place_of_the_presets_steps(work, tmp_path):
         (["--member", "../a"], "letters, digits"),
         (["--member", "a", "--on", "target"], "name a folder of them with --labels"),
         (["--member", "a", "--on", "translated"], "run the translate command"),
-        (["--member", "a", "--preset", "none"], "expected paper, phantom, smoke"),
+        (["--member", "a", "--preset", "none"], "expected ladder, paper, phantom, smoke"),
         (
             ["--member", "a", "--accelerator", "cpu", "--on", "target", "--labels", "."],
             "lacks labels",
@@ -153,7 +153,7 @@ def test_where_no_label_was_drawn_is_background():
     assert not found[..., 30:].any()
 
 
-@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke"])
+@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder"])
 def test_the_presets_fit_their_networks_and_survive_a_round_trip(preset, tmp_path):
     settings = load_settings("segment", preset, SegmentSettings)
     (tmp_path / "again.yaml").write_text(save_settings(settings))

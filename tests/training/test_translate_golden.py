@@ -125,6 +125,20 @@ def test_a_whole_step_has_the_published_losses(golden, networks):
     close(torch.stack(six), golden["step/losses"], rtol=1e-4, atol=0)
 
 
+def test_without_the_identity_loss_the_target_slices_are_left_out(golden, networks):
+    places = [golden[f"step/ids{i}"].long() for i in LEVELS]
+    source, target = golden["real_A"], golden["real_B"]
+
+    both = translate_batch(networks[0], source, target, None, LAYERS)
+    translated = translate_batch(networks[0], source, target, None, LAYERS, identity=False)
+    ours = generator_loss(networks, translated, None, LAYERS, (places, places), 0.07)
+
+    assert translated.same is None
+    close(translated.fake, both.fake, rtol=1e-4, atol=1e-5)
+    close(ours.nce, golden["step/nce_per_layer_A"], rtol=1e-4, atol=0)
+    assert ours.total == ours.adversarial + ours.nce.mean() / 2
+
+
 def test_full_size_networks_have_the_published_numbers_of_weights_and_operations(golden):
     with torch.device("meta"):
         generator, discriminator = Generator(), Discriminator()

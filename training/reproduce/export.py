@@ -14,7 +14,8 @@ from inference.spec import Window
 from inference.windows import cut, plan
 from training.agreement import export_checked
 from training.checkpoints import load_checkpoint
-from training.origin import described, write_weights_manifest
+from training.manifest import write_manifest
+from training.origin import described
 from training.prepare.cases import PreparedCase
 from training.reproduce.settings import ExportSettings
 
@@ -43,7 +44,7 @@ def export_all(
         agreement = export_checked(network, told, window, out, fp16=settings.fp16)
         for line in agreement.lines():
             say(f"{name}: {line}")
-    write_weights_manifest(folder, {"ensemble": scores} if scores else {}, cases)
+    write_manifest(folder, {"ensemble": scores} if scores else {})
 
 
 def middle_window(case: PreparedCase, window: Window) -> Array:

@@ -24,7 +24,7 @@ def choose_items(work: Path, on: Source, labels: Path | None, cache: Path) -> li
     Labels that lie on the scans' own grids (``<case>_Label.nii.gz``) are brought onto the
     prepared ones and kept in ``cache``. Raises ``TrainingError`` where something is missing.
     """
-    split = "target" if on == "target" else "source"
+    split = split_of(on)
     cases = [case for case in read_prepared(work / "prepared") if case.split == split]
     if not cases:
         raise TrainingError(f"{work / 'prepared'} holds no {split} scan; prepare some first.")
@@ -39,6 +39,11 @@ def choose_items(work: Path, on: Source, labels: Path | None, cache: Path) -> li
     if on == "translated":
         return translated_items(work / "translated", pairs)
     return [Item(case.name, case.voxels, file) for case, file in pairs]
+
+
+def split_of(on: Source) -> str:
+    """The split whose scans those are."""
+    return "target" if on == "target" else "source"
 
 
 def translated_items(folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]) -> list[Item]:

@@ -14,10 +14,11 @@ from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
+from training.origin import labelled
 from training.phantom.cli import read_patients
-from training.prepare.cases import TABLE, read_table
+from training.prepare.cases import TABLE, read_prepared, read_table
 from training.prepare.config import PrepareSettings
-from training.segmentation.choose import choose_items
+from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
 from training.segmentation.member import train_member
 from training.segmentation.network import spec_for
@@ -78,7 +79,7 @@ def segment(
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
     began = load_checkpoint(start)[0] if start else None
-    about = told_origin(settings, len(scans))
+    about = told_origin(work, settings)
     file = train_member(
         folder,
         scans,
@@ -101,16 +102,14 @@ def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
     return read_table(folder).settings
 
 
-def told_origin(settings: SegmentSettings, count: int) -> str:
+def told_origin(work: Path, settings: SegmentSettings) -> str:
     """What the weights' metadata say they were trained on."""
+    kinds = {"source": "ceT1", "translated": "ceT1 (translated to hrT2)", "target": "hrT2"}
     if settings.train_on == "phantoms":
         return "synthetic hrT2 phantoms painted in training, no real scan; not for clinical use"
-    kinds = {
-        "source": "ceT1 scans",
-        "translated": "ceT1 scans translated to hrT2",
-        "target": "hrT2 scans",
-    }
-    return f"{count} {kinds[settings.train_on]}; not for clinical use"
+    split = split_of(settings.train_on)
+    cases = [case for case in read_prepared(work / "prepared") if case.split == split]
+    return labelled(cases, kinds[settings.train_on])
 
 
 def _prepared_scans(

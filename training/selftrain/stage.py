@@ -97,7 +97,7 @@ def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:
     rounds.crew.carry_out(
         folder / WEIGHTS,
         file_key(*networks),
-        lambda: publish(networks, folder / WEIGHTS, rounds.cases),
+        lambda: publish(networks, folder / WEIGHTS),
         alone=True,
     )
     if rounds.truth is not None:

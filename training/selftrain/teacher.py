@@ -11,12 +11,11 @@ from inference.ensemble import Model, Quality
 from inference.pipeline import load_model
 from training.checkpoints import load_checkpoint
 from training.export import export_onnx
-from training.origin import write_weights_manifest
-from training.prepare.cases import PreparedCase
+from training.manifest import write_manifest
 
 
-def publish(networks: Sequence[Path], folder: Path, cases: Sequence[PreparedCase]) -> None:
-    """Write the checkpoints ``networks``, trained on ``cases``, as weights for ``inference``.
+def publish(networks: Sequence[Path], folder: Path) -> None:
+    """Write the checkpoints ``networks`` as weights for ``inference``.
 
     Each is called as its own folder. Raises ``WeightsError`` where one cannot be read.
     """
@@ -25,7 +24,7 @@ def publish(networks: Sequence[Path], folder: Path, cases: Sequence[PreparedCase
     for file in networks:
         network, spec, _ = load_checkpoint(file)
         export_onnx(network, spec, folder / f"{file.parent.name}.onnx")
-    write_weights_manifest(folder, {}, cases)
+    write_manifest(folder, {})
 
 
 def load_teacher(folder: Path, quality: Quality) -> Model:

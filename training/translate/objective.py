@@ -17,11 +17,12 @@ class Translated:
     """A batch through the generator, with the features met on the way.
 
     ``fake`` and ``same`` (N, 1, H, W) are the source and the target slices, both translated;
-    ``keys`` are the levels' features (2 N, C, h, w) of source and target slices.
+    ``keys`` are the levels' features (2 N, C, h, w) of source and target slices. Without the
+    identity loss there is no ``same``, and ``keys`` (N, C, h, w) are of the source slices.
     """
 
     fake: Tensor
-    same: Tensor
+    same: Tensor | None
     keys: list[Tensor]
 
 
@@ -59,12 +60,19 @@ def translate_batch(
     target: Tensor,
     styles: Tensor | None,
     layers: Sequence[int],
+    *,
+    identity: bool = True,
 ) -> Translated:
-    """Both (N, 1, H, W) to ``styles`` (N,): the source to those of the target beside it."""
-    doubled = None if styles is None else styles.repeat(2)
-    out, features = generator.with_features(torch.cat([source, target]), doubled, layers)
-    fake, same = out.chunk(2)
-    return Translated(fake, same, [feature.detach() for feature in features])
+    """Both (N, 1, H, W) to ``styles`` (N,): the source to those of the target beside it.
+
+    Without ``identity`` the target slices are left out, and with them half of the work.
+    """
+    times = 2 if identity else 1
+    repeated = None if styles is None else styles.repeat(times)
+    slices = torch.cat([source, target][:times])
+    out, features = generator.with_features(slices, repeated, layers)
+    fake, *same = out.chunk(times)
+    return Translated(fake, same[0] if same else None, [feature.detach() for feature in features])
 
 
 def critic_loss(
@@ -92,6 +100,10 @@ def generator_loss(
     """
     generator, critic, sampler = networks
     adversarial = lsgan(critic(translated.fake, styles).float(), real=True)
+    if translated.same is None:
+        queries = generator.features(translated.fake, layers)
+        nce = _nce(sampler, queries, translated.keys, places[0], temperature)
+        return GeneratorLoss(adversarial, nce, torch.zeros_like(nce), contrast_weight, 0.0)
     queries = generator.features(torch.cat([translated.fake, translated.same]), layers)
     halves = zip(_halves(queries), _halves(translated.keys), places, strict=True)
     nce, identity = (_nce(sampler, q, k, p, temperature) for q, k, p in halves)

@@ -38,7 +38,9 @@ def train_step(
     seed = np.random.SeedSequence((config.seed, step)).generate_state(1, np.uint64)[0]
     draw = torch.Generator().manual_seed(int(seed))
     with fabric.autocast():
-        translated = translate_batch(state.generator, source, target, styles, config.layers)
+        translated = translate_batch(
+            state.generator, source, target, styles, config.layers, identity=config.identity > 0
+        )
         critic = critic_loss(state.critic, translated, target, styles)
     _update(fabric, state.critic_optimiser, critic.total)
     places = draw_places(translated, config.patches, draw)

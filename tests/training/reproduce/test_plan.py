@@ -12,7 +12,7 @@ from training.stamps import begin, finish, is_done
 from training.translate.config import TranslateSettings
 
 
-@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke"])
+@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder"])
 def test_every_preset_is_whole(preset):
     assert load_all(preset).export.members >= 1
 
