@@ -5,7 +5,7 @@ SCANS ?= 4
 BUILD ?= docker build
 SUBMISSION ?= work/submission
 
-.PHONY: demo test lint bench budget image image-test submission clean
+.PHONY: demo test lint smoke bench budget image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
 	$(BIN)/python -m training phantom demo/cohort --test $(SCANS) --seed 3 --resume
@@ -20,6 +20,13 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+smoke: .venv/ready  ## the whole training, from scans to weights, at its smallest
+	$(BIN)/python -m training phantom work/smoke/cohort --source 3 --target 3 --validation 1 \
+		--seed 7 --resume
+	$(BIN)/python -m training reproduce work/smoke/cohort work/smoke/work --preset smoke
+	$(BIN)/python -m inference predict work/smoke/cohort/crossmoda23_validation work/smoke/labels \
+		--weights work/smoke/work/weights
 
 bench: .venv/ready  ## seconds and memory of the main job on this machine; of scoring
 	$(BIN)/python -m training bench
