@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
+from training.parallel import in_parallel
 from training.phantom.cohort_files import (
     WORK,
     Row,
@@ -39,6 +35,8 @@ from training.phantom.generate import Case, Recipe, make_case
 __all__ = ["CohortSettings", "ScanPlan", "Writer", "plan_cohort", "share_patients", "write_cohort"]
 
 Maker = Callable[..., Case]
+
+AGAIN = "go on with --resume and fewer --workers."
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def write_cohort(
         else:
             missing.append(plan)
     writer = Writer(out, shares, device, make)
-    for plan, row in _written(writer, missing, workers):
+    for plan, row in in_parallel(writer.write, missing, workers, AGAIN):
         done[plan.scan] = row
         told(plan)
     write_table(out, [done[plan.scan] for plan in plans])
@@ -152,38 +150,3 @@ def _claim(out: Path, identity: dict[str, Any], resume: bool) -> None:
             f"{out} holds a cohort made with another {', '.join(different)}; "
             "pass the same again, or another folder."
         )
-
-
-def _written(
-    writer: Writer, plans: Sequence[ScanPlan], workers: int
-) -> Iterator[tuple[ScanPlan, Row]]:
-    """Each plan with its row as soon as its files are there, in any order."""
-    if workers <= 1:
-        for plan in plans:
-            yield plan, writer.write(plan)
-        return
-    # Fresh processes: a forked one would inherit torch's threads half-dead.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_finish_what_is_begun)
-    ahead = iter(plans)
-    # No more than are being worked on: what a pool has queued it also makes after Ctrl-C.
-    running: dict[Future[Row], ScanPlan] = {
-        pool.submit(writer.write, plan): plan for plan in islice(ahead, workers)
-    }
-    try:
-        while running:
-            for job in wait(running, return_when=FIRST_COMPLETED).done:
-                plan = running.pop(job)
-                running |= {pool.submit(writer.write, other): other for other in islice(ahead, 1)}
-                yield plan, job.result()
-    except BrokenProcessPool as error:
-        raise TrainingError(
-            "a worker was ended from outside, most likely for want of memory; "
-            "go on with --resume and fewer --workers."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _finish_what_is_begun() -> None:
-    """Ctrl-C ends the main process; workers write the scan they are at, for --resume."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TypeVar
 
 from inference.images import UNFINISHED
 from training.errors import TrainingError
+from training.parallel import in_parallel
 from training.prepare.cases import PreparedCase, absolute, read_prepared, write_prepared
 from training.prepare.check import Checked, check_case, no_cochlea, same_files
 from training.prepare.config import PrepareSettings
 from training.prepare.make import Record, finished, make_case
 from training.prepare.raw import Found, RawCase
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 Told = Callable[[str], None]
 Done = dict[tuple[str, str], Record]  # by split and name
 
@@ -109,46 +100,3 @@ def carry_out(
 
 def _make(job: tuple[RawCase, Checked], settings: PrepareSettings, folder: Path) -> Record:
     return make_case(*job, settings, folder)
-
-
-def in_parallel(
-    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int
-) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result, as they are ready; memory does not grow with their number."""
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        for job in jobs:
-            yield job, work(job)
-        return
-    # Fresh processes: a forked one would inherit the threads of torch half-dead.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-    ahead = iter(jobs)
-    running: dict[Future[Result], Job] = {
-        pool.submit(work, job): job for job in islice(ahead, workers)
-    }
-    try:
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                running |= {pool.submit(work, other): other for other in islice(ahead, 1)}
-                yield job, future.result()
-    except BrokenProcessPool as error:
-        raise TrainingError(
-            "a worker was ended from outside, most likely for want of memory; run the command "
-            "again with fewer --workers: it goes on where it was."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the main process, and end with it even where it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

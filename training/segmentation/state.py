@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from training.networks import Deep as DeepLogits
 from training.networks import ResUNet25d
 from training.segmentation.network import start_network
 from training.segmentation.settings import FREE, SegmentSettings
+from training.state_files import check_same_scans, check_same_settings, read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,7 @@ def save_state(
     content = {name: part.state_dict() for name, part in state.parts().items()}
     content |= {"settings": settings.as_dict(), "scans": fingerprint}
     content |= {"step": progress.step, "seconds": progress.seconds}
-    part = file.with_suffix(".part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        part.replace(file)
-    except OSError as error:
-        raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
+    write_state(file, content)
 
 
 def resume_state(file: Path, state: State, settings: SegmentSettings, fingerprint: str) -> Progress:
@@ -121,35 +115,9 @@ def resume_state(file: Path, state: State, settings: SegmentSettings, fingerprin
     """
     if not file.exists():
         return Progress()
-    content = _read(file)
-    _check_same(file, content, settings, fingerprint)
+    content, other = read_state(file), "another --member"
+    check_same_settings(file, content["settings"], settings.as_dict(), FREE, other)
+    check_same_scans(file, content["scans"], fingerprint, other)
     for name, part in state.parts().items():
         part.load_state_dict(content[name])
     return Progress(int(content["step"]), float(content["seconds"]))
-
-
-def _check_same(
-    file: Path, content: Mapping[str, Any], settings: SegmentSettings, fingerprint: str
-) -> None:
-    then, now = content["settings"], settings.as_dict()
-    changed = [name for name in now if name not in FREE and then.get(name) != now[name]]
-    if changed:
-        raise TrainingError(
-            f"{file} was trained with other settings ({', '.join(changed)}); use those, "
-            "another --member, or delete its folder to start over."
-        )
-    if content["scans"] != fingerprint:
-        raise TrainingError(
-            f"{file} was trained on other scans; name another --member, or delete its folder "
-            "to start over."
-        )
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle and zip errors of many kinds
-        raise TrainingError(
-            f"{file} is not a whole checkpoint; delete it to start over."
-        ) from error
-    return content

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from training.errors import TrainingError
+from training.state_files import check_same_scans, check_same_settings, read_state, write_state
 from training.translate.config import TranslateConfig
 from training.translate.networks import Discriminator, Generator, PatchSampler, initialise
 
@@ -112,13 +113,7 @@ def save_state(
             )
     content = {name: part.state_dict() for name, part in state.parts()}
     content |= {"config": config.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
-    part = file.with_suffix(".part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        part.replace(file)
-    except OSError as error:
-        raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
+    write_state(file, content)
 
 
 def resume_state(
@@ -131,18 +126,10 @@ def resume_state(
     """
     if not file.exists():
         return 0, torch.zeros(2, dtype=torch.float64)
-    content = _read(file)
-    then, now = content["config"], config.as_dict()
-    changed = [name for name in now if name not in FREE and then.get(name) != now[name]]
-    if changed:
-        raise TrainingError(
-            f"{file} was trained with other settings ({', '.join(changed)}); "
-            "use those, another folder, or delete it to start over."
-        )
-    if content["scans"] != scans:
-        raise TrainingError(
-            f"{file} was trained on other scans; use another folder, or delete it to start over."
-        )
+    content = read_state(file)
+    other = "another working folder"
+    check_same_settings(file, content["config"], config.as_dict(), FREE, other)
+    check_same_scans(file, content["scans"], scans, other)
     for name, part in state.parts():
         if content[name]:  # only float16 has a factor to keep
             part.load_state_dict(content[name])
@@ -153,21 +140,11 @@ def load_generator(file: Path) -> tuple[Generator, TranslateConfig]:
     """The trained generator of a checkpoint, ready to translate, and its settings."""
     if not file.exists():
         raise TrainingError(f"{file} is not there; train the translation first.")
-    content = _read(file)
+    content = read_state(file)
     config = TranslateConfig(**content["config"])
     generator = build_generator(config)
     generator.load_state_dict(content["generator"])
     return generator.eval().requires_grad_(False), config
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle and zip errors of many kinds
-        raise TrainingError(
-            f"{file} is not a whole checkpoint; delete it to start over."
-        ) from error
-    return content
 
 
 def _adam(network: nn.Module, rate: float, config: TranslateConfig) -> torch.optim.Adam:

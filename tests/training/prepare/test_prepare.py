@@ -23,9 +23,9 @@ from tests.training.prepare.folders import (
     write_challenge,
 )
 from training.errors import TrainingError
+from training.parallel import in_parallel
 from training.prepare.cases import TABLE, prepared_hash, read_prepared, read_table
 from training.prepare.cli import prepare_command
-from training.prepare.cohort import in_parallel
 from training.prepare.stage import run_prepare
 from training.prepare.whole import shows_whole_head
 from training.settings_files import save_settings
@@ -168,7 +168,7 @@ def test_two_workers_write_what_one_writes(prepared, data, tmp_path):
 def test_workers_end_with_a_main_process_that_is_killed(tmp_path):
     code = (
         "import os, time\n"
-        "from training.prepare.cohort import in_parallel\n"
+        "from training.parallel import in_parallel\n"
         "if __name__ == '__main__':\n"
         "    for _ in in_parallel(time.sleep, [0, 0, 60, 60], 2):\n"
         "        os.kill(os.getpid(), 9)\n"
