@@ -77,7 +77,7 @@ def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
     items = []
     for number in range(24):
         item = Item(str(number), tmp_path / f"{number}.v.npy", tmp_path / f"{number}.l.npy")
-        labels = np.zeros((16, 64, 64), np.uint8)
+        labels = np.zeros((32, 128, 128), np.uint8)
         labels[6, 30:34, 30:34] = 3
         np.save(item.labels, labels)
         np.save(item.voxels, labels.astype(np.float16))
@@ -92,7 +92,7 @@ def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
     many, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    one_scan = 3 * 16 * 64 * 64  # bytes of voxels and labels
+    one_scan = 3 * 32 * 128 * 128  # bytes of voxels and labels
     assert many - few < 0.2 * one_scan, "of twenty more scans"
     assert peak < 6 * one_scan
 

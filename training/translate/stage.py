@@ -40,7 +40,6 @@ def run_translate(
     trained = train_translation(data, config, work / "translate", fabric, say, should_stop)
     if not trained.finished:
         raise StoppedError("the training of the translation", trained.step)
-    fabric.barrier()  # until the first process has written the checkpoint
     generator, config = load_generator(work / "translate" / CHECKPOINT)
     translator = Translator(generator.to(fabric.device), config, settings.apply, names)
     folder = work / "translated"

@@ -77,6 +77,7 @@ def train_translation(
             _save(folder, state, config, data, done, meter)
         if stop:
             break
+    fabric.barrier()  # whoever goes on finds the first process's checkpoint written
     journal.close()
     return Trained(state, done, finished=done == last)
 
