@@ -12,8 +12,7 @@ from inference.errors import UsageError
 from inference.geometry import Geometry
 from inference.images import write_labels
 from inference.volumes import Labels
-
-GRID = Geometry((20, 20, 4), (0.5, 0.5, 1.5), (0, 0, 0))
+from tests.evaluation.label_maps import save as save_map
 
 
 def result(name, dice, assd=None):
@@ -30,11 +29,7 @@ def run(*arguments):
 
 
 def save(folder, name, boxes):
-    folder.mkdir(exist_ok=True)
-    voxels = np.zeros(GRID.shape, dtype=np.uint8)
-    for label, box in boxes.items():
-        voxels[box] = label
-    write_labels(Labels(voxels, GRID), folder / name)
+    save_map(folder / name, boxes)
 
 
 def test_paired_differences_are_as_computed_on_paper():

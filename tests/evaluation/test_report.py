@@ -13,6 +13,7 @@ from inference.errors import OutputError, UsageError
 from inference.geometry import Geometry
 from inference.images import write_labels
 from inference.volumes import Labels
+from tests.evaluation.label_maps import save as save_map
 
 GRID = Geometry((40, 40, 6), (0.5, 0.5, 1.5), (0, 0, 0))
 EVIL = "<script>document.title='stolen'</script>\"'&"
@@ -67,11 +68,7 @@ def page_of(scores, tmp_path, **options):
 
 
 def save(folder, name, boxes, grid=GRID):
-    folder.mkdir(exist_ok=True)
-    voxels = np.zeros(grid.shape, dtype=np.uint8)
-    for label, where in boxes.items():
-        voxels[where] = label
-    write_labels(Labels(voxels, grid), folder / name)
+    save_map(folder / name, boxes, grid)
 
 
 TRUTH = {1: np.s_[1:4, 10:20, 10:18], 2: np.s_[1:4, 10:20, 18:24], 3: np.s_[1:4, 4:8, 4:8]}

@@ -16,22 +16,18 @@ from inference.errors import InferenceError
 from inference.geometry import Geometry
 from inference.images import write_labels
 from inference.volumes import Labels
+from tests.evaluation.label_maps import GRID, TRUTH
+from tests.evaluation.label_maps import save as save_map
 
-GRID = Geometry((20, 20, 4), (0.5, 0.5, 1.5), (0, 0, 0))
 COS, SIN = math.cos(0.4), math.sin(0.4)
 OBLIQUE = Geometry((20, 20, 4), (0.5, 0.5, 1.5), (3, 4, 5), (COS, 0, SIN, 0, 1, 0, -SIN, 0, COS))
 
 
 def save(folder, name, boxes, grid=GRID):
     """A label map with one (Z, Y, X) box per label."""
-    folder.mkdir(exist_ok=True)
-    voxels = np.zeros(grid.shape, dtype=np.uint8)
-    for label, box in boxes.items():
-        voxels[box] = label
-    write_labels(Labels(voxels, grid), folder / name)
+    save_map(folder / name, boxes, grid)
 
 
-TRUTH = {1: np.s_[1:3, 5:10, 5:9], 2: np.s_[1:3, 5:10, 9:12], 3: np.s_[1:3, 2:4, 2:4]}
 FOUND = {1: np.s_[1:3, 5:10, 5:10], 2: np.s_[1:3, 5:10, 10:12]}
 
 
