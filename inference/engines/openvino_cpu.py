@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,17 @@ def fastest_precision(capabilities: Iterable[str]) -> Precision:
     return "bf16" if "BF16" in capabilities else "f32"
 
 
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's Core, one for the whole process.
+
+    Where the processor has AMX, every Core replaces the thread's alternate signal stack and puts
+    the one before it back when it goes. Of two that do not go in the reverse order of their
+    coming the last puts back freed memory, and the next signal kills the process.
+    """
+    return openvino_module().Core()
+
+
 class OpenVinoEngine:
     """One network on the processor, compiled for the shape of the last window."""
 
@@ -38,7 +50,7 @@ class OpenVinoEngine:
         cache: Path | None = None,
         precision: Precision | None = None,
     ) -> None:
-        self._core = openvino_module().Core()
+        self._core = _core()
         self._path = path
         self._softmax = spec.softmax
         chosen = precision or fastest_precision(

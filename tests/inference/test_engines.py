@@ -205,3 +205,25 @@ def test_importing_the_engines_imports_no_runtime():
     runtimes = "{'onnxruntime', 'openvino'}"
     code = f"import inference.engines, sys; sys.exit(bool({runtimes} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_signals_are_survived_once_two_networks_have_gone(tmp_path):
+    """OpenVINO leaves freed memory as the stack for signals, where the processor has AMX."""
+    path = write_network(tmp_path / "a.onnx")
+    code = f"""
+import os, signal
+from pathlib import Path
+from inference.engines.openvino_cpu import OpenVinoEngine
+from tests.inference.onnx_files import tiny_spec
+path = Path({str(path)!r})
+engines = [OpenVinoEngine(path, tiny_spec(), threads=1) for _ in range(2)]
+del engines[0], engines[0]  # the first that came goes first
+signal.signal(signal.SIGCHLD, lambda *_: print("survived"))
+os.kill(os.getpid(), signal.SIGCHLD)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr
