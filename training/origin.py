@@ -9,6 +9,7 @@ from training.prepare.cases import PreparedCase
 
 LEVELS = 3  # folders above a scan: TrainingSource, crossmoda23_training, the cohort's own
 NOT_CLINICAL = "not for clinical use"
+PAINTED = f"synthetic hrT2 phantoms painted in training, no real scan; {NOT_CLINICAL}"
 
 
 def is_phantom(case: PreparedCase) -> bool:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from inference.geometry import Geometry
@@ -11,9 +12,11 @@ from inference.volumes import Labels, Scan
 from tests.training.segmentation_runs import TINY, toy_work
 from training.checkpoints import load_checkpoint
 from training.dataset import labels_on
+from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
-from training.segmentation.items import ItemScans
+from training.segmentation.items import ItemScans, Labelled
+from training.segmentation.members import members
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings, save_settings
 
@@ -151,6 +154,45 @@ def test_where_no_label_was_drawn_is_background():
     assert (found[..., 10:30] == 1).all()
     assert not found[..., :10].any()
     assert not found[..., 30:].any()
+
+
+def painted(_settings, number, _patients, _device):
+    labels = np.zeros((10, 32, 32), np.uint8)
+    labels[4:6, 10:14, 10:14] = 1 + number % 3
+    return Labelled(labels.astype(np.float32), labels, np.argwhere(labels))
+
+
+def test_members_end_in_half_precision_and_parts_that_are_read_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.segmentation.painted.paint_sample", painted)
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(TINY, width=16)))
+    arguments = [tmp_path / "lent", "--preset", preset, "--members", 2, "--minutes", 0.02]
+
+    result = CliRunner().invoke(members, [str(a) for a in (*arguments, "--parts", 1)])
+
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "lent/members"
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    assert {"lent-1.pt.part1", "lent-1.pt.part2", "lent-2.pt.part1"} <= set(sizes)
+    assert "lent-1.pt" not in sizes
+    assert max(sizes.values()) == 2**20
+    whole, half = (
+        load_checkpoint(file)
+        for file in (tmp_path / "lent/segment/lent-2/network.pt", folder / "lent-2.pt")
+    )
+    assert half[1] == whole[1]
+    assert half[1].name == "lent-2"
+    assert half[1].trained_on.startswith("synthetic hrT2 phantoms")
+    assert [load_checkpoint(folder / f"lent-{n}.pt")[2]["config"]["seed"] for n in (1, 2)] == [5, 6]
+    for name, value in whole[0].state_dict().items():
+        torch.testing.assert_close(half[0].state_dict()[name], value.half().float())
+
+
+def test_the_members_preset_is_for_phantoms_as_the_shipped_weights_see_them():
+    settings = load_settings("members", "phantom", SegmentSettings)
+
+    assert settings.train_on == "phantoms"
+    assert settings.phantoms.prepare == load_settings("prepare", "phantom", PrepareSettings)
 
 
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder"])

@@ -14,13 +14,14 @@ from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
-from training.origin import labelled
+from training.origin import PAINTED, labelled
 from training.phantom.cli import read_patients
 from training.prepare.cases import TABLE, read_prepared, read_table
 from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
 from training.segmentation.member import train_member
+from training.segmentation.members import members
 from training.segmentation.network import spec_for
 from training.segmentation.painted import painted_scans
 from training.segmentation.settings import SegmentSettings
@@ -106,7 +107,7 @@ def told_origin(work: Path, settings: SegmentSettings) -> str:
     """What the weights' metadata say they were trained on."""
     kinds = {"source": "ceT1", "translated": "ceT1 (translated to hrT2)", "target": "hrT2"}
     if settings.train_on == "phantoms":
-        return "synthetic hrT2 phantoms painted in training, no real scan; not for clinical use"
+        return PAINTED
     split = split_of(settings.train_on)
     cases = [case for case in read_prepared(work / "prepared") if case.split == split]
     return labelled(cases, kinds[settings.train_on])
@@ -121,4 +122,4 @@ def _prepared_scans(
     return ItemScans(items, settings.seed)
 
 
-commands: list[click.Command] = [segment]
+commands: list[click.Command] = [segment, members]

@@ -40,7 +40,7 @@ def physics_appearance(
     water[Tissue.PERILYMPH_AFFECTED] *= _affected_ear(draw)
     _set_blood(draw, protocol, water, gadolinium)
     if isinstance(protocol, TurboSpinEcho | BalancedSsfp):
-        _vary_tumour(draw, water)
+        _vary_tumour(draw, water, banded=isinstance(protocol, BalancedSsfp))
         water[Tissue.FRAME] = 1.05 * water[Tissue.CSF]  # measured: the picture's maximum
     else:
         water[Tissue.FRAME] = 1.3 * water[Tissue.PONS]  # measured
@@ -125,13 +125,16 @@ def _set_blood(
     water[Tissue.VEIN] = fluid * (draw.uniform(0.15, 0.5) if slow else draw.uniform(0.02, 0.12))
 
 
-def _vary_tumour(draw: np.random.Generator, water: Values) -> None:
-    """hrT2: most tumours as their T2 says, some dark as brain, some nearly as bright as fluid."""
+def _vary_tumour(draw: np.random.Generator, water: Values, *, banded: bool) -> None:
+    """hrT2: most tumours as their T2 says, some dark as brain, a few of bSSFP's bright.
+
+    bSSFP after gadolinium brightens a tumour by T2/T1; a turbo spin echo does not.
+    """
     kind = draw.random()
     if kind < 0.2:
         wanted = water[Tissue.GREY, 0] * draw.uniform(0.85, 1.1)
-    elif kind < 0.3:
-        wanted = water[Tissue.CSF, 0] * draw.uniform(0.55, 0.85)
+    elif kind < 0.3 and banded:
+        wanted = water[Tissue.CSF, 0] * draw.uniform(0.5, 0.75)
     else:
         return
     factor = wanted / water[Tissue.TUMOUR, 0]
