@@ -13,6 +13,7 @@ from evaluation.budget import Line
 from evaluation.compare import Compared, Comparison
 from evaluation.growth import Change, Growth
 from evaluation.ranking import ScoreCube, Standing
+from evaluation.reliability import BINS, POOR_DICE, Alarms, Bins, Trial
 from evaluation.stability import Stability
 from inference.errors import printable
 
@@ -137,6 +138,31 @@ def print_budget(lines: Sequence[Line]) -> None:
         )
         table.add_row(line.name, measured, budget, line.verdict, line.note)
     print_table(table)
+
+
+def trial_line(trial: Trial) -> str:
+    """What one case came to, in a line."""
+    sure = "-" if trial.confidence is None else f"{trial.confidence:.2f}"
+    told = "; ".join(trial.alarms) or "no flag"
+    return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, confidence {sure}, {told}"
+
+
+def print_reliability(bins: dict[str, Bins], alarms: Alarms) -> None:
+    """Shares of true voxels by probability, a column per structure; then the flags."""
+    table = Table("probability", *[name.replace("_", "-") for name in bins])
+    for place in range(BINS):
+        cells = [
+            _number(float(one.true[place] / (one.voxels[place] or math.nan)))
+            for one in bins.values()
+        ]
+        table.add_row(f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}", *cells)
+    errors = [_number(one.expected_error) for one in bins.values()]
+    table.add_row("expected error", *errors)
+    print_table(table)
+    say(
+        f"flagged: {alarms.caught} of {alarms.poor} cases with whole-VS Dice below {POOR_DICE}, "
+        f"{alarms.false} of {alarms.good} others"
+    )
 
 
 def print_table(table: Table) -> None:
