@@ -31,6 +31,7 @@ from evaluation.stability import Bootstrap, rank_stability
 from evaluation.uncertainty import BOUNDARY_SD_MM
 from inference.engines import Device
 from inference.ensemble import Quality
+from inference.errors import InferenceError
 from inference.pipeline import DEFAULT_WEIGHTS, load_model
 
 ANY = click.Path(path_type=Path)  # whoever opens it tells what is wrong with it in one line
@@ -219,22 +220,30 @@ def measure_reliability(
     """Label SCANS, and compare probabilities and flags with the label maps of REFERENCE.
 
     Reliable probabilities of 0.8 are right in 80 % of the voxels. Flags should stand at the cases
-    whose tumour came out poorly, and at few others.
+    whose tumour came out poorly, and at few others. Cases that cannot be used are named on stderr
+    and left out; the exit code is then 1.
     """
+    trials, unusable = [], False
     with errors_end_it():
         check_writable(json_file, picture)
         pairs = [pair for pair in match_folders(scans, reference).pairs if pair.prediction]
         model = load_model(weights, device=device, quality=quality)
-        trials = []
         for pair in pairs:
-            trials.append(try_case(pair, model))
-            printed.say(printed.trial_line(trials[-1]))
+            try:
+                trials.append(try_case(pair, model))
+            except InferenceError as error:
+                unusable = True
+                say_error(f"{pair.case}: {error}")
+            else:
+                printed.say(printed.trial_line(trials[-1]))
         printed.print_reliability(all_bins(trials), count_alarms(trials))
         write_json(json_file, as_json(trials))
         if picture is not None:
             from evaluation.reliability_picture import draw_reliability
 
             draw_reliability(all_bins(trials), picture)
+    if unusable:
+        sys.exit(BROKEN)
 
 
 commands: list[click.Command] = [rank, compare_results, measure_growth, budget, measure_reliability]

@@ -8,7 +8,7 @@ import pytest
 from evaluation.reliability import CLASSES, Trial, all_bins, count_alarms, fill_bins
 from inference.images import read_scan, write_labels
 from inference.volumes import Labels
-from tests.evaluation.label_maps import ends_in_one_line, run
+from tests.evaluation.label_maps import ends_in_one_line, run, save_damaged
 from tests.inference.tiny_runs import save_scan, write_weights
 
 
@@ -107,3 +107,14 @@ def test_folders_without_a_common_case_end_in_one_line(folders, tmp_path):
     done = run("reliability", scans, tmp_path / "other", "--weights", weights)
 
     assert ends_in_one_line(done, 2, "no case in common")
+
+
+def test_a_damaged_scan_is_named_and_left_out(folders):
+    scans, truth, weights = folders
+    save_damaged(scans / "b_T2.nii.gz")
+
+    done = run("reliability", scans, truth, "--weights", weights)
+
+    assert ends_in_one_line(done, 1, "b_T2.nii.gz")
+    assert "a: whole VS Dice 1.00" in done.output
+    assert "flagged: 0 of 0 cases with whole-VS Dice below 0.7, 1 of 1 others" in done.output
