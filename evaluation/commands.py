@@ -236,12 +236,13 @@ def measure_reliability(
                 say_error(f"{pair.case}: {error}")
             else:
                 printed.say(printed.trial_line(trials[-1]))
-        printed.print_reliability(all_bins(trials), count_alarms(trials))
+        bins = all_bins(trials)
+        printed.print_reliability(bins, count_alarms(trials))
         write_json(json_file, as_json(trials))
         if picture is not None:
             from evaluation.reliability_picture import draw_reliability
 
-            draw_reliability(all_bins(trials), picture)
+            draw_reliability(bins, picture)
     if unusable:
         sys.exit(BROKEN)
 

@@ -100,14 +100,14 @@ def try_case(pair: Pair, model: Model) -> Trial:
     sure = confidence(probabilities)
     labels = clean(decide(probabilities, scan), Rules())
     truth = structure_masks(labels_on(reference, grid, scan.geometry))["whole_vs"]
-    near = labels_on(reference, grid, probabilities.geometry)
+    near = structure_masks(labels_on(reference, grid, probabilities.geometry))
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(labels.voxels)["whole_vs"], truth),
         confidence=sure,
         flags=measure(labels, sure).flags,
         bins={
-            name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), np.isin(near, classes))
+            name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
             for name, classes in CLASSES.items()
         },
     )

@@ -30,6 +30,7 @@ from inference.spec import (
 from inference.structures import CLASS_NAMES
 from training.errors import TrainingError
 from training.networks import ResUNet25d
+from training.prepare.files import write_whole
 
 STATE, SPEC = "state_dict", "spec"
 
@@ -80,7 +81,7 @@ def _split(path: Path, size: int) -> list[Path]:
     data, parts = path.read_bytes(), []
     for number, first in enumerate(range(0, len(data), size), start=1):
         parts.append(path.with_name(f"{path.name}.part{number}"))
-        parts[-1].write_bytes(data[first : first + size])
+        write_whole(parts[-1], data[first : first + size])
     path.unlink()
     return parts
 
