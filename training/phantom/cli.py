@@ -60,6 +60,13 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     show_default=True,
     help="Of source and target scans with random class intensities.",
 )
+@click.option(
+    "--stripped-share",
+    type=click.FloatRange(0, 1),
+    default=CohortSettings.stripped_share,
+    show_default=True,
+    help="Of target scans without a skull, as brain extraction leaves them.",
+)
 @one_line_errors
 def phantom(
     out: Path,
@@ -75,9 +82,12 @@ def phantom(
     paired: bool,
     resume: bool,
     random_share: float,
+    stripped_share: float,
 ) -> None:
     """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
-    settings = CohortSettings(source, target, validation, test, sites, seed, paired, random_share)
+    settings = CohortSettings(
+        source, target, validation, test, sites, seed, paired, random_share, stripped_share
+    )
     patients = read_patients(contours)
     with progress(len(plan_cohort(settings))) as advance:
         made = write_cohort(

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ __all__ = ["CohortSettings", "ScanPlan", "Writer", "plan_cohort", "share_patient
 
 Maker = Callable[..., Case]
 
+FORMAT = 2  # of the files that the same settings give; 1 had narrow openings to the cochlea
 AGAIN = "go on with --resume and fewer --workers."
 
 
@@ -50,7 +51,9 @@ class Writer:
 
     def write(self, plan: ScanPlan) -> Row:
         """Write one scan, its labels and, last, its row: with the row the scan is finished."""
-        recipe = replace(Recipe(), random_share=1.0 if plan.random else 0.0)
+        recipe = Recipe(
+            random_share=1.0 if plan.random else 0.0, stripped_share=1.0 if plan.stripped else 0.0
+        )
         with _one_thread():
             case = self.make(
                 plan.subject_seed,
@@ -127,7 +130,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """What must be the same for a cohort to go on; devices round differently."""
     names = {split: [patient.subject for patient in group] for split, group in shares.items()}
-    known = json.dumps({"format": 1, **asdict(settings), "device": device, "patients": names})
+    known = json.dumps({"format": FORMAT, **asdict(settings), "device": device, "patients": names})
     identity: dict[str, Any] = json.loads(known)
     return identity
 

@@ -29,6 +29,7 @@ class CohortSettings:
     seed: int = 0
     paired: bool = False
     random_share: float = Recipe().random_share  # of source and target scans
+    stripped_share: float = 0.0  # of target scans: without a skull
 
     def count(self, split: Split) -> int:
         counts: dict[Split, int] = {
@@ -52,6 +53,7 @@ class ScanPlan:
     scan_seed: int
     paired: bool  # the subject's other contrast
     random: bool  # random class intensities instead of physics
+    stripped: bool  # without a skull
     scan: str
     label: str
     tissues: str  # empty where no tissue map is kept
@@ -66,14 +68,15 @@ def plan_cohort(settings: CohortSettings) -> tuple[ScanPlan, ...]:
             site = settings.sites[place % len(settings.sites)]
             numbers[site] += 1
             turn = place // len(settings.sites)  # the site's own count within the split
-            share = settings.random_share if split in ("source", "target") else 0.0
-            # Every so many scans, not by chance: small cohorts keep the share, too.
-            is_random = int((turn + 1) * share) > int(turn * share)
+            # Every so many scans, not by chance: small cohorts keep the shares, too.
+            is_random = split in ("source", "target") and _is_due(settings.random_share, turn)
+            is_stripped = split == "target" and _is_due(settings.stripped_share, turn)
             own: Modality = "ceT1" if split == "source" else "hrT2"
             other: Modality = "hrT2" if split == "source" else "ceT1"
-            plans.append(_plan(settings, split, place, numbers[site], own, False, is_random))
+            plan = _plan(settings, split, place, numbers[site], own)
+            plans.append(replace(plan, random=is_random, stripped=is_stripped))
             if settings.paired:
-                plans.append(_plan(settings, split, place, numbers[site], other, True, False))
+                plans.append(_plan(settings, split, place, numbers[site], other, paired=True))
     return _with_tissue_maps(plans)
 
 
@@ -83,8 +86,7 @@ def _plan(
     place: int,
     number: int,
     modality: Modality,
-    paired: bool,
-    is_random: bool,
+    paired: bool = False,
 ) -> ScanPlan:
     site = settings.sites[place % len(settings.sites)]
     subject = stream(settings.seed, "subject", split, place)
@@ -97,20 +99,26 @@ def _plan(
         subject_seed=int(subject.integers(SEEDS)),
         scan_seed=int(scan.integers(SEEDS)),
         paired=paired,
-        random=is_random,
+        random=False,
+        stripped=False,
         scan=scan_path(split, site, number, modality, paired),
         label=label_path(split, site, number, paired),
         tissues="",
     )
 
 
+def _is_due(share: float, turn: int) -> bool:
+    """Whether the scan ``turn`` is one of every so many."""
+    return int((turn + 1) * share) > int(turn * share)
+
+
 def _with_tissue_maps(plans: Sequence[ScanPlan]) -> tuple[ScanPlan, ...]:
-    """Keep the tissues of the first physical scans of each site and contrast."""
+    """Keep the tissues of the first physical whole heads of each site and contrast."""
     kept: dict[tuple[str, str], int] = {}
     result = []
     for plan in plans:
         key = (plan.site, plan.modality)
-        if not plan.random and kept.get(key, 0) < TISSUE_MAPS:
+        if not (plan.random or plan.stripped) and kept.get(key, 0) < TISSUE_MAPS:
             kept[key] = kept.get(key, 0) + 1
             plan = replace(plan, tissues=tissue_path(plan.site, plan.number, plan.modality))
         result.append(plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,10 +21,12 @@ from training.phantom.signal.appearance import Appearance
 from training.phantom.signal.physics import physics_appearance
 from training.phantom.signal.random_classes import random_appearance
 from training.phantom.sites import SITES, draw_setup
+from training.phantom.strip import brain_mask
 from training.phantom.subject import Subject, draw_subject
 from training.phantom.tissues import Tissue
 
 CPU = torch.device("cpu")
+MARGIN_MM = (0.5, 2.0)  # that brain extraction leaves about the brain
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Recipe:
 
     mix: LesionMix = field(default_factory=LesionMix)
     random_share: float = 0.3  # of scans whose class intensities are random instead of physical
+    stripped_share: float = 0.0  # of scans without a skull
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,17 @@ def render_case(
     voxels = acquire(scene.signal, setup, scan_seed)
     labels, tissues = _on_file_grid(scene, setup)
     drawn = {"appearance": kind, **_describe(subject), **setup.describe(), **appearance.describe()}
-    return Case(voxels, labels, tissues, setup.geometry, drawn)
+    case = Case(voxels, labels, tissues, setup.geometry, drawn)
+    draw = stream(scan_seed, "stripped")
+    return _stripped(case, draw) if draw.random() < recipe.stripped_share else case
+
+
+def _stripped(case: Case, draw: np.random.Generator) -> Case:
+    """``case`` without what brain extraction cuts away: voxels and labels there are 0."""
+    brain = brain_mask(case.tissues, case.geometry, float(draw.uniform(*MARGIN_MM)))
+    return replace(
+        case, voxels=case.voxels * brain, labels=case.labels * brain, tissues=case.tissues * brain
+    )
 
 
 def _appearance(setup: Setup, recipe: Recipe, seed: int) -> tuple[Appearance, str]:

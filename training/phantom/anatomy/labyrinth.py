@@ -126,13 +126,13 @@ def _openings(ear: Ear, fluid: Tissue) -> list[Part]:
     """Basal turn to vestibule; fundus to modiolus and to vestibule."""
     line, radii = turns(ear)
     x, y, z = ear.vestibule
-    scale = ear.cochlea_scale
+    half_mm = ear.nerve_canal_mm / 2
     low_front = canal_point(ear, 0.93, 0.9, -0.7)
     modiolus = cochlea_point(ear, (0.0, 0.0, 0.3))
     high_back = canal_point(ear, 0.96, -0.7, 0.8)
     return [
         pipe(fluid, [line[0], (x - 0.2, y + 0.8, z - 0.9)], [radii[0] - 0.15, 0.7]),
-        pipe(Tissue.CSF, [low_front, modiolus], [0.8, 0.5 * scale]),
+        pipe(Tissue.CSF, [low_front, modiolus], [half_mm, 0.9 * half_mm]),
         pipe(Tissue.CSF, [high_back, (x - 0.9, y + 0.4, z + 0.9)], [0.45, 0.12]),
     ]
 

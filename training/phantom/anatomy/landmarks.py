@@ -48,6 +48,7 @@ class Ear:
     semicircular_mm: Vec = (3.2, 3.1, 2.3)  # radii: anterior, posterior, lateral canal
     semicircular_tilt: Vec = (0.0, 0.0, 0.0)  # added to the normals of all three
     semicircular_lumen_mm: float = 1.2
+    nerve_canal_mm: float = 2.26  # across the opening from the fundus to the modiolus
 
     @property
     def length_mm(self) -> float:
@@ -123,7 +124,7 @@ def _draw_ear(seed: int, side: int) -> Ear:
     form = numbers.form()
     porus = _porus(numbers, side)
     ahead, up = math.radians(numbers.about(9, 6, -5, 22)), math.radians(numbers.about(0, 3, -7, 7))
-    length = numbers.about(10.0, 0.55, 8.5, 11.0)
+    length = numbers.about(10.2, 0.5, 8.5, 11.0)
     fundus = _beside(
         porus, length * math.cos(ahead), length * math.sin(ahead), length * math.sin(up)
     )
@@ -132,10 +133,10 @@ def _draw_ear(seed: int, side: int) -> Ear:
     across, high = numbers.about(2.75, 0.36, 1.8, 3.7), numbers.about(2.45, 0.36, 1.5, 3.4)
     slant = math.cos(math.pi / 2 - face - ahead)  # between the canal's axis and the porus' plane
     centre = _beside(
-        fundus, numbers.about(1.7, 0.4), numbers.about(4.95, 0.4), numbers.about(-1.0, 0.6)
+        fundus, numbers.about(-0.2, 0.4), numbers.about(4.7, 0.25), numbers.about(-1.9, 0.35)
     )
     vestibule = _beside(
-        fundus, numbers.about(7.4, 0.4), numbers.about(-1.2, 0.5), numbers.about(0.4, 0.4)
+        fundus, numbers.about(5.7, 0.4), numbers.about(-1.9, 0.5), numbers.about(-0.3, 0.4)
     )
     return Ear(
         side=1,
@@ -159,12 +160,13 @@ def _draw_ear(seed: int, side: int) -> Ear:
         ),
         semicircular_tilt=(numbers.about(0, 0.08), numbers.about(0, 0.08), numbers.about(0, 0.08)),
         semicircular_lumen_mm=numbers.about(1.2, 0.12, 1.0, 1.5),
+        nerve_canal_mm=numbers.about(2.26, 0.25, 1.6, 2.8),
     )
 
 
 def _porus(numbers: _Numbers, side: int) -> Vec:
     """The origin lies midway between both pori: what one side gains the other loses."""
-    x = numbers.shared(25.3, 0.7, 23.2, 26.9)
+    x = numbers.shared(25.7, 0.6, 23.4, 26.9)
     forward, up = (numbers.shared(0, 0.5, -1.2, 1.2) for _ in range(2))
     return x, side * forward, side * up
 

@@ -24,6 +24,7 @@ FLOOR_MM = -19.0
 FILM_MM, DURA_MM = 1.3, 0.5  # of fluid and dura on the bone
 CLEAR_MM = 2.2  # between marrow and the canal or the labyrinth
 CORTEX_MM = 1.3
+CAPSULE_MM = 0.5  # of dense bone beyond the coarse hull of the labyrinth
 APEX_ALONG = (0.77, -0.64)  # along the posterior face: the marrow ends lateral to the porus
 APEX_EDGE = 0.5  # below 1: marrow fades into the cortex
 ISLAND_EDGE = 0.35  # below 1: islands fade into the marrow about them
@@ -44,6 +45,7 @@ def petrous_parts(ear: Ear, seed: int) -> list[Part]:
         Part(Tissue.BONE, mastoid, PETROUS_BOX, smooth=True),
         Part(Tissue.BONE, pyramid, PETROUS_BOX, smooth=True),
         *_marrow(left, pyramid, seed, ear.side),
+        _mottle(left, pyramid, seed, ear.side),
         *temporal_parts(left, seed, ear.side),
     ]
     return [on_side(part, ear.side) for part in parts]
@@ -141,6 +143,22 @@ def _marrow(ear: Ear, pyramid: Distance, seed: int, side: int) -> list[Part]:
         Part(Tissue.MARROW, near(room, box), box, opacity=weights[0]),
         Part(Tissue.MARROW, near(islands, box), box, opacity=weights[1], into=marrow),
     ]
+
+
+def _mottle(ear: Ear, pyramid: Distance, seed: int, side: int) -> Part:
+    """Spongy bone and lined cells about the dense capsule: grey specks, more in some heads."""
+    shared, own = stream(seed, "mottle"), stream(seed, "mottle", side)
+    specks = _shifted(draw_waves(shared, 4.0, 12), own)
+    patches = _shifted(draw_waves(shared, 16.0, 5), own)
+    canal, labyrinth = canal_distance(ear), labyrinth_distance(ear)
+
+    def room(points: Tensor) -> Tensor:
+        clear = CAPSULE_MM - torch.minimum(canal(points), labyrinth(points))
+        rare = torch.maximum(ISLAND_EDGE * specks(points), patches(points) - 0.5)
+        return both(pyramid(points) + CAPSULE_MM, clear, rare)
+
+    box, faint = PETROUS_BOX, float(shared.uniform(0.0, 0.5))
+    return Part(Tissue.MARROW, near(room, box), box, opacity=faint, into=frozenset({Tissue.BONE}))
 
 
 def _shifted(waves: Waves, draw: np.random.Generator) -> Waves:
