@@ -142,9 +142,9 @@ def print_budget(lines: Sequence[Line]) -> None:
 
 def trial_line(trial: Trial) -> str:
     """What one case came to, in a line."""
-    sure = "-" if trial.confidence is None else f"{trial.confidence:.2f}"
+    sure = "-" if trial.expected_dice is None else f"{trial.expected_dice:.2f}"
     told = "; ".join(trial.alarms) or "no flag"
-    return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, confidence {sure}, {told}"
+    return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, expected {sure}, {told}"
 
 
 def print_reliability(bins: dict[str, Bins], alarms: Alarms) -> None:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from evaluation.match import Pair, labels_on
 from evaluation.metrics import dice
 from evaluation.score import read_labels
-from inference.decide import confidence, decide
-from inference.ensemble import Model, predict
+from inference.ensemble import Model
 from inference.images import read_scan
-from inference.measure import measure, structure_masks
-from inference.postprocess import Rules, clean
-from inference.preprocess import prepare
+from inference.measure import measure_segmented, structure_masks
+from inference.pipeline import segment_with_probabilities
+from inference.postprocess import Rules
 from inference.structures import Structure
 
 BINS = 10
@@ -67,7 +66,7 @@ class Trial:
 
     case: str
     whole_vs_dice: float
-    confidence: float | None
+    expected_dice: float | None
     flags: tuple[str, ...]
     bins: dict[str, Bins]
 
@@ -96,16 +95,14 @@ def try_case(pair: Pair, model: Model) -> Trial:
     assert pair.prediction is not None, "the scan"
     scan = read_scan(pair.prediction)
     reference, grid = read_labels(pair.reference, "2023")
-    probabilities = predict(prepare(scan, model.spec), model)
-    sure = confidence(probabilities)
-    labels = clean(decide(probabilities, scan), Rules())
+    found, probabilities = segment_with_probabilities(scan, model, Rules())
     truth = structure_masks(labels_on(reference, grid, scan.geometry))["whole_vs"]
     near = structure_masks(labels_on(reference, grid, probabilities.geometry))
     return Trial(
         case=pair.case,
-        whole_vs_dice=dice(structure_masks(labels.voxels)["whole_vs"], truth),
-        confidence=sure,
-        flags=measure(labels, sure).flags,
+        whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
+        expected_dice=found.expected_dice,
+        flags=measure_segmented(found).flags,
         bins={
             name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
             for name, classes in CLASSES.items()
@@ -146,7 +143,7 @@ def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
             {
                 "case": trial.case,
                 "whole_vs_dice": trial.whole_vs_dice,
-                "confidence": trial.confidence,
+                "expected_dice": trial.expected_dice,
                 "flags": list(trial.flags),
             }
             for trial in trials

@@ -19,6 +19,10 @@ EARS_APART_MM = (60.0, 90.0)
 # The share of its votes that the published code asks of a label.
 LOW_CONFIDENCE = 0.7
 
+# Chosen on validation phantoms (docs/weights.md): most tumours found with a Dice below 0.7 lie
+# below it, few others do.
+USUAL_EXPECTED_DICE = 0.6
+
 # The canal is 8 to 14 mm long and its far end touches the cochlea: a tumour that comes no
 # nearer than twice that did not grow from it.
 FAR_FROM_EAR_MM = 28.0
@@ -85,3 +89,13 @@ def low_confidence(confidence: float | None) -> str | None:
     if confidence is None or confidence >= LOW_CONFIDENCE:
         return None
     return f"low confidence: {confidence:.2f}, usual is {LOW_CONFIDENCE} or more"
+
+
+def uncertain_tumour(expected_dice: float | None) -> str | None:
+    """``expected_dice`` of the whole tumour, by the network's own probabilities."""
+    if expected_dice is None or expected_dice >= USUAL_EXPECTED_DICE:
+        return None
+    return (
+        f"uncertain tumour: expected Dice {expected_dice:.2f}, "
+        f"usual is {USUAL_EXPECTED_DICE} or more"
+    )

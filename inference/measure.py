@@ -16,7 +16,7 @@ from inference import flags
 from inference.geometry import Geometry, axial, reorient
 from inference.postprocess import Rules, components
 from inference.structures import CLASS_NAMES, TUMOUR, Structure
-from inference.volumes import Labels
+from inference.volumes import Labels, Segmented
 
 Mask = NDArray[np.bool_]
 LabelMap = NDArray[np.uint8]
@@ -53,13 +53,22 @@ class Measures:
     spacing_mm: tuple[float, float, float]  # of the axial view: two in the slice, one between
     slices: int  # of the axial view
     confidence: float | None = None  # mean probability of the chosen class where it is labelled
+    expected_dice: float | None = None  # of the whole tumour, by the network's probabilities
     flags: tuple[str, ...] = ()  # plain sentences about what to look at twice
 
 
-def measure(labels: Labels, confidence: float | None = None) -> Measures:
+def measure_segmented(result: Segmented) -> Measures:
+    """Measure what the pipeline made of a scan."""
+    return measure(result.labels, result.confidence, result.expected_dice)
+
+
+def measure(
+    labels: Labels, confidence: float | None = None, expected_dice: float | None = None
+) -> Measures:
     """Measure a label map of any axis order.
 
-    ``confidence`` is passed on and judged; nan, the mean where nothing is labelled, is none.
+    ``confidence`` and ``expected_dice`` are passed on and judged; a confidence of nan, the mean
+    where nothing is labelled, is none.
     """
     grid = axial(labels.geometry)
     whole = reorient(labels.voxels, labels.geometry, grid)
@@ -81,6 +90,7 @@ def measure(labels: Labels, confidence: float | None = None) -> Measures:
         spacing_mm=grid.spacing_mm,
         slices=grid.size[2],
         confidence=None if confidence is None or np.isnan(confidence) else confidence,
+        expected_dice=expected_dice,
     )
     return replace(found, flags=_flags(found))
 
@@ -239,5 +249,6 @@ def _flags(found: Measures) -> tuple[str, ...]:
         flags.unusual_spacing(found.spacing_mm),
         flags.few_slices(found.slices),
         flags.low_confidence(found.confidence),
+        flags.uncertain_tumour(found.expected_dice),
     )
     return tuple(sentence for sentence in judged if sentence)

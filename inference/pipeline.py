@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.certainty import expected_dice
 from inference.decide import confidence, decide, place
 from inference.engines import Device, choose, load_engine, usable_threads
 from inference.ensemble import EIGHT_FLIPS, Flip, Model, Quality, predict
@@ -15,7 +16,7 @@ from inference.postprocess import Rules, clean
 from inference.preprocess import prepare
 from inference.spec import Window
 from inference.timing import Stopwatch
-from inference.volumes import Labels, Prepared, Scan, Segmented
+from inference.volumes import Labels, Prepared, Probabilities, Scan, Segmented
 from inference.voting import vote
 from inference.weights import check_same_input, find_members, read_spec
 from inference.windows import cut, plan
@@ -32,7 +33,14 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Labels:
 
 
 def segment_in_detail(scan: Scan, model: Model, rules: Rules) -> Segmented:
-    """As ``segment``, with the time that each stage took and the ensemble's confidence."""
+    """As ``segment``, with the time that each stage took and how sure the ensemble is."""
+    return segment_with_probabilities(scan, model, rules)[0]
+
+
+def segment_with_probabilities(
+    scan: Scan, model: Model, rules: Rules
+) -> tuple[Segmented, Probabilities]:
+    """As ``segment_in_detail``, with the probabilities on the network's grid."""
     watch = Stopwatch()
     with watch("prepare"):
         prepared = prepare(scan, model.spec)
@@ -43,7 +51,8 @@ def segment_in_detail(scan: Scan, model: Model, rules: Rules) -> Segmented:
         sure = confidence(probabilities)
     with watch("clean"):
         cleaned = clean(labels, rules)
-    return Segmented(cleaned, sure, watch.seconds)
+        expected = expected_dice(probabilities, cleaned)
+    return Segmented(cleaned, sure, expected, watch.seconds), probabilities
 
 
 def segment_by_vote(scan: Scan, model: Model) -> Segmented:
@@ -60,7 +69,7 @@ def segment_by_vote(scan: Scan, model: Model) -> Segmented:
     with watch("decide"):
         ballots = [place(labels, prepared, scan) for labels in votes]
         fused = vote(np.stack([ballot.voxels for ballot in ballots]))
-    return Segmented(replace(ballots[0], voxels=fused), None, watch.seconds)
+    return Segmented(replace(ballots[0], voxels=fused), seconds=watch.seconds)
 
 
 def load_model(

@@ -7,7 +7,7 @@ from pathlib import Path
 from inference import __version__
 from inference.ensemble import Model
 from inference.jobs import Outcome
-from inference.measure import measure
+from inference.measure import measure_segmented
 from inference.report import CaseReport, notice, read_report, without_paths, write_report
 from inference.timing import peak_mib
 from inference.volumes import Scan
@@ -48,7 +48,7 @@ def _case_report(outcome: Outcome, model: Model) -> CaseReport:
     result = outcome.result
     return CaseReport(
         case=outcome.case.name,
-        measures=measure(result.labels, result.confidence) if done and result else None,
+        measures=measure_segmented(result) if done and result else None,
         seconds=outcome.stages,
         peak_mib=peak_mib(),
         engine=model.members[0].name,

@@ -177,6 +177,7 @@ def _measured(found: Measures) -> dict[str, Cell]:
         **_volumes("", found.total),
         "extra_meatal_diameter_mm": found.extra_meatal_diameter_mm,
         "mean_confidence": found.confidence,
+        "expected_vs_dice": found.expected_dice,
         "flags": "; ".join(found.flags),
         **_volumes("right_", found.right),
         **_volumes("left_", found.left),

@@ -53,4 +53,5 @@ class Segmented:
 
     labels: Labels
     confidence: float | None = None  # mean probability of the chosen class where one is chosen
+    expected_dice: float | None = None  # of the whole tumour, by the probabilities; None without
     seconds: dict[str, float] = field(default_factory=dict)  # by stage

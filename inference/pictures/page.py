@@ -148,6 +148,8 @@ def _notes(found: Measures) -> list[tuple[str, str]]:
     x, y, z = found.spacing_mm
     diameter_mm = found.extra_meatal_diameter_mm
     confidence = "" if found.confidence is None else f", mean confidence {found.confidence:.2f}"
+    if found.expected_dice is not None:
+        confidence += f", expected Dice {found.expected_dice:.2f}"
     lines = [
         f"Tumour side: {found.tumour_side}{confidence}",
         "Largest axial extra-meatal diameter: "

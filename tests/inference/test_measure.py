@@ -237,6 +237,9 @@ def test_a_confidence_that_is_no_number_is_none():
         (flags.few_slices(10), "few slices: 10, usual are 11 or more"),
         (flags.low_confidence(0.7), None),
         (flags.low_confidence(0.62), "low confidence: 0.62, usual is 0.7 or more"),
+        (flags.uncertain_tumour(None), None),
+        (flags.uncertain_tumour(0.6), None),
+        (flags.uncertain_tumour(0.4), "uncertain tumour: expected Dice 0.40, usual is 0.6 or more"),
     ],
 )
 def test_each_rule_has_its_limit_and_its_sentence(sentence, expected):

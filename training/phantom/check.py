@@ -46,7 +46,7 @@ def check_cohort(
         whole = [c.row for c in known if not c.faults]
         scans = list(pool.map(lambda row: measure_scan(out, row), whole))
         told(f"{len(scans)} scans with known tissues measured")
-    heads = [case.labels for case in cases if case.labels and case.row["paired"] == "False"]
+    heads = [case.labels for case in cases if case.labels and _is_head(case.row)]
     return [
         *check_files(out, cases),
         *check_volumes(heads),
@@ -54,6 +54,11 @@ def check_cohort(
         *check_koos(cases),
         *check_scans(scans),
     ]
+
+
+def _is_head(row: Row) -> bool:
+    """Whether the labels of ``row`` are a whole head's, not met before."""
+    return row["paired"] == "False" and row.get("stripped") != "True"
 
 
 def examine(out: Path, row: Row) -> Case:

@@ -206,6 +206,18 @@ def test_the_share_of_random_scans_holds_and_spares_what_is_judged():
     assert not any(plan.random and plan.tissues for plan in plans)
 
 
+def test_the_share_of_heads_without_a_skull_holds_in_the_target_alone():
+    settings = CohortSettings(
+        source=20, target=20, validation=20, stripped_share=0.2, sites=("ldn", "etz")
+    )
+
+    chosen = [plan for plan in plan_cohort(settings) if plan.stripped]
+
+    assert [plan.split for plan in chosen] == ["target"] * 4
+    assert [plan.site for plan in chosen] == ["ldn", "etz"] * 2
+    assert not any(plan.tissues for plan in chosen)
+
+
 def test_each_patient_is_met_in_one_split():
     settings = CohortSettings(source=10, target=10, validation=5, test=5)
     shares = share_patients(patients(12), settings)

@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from inference.geometry import Geometry
+from inference.structures import Structure
 from training.phantom.anatomy.lesions import LesionMix
 from training.phantom.generate import Recipe, render_case
 from training.phantom.scene import _averaged, _subdivided
 from training.phantom.sites import SITES, draw_setup
 from training.phantom.stream import about_the_ears
+from training.phantom.strip import BRAIN, brain_mask
 from training.phantom.subject import draw_subject
 from training.phantom.tissues import Tissue
 
@@ -19,11 +22,12 @@ TINY = Geometry((96, 96, 8), (2.0, 2.0, 3.0), (-95.0, -105.0, -10.5))
 WITH_TUMOUR = LesionMix(0, 0, 0, 0, 0, 0, 0)
 
 
-def tiny_case(modality, seed=5):
+def tiny_case(modality, seed=5, **recipe):
     setup = replace(draw_setup(SITES["etz"], modality, seed), geometry=TINY, deface=None)
     effects = replace(setup.effects, wrap_voxels=0, blank_voxels=(0, 0, 0, 0))
     subject = draw_subject(seed, WITH_TUMOUR)
-    return render_case(subject, replace(setup, effects=effects), seed, Recipe(random_share=0))
+    setup = replace(setup, effects=effects)
+    return render_case(subject, setup, seed, Recipe(random_share=0, **recipe))
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,31 @@ def test_a_stream_paints_only_the_slices_about_the_ears():
     assert slab.size == (448, 448, 24)
     assert slab.origin_mm == pytest.approx((-112.0, -112.0, -12.0))
     assert about_the_ears(scan, 200) == scan
+
+
+def test_a_head_without_a_skull_keeps_brain_as_it_was_and_nothing_far_from_it(case):
+    stripped = tiny_case("hrT2", stripped_share=1.0)
+
+    brain = np.isin(case.tissues, BRAIN)
+    far = ndimage.distance_transform_edt(~brain, TINY.spacing_mm[::-1]) > 15
+    np.testing.assert_array_equal(stripped.voxels[brain], case.voxels[brain])
+    assert far.any()
+    assert not stripped.voxels[far].any()
+    assert not (stripped.labels == Structure.COCHLEA).any()
+    removed = stripped.tissues == Tissue.AIR
+    assert not stripped.voxels[removed].any()
+    assert not stripped.labels[removed].any()
+
+
+def test_clefts_in_the_brain_stay_and_a_scan_without_brain_is_emptied():
+    tissues = np.full((3, 40, 40), Tissue.BONE, np.uint8)
+    tissues[:, 8:32, 8:32] = Tissue.WHITE
+    tissues[:, 8:25, 18:22] = Tissue.CSF  # 4 mm wide
+    grid = Geometry((40, 40, 3), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+
+    mask = brain_mask(tissues, grid, 1.0)
+
+    assert mask[:, 8:32, 8:32].all()
+    assert not mask[:, :6].any()
+    assert mask[:, 7, 10].all()
+    assert not brain_mask(np.full_like(tissues, Tissue.FAT), grid, 1.0).any()
