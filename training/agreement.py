@@ -123,11 +123,11 @@ def difference(found: Array, expected: Array) -> Difference:
         maximum=float(apart.max()),
         mean=float(apart.mean()),
         changed=float((labels != wanted).mean()),
-        dice=tuple(_dice(labels == each, wanted == each) for each in range(len(found))),
+        dice=tuple(dice(labels == each, wanted == each) for each in range(len(found))),
     )
 
 
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     total = int(one.sum() + other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0
 

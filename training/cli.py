@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from inference.cases import find_cases
+from inference.ensemble import Quality
 from inference.images import read_scan
 from inference.pipeline import DEFAULT_WEIGHTS
 from inference.preprocess import prepare
@@ -24,6 +27,7 @@ from training.checkpoints import (
     imported_spec,
     load_checkpoint,
 )
+from training.engines import WANTED_DICE, compare_engines, summarise
 from training.guard import one_line_errors
 from training.manifest import write_manifest
 from training.networks import ResUNet25d
@@ -97,6 +101,35 @@ def _phantom_scan() -> Scan:
 def manifest(folder: Path, scores: Path) -> None:
     """Write FOLDER's manifest.json: each file's SHA-256, origin and scores."""
     say(f"{write_manifest(folder, json.loads(scores.read_text()))}: written")
+
+
+@main.command()
+@click.argument("scans", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
+@click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default="standard")
+@click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
+@one_line_errors
+def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None) -> None:
+    """Label SCANS with every runtime and with PyTorch in float32; compare the label maps.
+
+    Exit code 1 where a structure's mean Dice between the two is below 0.99.
+    """
+    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()))
+    found = {}
+    for name, dices in compare_engines(cases, weights, quality):
+        found[name] = dices
+        lowest = min(min(each.values()) for each in dices.values())
+        say(f"{name}: lowest Dice {lowest:.4f}")
+    summaries = summarise(found)
+    table = Table("runtime", "structure", "mean Dice", "lowest", "of")
+    for row in summaries:
+        numbers = f"{row.mean:.4f}", f"{row.lowest:.4f}"
+        table.add_row(row.engine, row.structure, *numbers, row.lowest_case)
+    Console(width=100).print(table)
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    if any(row.mean < WANTED_DICE for row in summaries):
+        sys.exit(1)
 
 
 @main.command()

@@ -1,0 +1,154 @@
+"""Whether every runtime labels whole scans as PyTorch in float32 does, with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from inference.engines import Engine, Kind, load_engine, usable_threads
+from inference.engines.devices import check
+from inference.engines.openvino_cpu import OpenVinoEngine, Precision
+from inference.ensemble import Model, Quality
+from inference.errors import DeviceError, WeightsError
+from inference.geometry import Array
+from inference.measure import structure_masks
+from inference.pipeline import segment
+from inference.spec import Spec
+from inference.volumes import Labels, Scan
+from inference.weights import check_same_input, find_members, read_spec
+from training.agreement import dice, probabilities
+from training.networks import ResUNet25d
+
+ORT_KINDS: tuple[Kind, ...] = ("onnxruntime", "cuda", "tensorrt")
+OPENVINO_PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
+WANTED_DICE = 0.99  # mean over the scans, of every structure
+
+DEEP_HEADS = ("head.conv1", "head.conv2", "head.conv3")
+
+Loader = Callable[[Path, Spec], Engine]
+Dices = dict[str, float]  # by structure, between a runtime's label map and PyTorch's
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One runtime and structure over all scans."""
+
+    engine: str
+    structure: str
+    mean: float
+    lowest: float
+    lowest_case: str
+
+
+@dataclass
+class TorchEngine:
+    """The weights of an exported file in PyTorch, float32 on the processor."""
+
+    network: ResUNet25d
+    name: str = "PyTorch CPU fp32"
+
+    def __call__(self, window: Array) -> Array:
+        return probabilities(self.network, window)
+
+    def release(self) -> None:
+        """PyTorch keeps nothing between windows."""
+
+
+def compare_engines(
+    scans: Iterable[tuple[str, Scan]], weights: Path, quality: Quality
+) -> Iterator[tuple[str, dict[str, Dices]]]:
+    """For each named scan the Dice of every usable runtime's label map with PyTorch's.
+
+    Raises ``WeightsError`` where ``weights`` cannot be read.
+    """
+    files = [file for file, _ in find_members(weights)]
+    specs = [(file, read_spec(file)) for file in files]
+    check_same_input(specs)
+    used = specs[:1] if quality == "fast" else specs
+    exact = Model(tuple(TorchEngine(read_network(*one)) for one in used), used[0][1], quality)
+    models = [
+        Model(tuple(load(*one) for one in used), used[0][1], quality) for load in usable_loaders()
+    ]
+    for name, scan in scans:
+        expected = segment(scan, exact)
+        yield (
+            name,
+            {
+                model.members[0].name: label_dices(segment(scan, model), expected)
+                for model in models
+            },
+        )
+
+
+def usable_loaders() -> list[Loader]:
+    """One for each runtime and precision that works on this machine."""
+    threads = usable_threads()
+    found: list[Loader] = [
+        partial(load_engine, kind=kind, threads=threads, cache=None, say=lambda _line: None)
+        for kind in ORT_KINDS
+        if _works(kind)
+    ]
+    if _works("openvino"):
+        found += [
+            partial(OpenVinoEngine, threads=threads, precision=precision)
+            for precision in OPENVINO_PRECISIONS
+        ]
+    return found
+
+
+def read_network(path: Path, spec: Spec) -> ResUNet25d:
+    """The network whose weights the exported file ``path`` holds, in float32.
+
+    Biases before a norm and the heads of deep supervision are not in the file: they change
+    nothing at inference and are 0. Raises ``WeightsError`` where a weight is missing.
+    """
+    stored = {one.name: one for one in onnx.load(path).graph.initializer}
+    network = ResUNet25d(spec.width, spec.blocks, len(spec.classes))
+    state = network.state_dict()
+    for name, value in state.items():
+        if name in stored:
+            array = numpy_helper.to_array(stored[name]).astype(np.float32)
+            state[name] = torch.from_numpy(array).reshape(value.shape)
+        elif name.endswith("bias") or name.startswith(DEEP_HEADS):
+            state[name] = torch.zeros_like(value)
+        else:
+            raise WeightsError(f"{path}: has no weight '{name}'; export it again.")
+    network.load_state_dict(state)
+    return network
+
+
+def label_dices(found: Labels, expected: Labels) -> Dices:
+    """Dice by structure; 1 where both lack it."""
+    one, other = structure_masks(found.voxels), structure_masks(expected.voxels)
+    return {name: dice(one[name], other[name]) for name in one}
+
+
+def _works(kind: Kind) -> bool:
+    try:
+        check(kind)
+    except DeviceError:
+        return False
+    return True
+
+
+def summarise(cases: dict[str, dict[str, Dices]]) -> list[Summary]:
+    """The mean and the lowest Dice of each runtime and structure over ``cases``."""
+    first = next(iter(cases.values()))
+    return [
+        Summary(
+            engine,
+            structure,
+            mean=float(np.mean([case[engine][structure] for case in cases.values()])),
+            lowest=min(case[engine][structure] for case in cases.values()),
+            lowest_case=min(cases, key=lambda name: cases[name][engine][structure]),
+        )
+        for engine, structures in first.items()
+        for structure in structures
+    ]
