@@ -118,6 +118,19 @@ def test_a_patient_in_two_splits_is_told(copy):
     assert out_of_range(check_cohort(copy)) == {"real patients in two splits"}
 
 
+def test_heads_without_a_skull_are_not_measured_as_heads(copy):
+    before = {check.name: check.count for check in check_cohort(copy)}
+    rows = rows_of(copy)
+    rows[-1]["stripped"] = "True"
+    write_table(copy, rows)
+
+    after = {check.name: check.count for check in check_cohort(copy)}
+
+    fewer = {name for name in before if after.get(name, 0) < before[name]}
+    assert any("cochlea" in name for name in fewer)
+    assert not any("duplicate" in name for name in fewer)
+
+
 def test_the_command_ends_with_one_where_a_number_is_out(copy, tmp_path):
     rows = rows_of(copy)
     (copy / rows[0]["label"]).unlink()
