@@ -55,7 +55,7 @@ def painted_scans(
     stream = StreamSettings(
         spec=spec,
         window=(max(settings.patch[0], settings.depth), *settings.patch[1:]),
-        recipe=Recipe(random_share=source.random_share),
+        recipe=Recipe(random_share=source.random_share, stripped_share=source.stripped_share),
         sites=source.sites,
         windows_per_scan=source.windows_per_scan,
         seed=settings.seed,
