@@ -40,10 +40,13 @@ class Rules:
     smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
     joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
     between_ears_mm: float = 40.0  # cochleas lie 70 to 78 mm apart, this is past the midline
+    # From a tumour to the nearest cochlea, where both are found. Of 121 public contours of tumour
+    # and cochlea (TCIA Vestibular-Schwannoma-SEG) the farthest two are 9 mm apart.
+    from_ear_mm: float = 20.0
 
 
 def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
-    """Keep one tumour (or all) without islands or holes, and one cochlea per side.
+    """Keep one tumour (or all) by an ear, without islands or holes, and one cochlea per side.
 
     The result lies on the same grid; cleaning it again changes nothing.
     """
@@ -51,15 +54,22 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
         return labels
     geometry = labels.geometry
     planes = _planes(labels.voxels, _reach(geometry, rules))
-    part = labels.voxels[np.ix_(*planes)]
-    part = _keep_tumours(part, geometry, rules)
-    part = _fill_holes(part, (Structure.COCHLEA,), geometry)
-    part = _keep_cochleas(part, planes, geometry, rules)
-    part = _fill_holes(part, TUMOUR, geometry)
-    part = _join_islands(part)
+    part, before = labels.voxels[np.ix_(*planes)], None
+    # A piece that goes may leave a hole behind, which changes what is largest: seldom, but until
+    # nothing changes the result would not be clean.
+    while before is None or not np.array_equal(part, before):
+        part, before = _clean_once(part, planes, geometry, rules), part
     voxels = np.zeros(geometry.shape, dtype=np.uint8)
     voxels[np.ix_(*planes)] = part
     return replace(labels, voxels=voxels)
+
+
+def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+    part = _fill_holes(part, (Structure.COCHLEA,), geometry)
+    part = _keep_cochleas(part, planes, geometry, rules)
+    part = _keep_tumours(part, planes, geometry, rules)
+    part = _fill_holes(part, TUMOUR, geometry)
+    return _join_islands(part)
 
 
 def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -93,13 +103,46 @@ def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
     return z, y, x
 
 
-def _keep_tumours(part: LabelMap, geometry: Geometry, rules: Rules) -> LabelMap:
-    """Drop tumours that are too small and, unless all are asked for, all but the largest."""
+def _keep_tumours(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+    """Drop tumours that are too small or far from both ears and, unless all are asked for, all
+    but the largest.
+    """
     numbers, sizes = components(_mask(part, TUMOUR))
     keep = sizes * geometry.voxel_mm3 >= rules.smallest_tumour_mm3
+    keep &= _by_an_ear(numbers, sizes.size, part == Structure.COCHLEA, planes, geometry, rules)
     if rules.tumours == "one":
-        keep &= np.arange(sizes.size) == np.argmax(sizes)  # argmax takes the first of equals
+        largest = np.argmax(np.where(keep, sizes, -1))  # the first of equals
+        keep &= np.arange(sizes.size) == largest
     return _without(part, numbers, keep)
+
+
+def _by_an_ear(
+    numbers: NDArray[np.int32],
+    count: int,
+    cochlea: Mask,
+    planes: Planes,
+    geometry: Geometry,
+    rules: Rules,
+) -> Mask:
+    """Which of ``count`` tumours lie by a cochlea; all where not both ears are found.
+
+    The tumour of an ear whose cochlea was missed is far from the other one.
+    """
+    ears_mm = _places_mm(cochlea, planes, geometry)
+    apart_mm = ears_mm @ geometry.axes[0]
+    if not len(ears_mm) or np.ptp(apart_mm) < rules.between_ears_mm:
+        return np.ones(count, dtype=bool)
+    tumour = numbers > 0
+    from_ear_mm = spatial.KDTree(ears_mm).query(_places_mm(tumour, planes, geometry))[0]
+    near = np.zeros(count, dtype=bool)
+    near[numbers[tumour][from_ear_mm <= rules.from_ear_mm]] = True
+    return near
+
+
+def _places_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:
+    """(N, 3) in mm along the grid's x, y and z: where the voxels of ``mask`` lie in the scan."""
+    index = [whole[at] for whole, at in zip(planes, np.nonzero(mask), strict=True)]
+    return np.asarray(np.stack(index[::-1], axis=1) * np.array(geometry.spacing_mm))
 
 
 def _keep_cochleas(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:

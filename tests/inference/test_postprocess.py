@@ -192,6 +192,36 @@ def test_pieces_need_not_lie_along_an_axis():
     same(cleaned, draw(cochlea, beside, spacing_mm=spacing))
 
 
+EARS = ((COCHLEA, (0, 3), (0, 3), (10, 13)), (COCHLEA, (0, 3), (0, 3), (84, 87)))
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 0.9])
+def test_a_small_tumour_by_an_ear_beats_a_large_one_that_no_ear_is_near(spacing_mm):
+    """Between the far one's first voxel and the nearest cochlea are 21 steps: 21 or 18.9 mm."""
+    near, far = (EXTRA, (0, 3), (0, 3), (70, 75)), (EXTRA, (0, 3), (0, 4), (33, 50))
+    spacing = (spacing_mm,) * 3
+
+    kept = near if spacing_mm == 1 else far
+
+    same(clean(draw(*EARS, near, far, spacing_mm=spacing)), draw(*EARS, kept, spacing_mm=spacing))
+
+
+def test_with_one_ear_found_a_tumour_may_be_the_others():
+    far = (EXTRA, (0, 3), (0, 4), (60, 66))
+
+    same(clean(draw(EARS[0], far)), draw(EARS[0], far))
+    assert not (clean(draw(*EARS, (EXTRA, (0, 3), (0, 4), (40, 50)))).voxels == EXTRA).any()
+
+
+def test_ears_are_near_in_millimetres_however_far_between_the_planes_nothing_lies():
+    shape, spacing = (60, 12, 100), (1.0, 1.0, 1.0)
+    above = (INTRA, (40, 44), (0, 3), (10, 13))
+
+    cleaned = clean(draw(*EARS, above, shape=shape, spacing_mm=spacing))
+
+    same(cleaned, draw(*EARS, shape=shape, spacing_mm=spacing))
+
+
 def test_an_empty_map_stays_empty():
     same(clean(draw()), draw())
 
@@ -225,6 +255,7 @@ NOISE_RULES = st.builds(
     smallest_cochlea_mm3=st.sampled_from([0.0, 4.0]),
     joining_mm=st.sampled_from([0.0, 1.0]),
     between_ears_mm=st.sampled_from([4.0, 9.0]),
+    from_ear_mm=st.sampled_from([0.0, 2.0, 20.0]),
 )
 
 
