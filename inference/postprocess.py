@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
+from inference.flags import EARS_APART_MM
 from inference.geometry import Geometry
 from inference.structures import TUMOUR, Structure
 from inference.volumes import Labels
@@ -40,9 +41,10 @@ class Rules:
     smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
     joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
     between_ears_mm: float = 40.0  # cochleas lie 70 to 78 mm apart, this is past the midline
-    # From a tumour to the nearest cochlea, where both are found. Of 121 public contours of tumour
-    # and cochlea (TCIA Vestibular-Schwannoma-SEG) the farthest two are 9 mm apart.
+    # From a tumour to the nearest cochlea, where two are found as far apart as ears are. Of 121
+    # public contours of both (TCIA Vestibular-Schwannoma-SEG) the farthest are 9 mm apart.
     from_ear_mm: float = 20.0
+    ears_apart_mm: tuple[float, float] = EARS_APART_MM
 
 
 def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
@@ -124,19 +126,29 @@ def _by_an_ear(
     geometry: Geometry,
     rules: Rules,
 ) -> Mask:
-    """Which of ``count`` tumours lie by a cochlea; all where not both ears are found.
+    """Which of ``count`` tumours lie by a cochlea; all where no two lie as ears do.
 
     The tumour of an ear whose cochlea was missed is far from the other one.
     """
     ears_mm = _places_mm(cochlea, planes, geometry)
-    apart_mm = ears_mm @ geometry.axes[0]
-    if not len(ears_mm) or np.ptp(apart_mm) < rules.between_ears_mm:
+    if not _are_two_ears(ears_mm, geometry, rules):
         return np.ones(count, dtype=bool)
     tumour = numbers > 0
     from_ear_mm = spatial.KDTree(ears_mm).query(_places_mm(tumour, planes, geometry))[0]
     near = np.zeros(count, dtype=bool)
     near[numbers[tumour][from_ear_mm <= rules.from_ear_mm]] = True
     return near
+
+
+def _are_two_ears(ears_mm: NDArray[np.float64], geometry: Geometry, rules: Rules) -> bool:
+    """Whether cochleas at ``ears_mm`` (N, 3), x, y, z along the grid, are those of two ears."""
+    lateral_mm = ears_mm @ geometry.axes[0]
+    if not len(ears_mm) or np.ptp(lateral_mm) < rules.between_ears_mm:
+        return False
+    left = lateral_mm > (lateral_mm.min() + lateral_mm.max()) / 2
+    apart_mm = np.linalg.norm(ears_mm[left].mean(axis=0) - ears_mm[~left].mean(axis=0))
+    near, far = rules.ears_apart_mm
+    return bool(near <= apart_mm <= far)
 
 
 def _places_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:
