@@ -31,7 +31,7 @@ from evaluation.surface import (
     surface_distances,
 )
 from inference.measure import structure_masks
-from inference.postprocess import components
+from inference.pieces import components
 from inference.volumes import Labels
 
 __all__ = [

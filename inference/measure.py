@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from inference import flags
+from inference.diameter import extra_meatal_diameter_mm
 from inference.geometry import Geometry, axial, reorient
-from inference.postprocess import Rules, components
+from inference.pieces import LabelMap, Mask, components
+from inference.postprocess import Rules
 from inference.structures import CLASS_NAMES, TUMOUR, Structure
 from inference.volumes import Labels, Segmented
 
-Mask = NDArray[np.bool_]
-LabelMap = NDArray[np.uint8]
 Components = tuple[NDArray[np.int32], NDArray[np.int64]]  # numbers (Z, Y, X), sizes
 Index = NDArray[np.float64] | NDArray[np.int64]
 Points = NDArray[np.float64]  # (n, 3): x, y, z in the patient, LPS+
 Side = Literal["right", "left", "both", "none"]
 
 # Between the middles of the cochleas: 70 to 78 mm in adults.
-EARS_APART_MM = 74.0
+BETWEEN_EARS_MM = 74.0
 
 
 @dataclass(frozen=True)
@@ -106,39 +106,6 @@ def structure_masks(labels: LabelMap) -> dict[str, Mask]:
     }
 
 
-def extra_meatal_diameter_mm(voxels: LabelMap, grid: Geometry) -> float:
-    """The largest extent of the extra-meatal part in a slice of ``voxels`` (Z, Y, X), axial.
-
-    Kanzaki et al., Otol Neurotol 2003: tumours are reported by the largest extra-meatal
-    diameter on axial images. Taken from voxel edge to voxel edge. Separate tumours are not
-    joined.
-    """
-    numbers, sizes = components(voxels == Structure.EXTRA_MEATAL)
-    boxes = ndimage.find_objects(numbers)
-    return max(
-        (
-            _extent_mm(plane, grid)
-            for number in range(1, sizes.size)
-            for plane in numbers[boxes[number - 1]] == number
-            if plane.any()
-        ),
-        default=0.0,
-    )
-
-
-def _extent_mm(plane: Mask, grid: Geometry) -> float:
-    """The largest distance between two voxel corners of ``plane`` (Y, X), which is not empty.
-
-    The two lie at the ends of their rows, so that only these are compared.
-    """
-    rows = np.flatnonzero(plane.any(axis=1))
-    first = plane[rows].argmax(axis=1)
-    last = plane.shape[1] - plane[rows, ::-1].argmax(axis=1)
-    corners = [(x, y) for ends in (first, last) for y in (rows, rows + 1) for x in (ends,)]
-    places_mm = np.concatenate([np.stack(pair, axis=1) for pair in corners]) * grid.spacing_mm[:2]
-    return float(spatial.distance.pdist(places_mm).max())
-
-
 def _part(voxels: LabelMap, grid: Geometry) -> tuple[LabelMap, Geometry]:
     """The smallest box (Z, Y, X) with all labels, or one voxel where there are none."""
     boxes = ndimage.find_objects((voxels > 0).view(np.uint8))
@@ -192,7 +159,7 @@ def _midline_mm(ears: list[Points], tumour_mm: float | None, grid: Geometry) -> 
         return float(sum(ear[:, 0].mean() for ear in ears)) / 2
     if ears and tumour_mm is not None:
         cochlea_mm = float(ears[0][:, 0].mean())
-        return cochlea_mm + float(np.sign(tumour_mm - cochlea_mm)) * EARS_APART_MM / 2
+        return cochlea_mm + float(np.sign(tumour_mm - cochlea_mm)) * BETWEEN_EARS_MM / 2
     x, y, z = ((count - 1) / 2 for count in grid.size)
     return grid.position_mm((x, y, z))[0]
 

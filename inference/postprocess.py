@@ -5,7 +5,6 @@ Sizes and distances are in millimetres, so that the rules mean the same on every
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,16 +14,20 @@ from scipy import ndimage, spatial
 
 from inference.flags import EARS_APART_MM
 from inference.geometry import Geometry
+from inference.pieces import (
+    ROUNDING_MM,
+    LabelMap,
+    Mask,
+    components,
+    fill_holes,
+    join_islands,
+    mask_of,
+)
 from inference.structures import TUMOUR, Structure
 from inference.volumes import Labels
 
-Mask = NDArray[np.bool_]
-LabelMap = NDArray[np.uint8]
 Box = tuple[slice, slice, slice]
 Planes = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
-
-TOUCHING = np.ones((3, 3, 3), dtype=bool)  # 26 neighbours: thin parts stay whole across slices
-ROUNDING_MM = 1e-6  # lengths that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,11 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
 
 
 def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    part = _fill_holes(part, (Structure.COCHLEA,), geometry)
+    part = fill_holes(part, (Structure.COCHLEA,), geometry)
     part = _keep_cochleas(part, planes, geometry, rules)
     part = _keep_tumours(part, planes, geometry, rules)
-    part = _fill_holes(part, TUMOUR, geometry)
-    return _join_islands(part)
-
-
-def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number the connected parts of ``mask`` (Z, Y, X), 26 neighbours, in raster order from 1.
-
-    Returns the numbers (Z, Y, X) and each part's voxel count; entry 0, the background, is 0.
-    """
-    numbers, count = ndimage.label(mask, TOUCHING)
-    sizes = np.bincount(numbers[mask], minlength=count + 1)
-    return numbers, sizes
+    part = fill_holes(part, TUMOUR, geometry)
+    return join_islands(part)
 
 
 def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
@@ -109,7 +102,7 @@ def _keep_tumours(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rul
     """Drop tumours that are too small or far from both ears and, unless all are asked for, all
     but the largest.
     """
-    numbers, sizes = components(_mask(part, TUMOUR))
+    numbers, sizes = components(mask_of(part, TUMOUR))
     keep = sizes * geometry.voxel_mm3 >= rules.smallest_tumour_mm3
     keep &= _by_an_ear(numbers, sizes.size, part == Structure.COCHLEA, planes, geometry, rules)
     if rules.tumours == "one":
@@ -159,7 +152,7 @@ def _places_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.flo
 
 def _keep_cochleas(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
     """Drop all cochlea but one per side; pieces near a kept one belong to it."""
-    numbers, sizes = components(_mask(part, (Structure.COCHLEA,)))
+    numbers, sizes = components(mask_of(part, (Structure.COCHLEA,)))
     large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
     large = large[np.argsort(-sizes[large], kind="stable")]
     boxes = ndimage.find_objects(numbers)
@@ -228,75 +221,3 @@ def _pieces_near(
     for offset in offsets[gaps_mm <= rules.joining_mm + ROUNDING_MM]:
         near |= target[tuple((places + reach + offset).T)]
     return np.unique(local[tuple(places[near].T)])
-
-
-def _fill_holes(part: LabelMap, structures: Iterable[int], geometry: Geometry) -> LabelMap:
-    """Give background that ``structures`` enclose on all sides the label of the nearest one."""
-    mask = _mask(part, structures)
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes:
-        return part
-    box = boxes[0]
-    enclosed = _enclosed(mask[box])
-    cavity = enclosed & (part[box] == Structure.BACKGROUND)
-    if not cavity.any():
-        return part
-    rim = ndimage.binary_dilation(enclosed, TOUCHING)
-    spacing_mm = np.array(geometry.spacing_mm[::-1])
-    places_mm = np.argwhere(cavity) * spacing_mm
-    nearest_mm = np.full(len(places_mm), np.inf)
-    labels = np.zeros(len(places_mm), dtype=np.uint8)
-    for structure in structures:  # at equal distance the first structure has it
-        wall_mm = np.argwhere(rim & (part[box] == structure)) * spacing_mm
-        if len(wall_mm) == 0:
-            continue
-        distance_mm = spatial.KDTree(wall_mm).query(places_mm)[0]
-        nearer = distance_mm < nearest_mm - ROUNDING_MM
-        labels[nearer] = structure
-        nearest_mm = np.minimum(distance_mm, nearest_mm)
-    filled = part.copy()
-    filled[box][cavity] = labels
-    return filled
-
-
-def _enclosed(mask: Mask) -> Mask:
-    """Where ``mask`` (Z, Y, X) is false and no path over faces leads to the array's border."""
-    numbers, count = ndimage.label(~mask)
-    is_open = np.zeros(count + 1, dtype=bool)
-    is_open[0] = True  # the mask itself
-    for axis in range(3):
-        is_open[numbers.take([0, -1], axis=axis)] = True
-    return np.asarray(~is_open[numbers])
-
-
-def _join_islands(part: LabelMap) -> LabelMap:
-    """Make either part of each tumour one piece: smaller pieces take the other's label.
-
-    Such a piece always touches the other label, or it would be a tumour of its own. The part
-    inside the canal comes first, as in the published voting.
-    """
-    tumour = _mask(part, TUMOUR)
-    boxes = ndimage.find_objects(tumour.view(np.uint8))
-    if not boxes:
-        return part
-    joined = part.copy()
-    view = joined[boxes[0]]
-    tumours, _ = components(tumour[boxes[0]])
-    extra, intra = TUMOUR
-    for label, other in ((intra, extra), (extra, intra)):
-        pieces, sizes = components(view == label)
-        owner = np.zeros(sizes.size, dtype=np.int32)
-        owner[pieces] = np.where(pieces > 0, tumours, 0)
-        largest_first = np.lexsort((-sizes, owner))  # stable: the first of equals leads
-        _, leaders = np.unique(owner[largest_first], return_index=True)
-        island = np.ones(sizes.size, dtype=bool)
-        island[largest_first[leaders]] = False
-        view[island[pieces]] = other
-    return joined
-
-
-def _mask(part: LabelMap, structures: Iterable[int]) -> Mask:
-    """Where ``part`` (Z, Y, X) holds one of ``structures``."""
-    table = np.zeros(256, dtype=bool)
-    table[list(structures)] = True
-    return table[part]

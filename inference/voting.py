@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.postprocess import LabelMap, Mask, components
+from inference.pieces import LabelMap, Mask, components
 from inference.structures import Structure
 
 FLIPS = 8

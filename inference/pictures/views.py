@@ -11,7 +11,7 @@ from scipy import ndimage
 from inference.crop import TISSUE_SHARE
 from inference.geometry import Array, Geometry, axial, reorient
 from inference.measure import Measures, structure_masks
-from inference.postprocess import components
+from inference.pieces import components
 from inference.volumes import Labels, Scan
 
 Mask = NDArray[np.bool_]

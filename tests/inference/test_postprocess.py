@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from inference.geometry import Geometry
-from inference.postprocess import Rules, clean, components
+from inference.pieces import components
+from inference.postprocess import Rules, clean
 from inference.volumes import Labels
 
 EXTRA, INTRA, COCHLEA = 1, 2, 3

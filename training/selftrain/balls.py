@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.geometry import Array, Geometry
-from inference.postprocess import Mask
+from inference.pieces import Mask
 
 BINS = 256
 ROUNDING_MM = 1e-6

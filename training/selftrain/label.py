@@ -11,7 +11,8 @@ from scipy import ndimage
 from inference.ensemble import Model, predict
 from inference.geometry import Array, Geometry
 from inference.intensity import BLACK
-from inference.postprocess import Box, LabelMap, clean
+from inference.pieces import LabelMap
+from inference.postprocess import Box, clean
 from inference.spec import SliceNormalisation, VolumeNormalisation
 from inference.volumes import Labels, Prepared
 from training.selftrain.repair import Change, repair

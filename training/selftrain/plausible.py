@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.geometry import Geometry
-from inference.postprocess import LabelMap, Mask, components
+from inference.pieces import LabelMap, Mask, components
 from inference.structures import CLASS_NAMES, TUMOUR, Structure
 from training.selftrain.balls import dilate
 

@@ -37,7 +37,7 @@ import numpy as np
 from scipy import ndimage
 
 from inference.geometry import Array, Geometry
-from inference.postprocess import LabelMap, Mask, components
+from inference.pieces import LabelMap, Mask, components
 from inference.structures import CLASS_NAMES, Structure
 from training.selftrain.balls import ball, dilate, fill_slices, otsu
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inference.geometry import Array, Geometry
-from inference.postprocess import LabelMap, Mask
+from inference.pieces import LabelMap, Mask
 from inference.structures import CLASS_NAMES, Structure
 from training.hard_examples import IGNORE
 from training.selftrain.plausible import Anatomy, objections
