@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training.target_augment import PAPER, PUBLISHED, AugmentSettings, augment_window
-from training.target_augment.borders import blank_borders, expand_incomplete
+from training.target_augment.borders import blank_borders, expand_incomplete, keep_slab
 from training.target_augment.draws import log_uniform
 from training.target_augment.filters import gaussian
 from training.target_augment.intensity import vary_image, vary_targets, vary_unit
@@ -125,6 +125,23 @@ def test_what_is_black_stays_black_and_labels_stay_where_they_are(step):
     assert (varied[..., :4] == -1).all()
     assert not torch.equal(varied, image)
     assert torch.equal(same, labels)
+
+
+def test_a_slab_keeps_some_rows_as_they_are_and_no_other():
+    image, labels = window()
+    rules = Borders(slab_chance=1, slab_share=(0.25, 0.5))
+    rows, starts = image.shape[1], set()
+    for seed in range(20):
+        kept, marked = keep_slab(image, labels, draw(seed), AugmentSettings(borders=rules))
+        shown = torch.nonzero((kept > -1).any(2).any(0))[:, 0]
+        inside = slice(int(shown[0]), int(shown[-1]) + 1)
+        starts.add(inside.start)
+
+        assert rows / 4 - 1 <= len(shown) == inside.stop - inside.start <= rows / 2 + 1
+        assert torch.equal(kept[:, inside], image[:, inside])
+        assert torch.equal(marked[:, inside], labels[:, inside])
+        assert int((marked > 0).sum()) == int((labels[:, inside] > 0).sum())
+    assert len(starts) > 5
 
 
 def test_blanked_sides_are_black_and_hold_no_label():

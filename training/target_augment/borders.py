@@ -34,6 +34,30 @@ def blank_borders(
     return image, labels
 
 
+def keep_slab(
+    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+) -> tuple[Tensor, Tensor]:
+    """Paint all but a slab of rows black, as a coronal scan of the ears shows it.
+
+    Its width is even within ``slab_share`` of the rows, its place anywhere in the window.
+    """
+    rules = settings.borders
+    used, share, place = (
+        chance(draw, rules.slab_chance),
+        draw.uniform(*rules.slab_share),
+        draw.random(),
+    )
+    if not used:
+        return image, labels
+    rows = image.shape[1]
+    width = max(round(share * rows), 1)
+    start = round(place * (rows - width))
+    kept_image, kept_labels = torch.full_like(image, BLACK), torch.zeros_like(labels)
+    kept = slice(start, start + width)
+    kept_image[:, kept], kept_labels[:, kept] = image[:, kept], labels[:, kept]
+    return kept_image, kept_labels
+
+
 def expand_incomplete(
     image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,8 @@ class Borders:
     blank_chance: float = 0.15
     blank_share: float = 0.25  # of the window's extent along the axis, at most
     blank_sides: int = 2  # at most
+    slab_chance: float = 0.0  # of all but a slab from front to back; not in the paper
+    slab_share: Range = (0.15, 0.5)  # of the window's rows that it keeps
     expand_chance: float = 0.5  # of windows that show black sides
     expand_limit: float = 2.0  # factor
 

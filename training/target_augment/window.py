@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from training.target_augment.borders import blank_borders, expand_incomplete
+from training.target_augment.borders import blank_borders, expand_incomplete, keep_slab
 from training.target_augment.intensity import vary_image, vary_targets
 from training.target_augment.quality import add_noise, blur, lower_resolution, shade
 from training.target_augment.settings import PAPER, AugmentSettings
@@ -22,6 +22,7 @@ STEPS = (
     add_noise,
     blank_borders,
     expand_incomplete,
+    keep_slab,
 )
 
 
