@@ -51,7 +51,9 @@ def main() -> None:
     help="One member; all members, left-right flip; all members, eight flips. "
     "Default: full on a GPU, standard on a CPU.",
 )
-@click.option("--tumours", type=click.Choice(["one", "all"]), default="one", show_default=True)
+@click.option(
+    "--tumours", type=click.Choice(["one", "ears", "all"]), default="ears", show_default=True
+)
 @click.option(
     "--fusion",
     type=click.Choice(["mean", "vote"]),
@@ -116,7 +118,7 @@ def predict(
     weights: Path | None,
     device: Device,
     quality: Quality | None,
-    tumours: Literal["one", "all"],
+    tumours: Literal["one", "ears", "all"],
     fusion: Literal["mean", "vote"],
     resume: bool,
     on_error: OnError,

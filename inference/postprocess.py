@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import ndimage
 
+from inference.ears import Ear, nearest_ears, on_left
 from inference.flags import EARS_APART_MM
 from inference.geometry import Geometry
 from inference.pieces import (
@@ -39,7 +40,12 @@ class Rules:
     emptied structure scores a surface distance of 350 mm, so the limits stay well below both.
     """
 
-    tumours: Literal["one", "all"] = "one"  # "all" for both-sided disease (NF2)
+    # The largest; one by each ear (both-sided disease, NF2), the second only where it is sure
+    # to be one; or all.
+    tumours: Literal["one", "ears", "all"] = "ears"
+    # Of a second one, which must also reach into the meatus: what is taken for a second tumour
+    # by mistake is smaller or lies beside it.
+    second_tumour_mm3: float = 100.0
     smallest_tumour_mm3: float = 10.0  # half of the smallest labelled one
     smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
     joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
@@ -99,49 +105,45 @@ def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
 
 
 def _keep_tumours(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    """Drop tumours that are too small or far from both ears and, unless all are asked for, all
-    but the largest.
-    """
+    """Drop tumours that are too small or far from both ears, and all but those asked for."""
     numbers, sizes = components(mask_of(part, TUMOUR))
-    keep = sizes * geometry.voxel_mm3 >= rules.smallest_tumour_mm3
-    keep &= _by_an_ear(numbers, sizes.size, part == Structure.COCHLEA, planes, geometry, rules)
-    if rules.tumours == "one":
-        largest = np.argmax(np.where(keep, sizes, -1))  # the first of equals
-        keep &= np.arange(sizes.size) == largest
-    return _without(part, numbers, keep)
+    volumes_mm3 = sizes * geometry.voxel_mm3
+    ears = _ears_of(numbers, sizes.size, part == Structure.COCHLEA, planes, geometry, rules)
+    keep = volumes_mm3 >= rules.smallest_tumour_mm3
+    if ears is not None:
+        keep &= ears != Ear.NEITHER
+    if rules.tumours == "all":
+        return _without(part, numbers, keep)
+    largest = np.argmax(np.where(keep, sizes, -1))  # the first of equals
+    chosen = keep & (np.arange(sizes.size) == largest)
+    if rules.tumours == "ears" and ears is not None:
+        in_meatus = np.zeros(sizes.size, dtype=bool)
+        in_meatus[numbers[part == Structure.INTRA_MEATAL]] = True
+        other = keep & in_meatus & (ears != ears[largest])
+        other &= volumes_mm3 >= rules.second_tumour_mm3
+        chosen |= other & (np.arange(sizes.size) == np.argmax(np.where(other, sizes, -1)))
+    return _without(part, numbers, chosen)
 
 
-def _by_an_ear(
+def _ears_of(
     numbers: NDArray[np.int32],
     count: int,
     cochlea: Mask,
     planes: Planes,
     geometry: Geometry,
     rules: Rules,
-) -> Mask:
-    """Which of ``count`` tumours lie by a cochlea; all where no two lie as ears do.
+) -> NDArray[np.int8] | None:
+    """By which ear each of ``count`` tumours lies; None where no two cochleas lie as ears do.
 
     The tumour of an ear whose cochlea was missed is far from the other one.
     """
     ears_mm = _places_mm(cochlea, planes, geometry)
-    if not _are_two_ears(ears_mm, geometry, rules):
-        return np.ones(count, dtype=bool)
+    left = on_left(ears_mm @ geometry.axes[0], ears_mm, rules.between_ears_mm, rules.ears_apart_mm)
+    if left is None:
+        return None
     tumour = numbers > 0
-    from_ear_mm = spatial.KDTree(ears_mm).query(_places_mm(tumour, planes, geometry))[0]
-    near = np.zeros(count, dtype=bool)
-    near[numbers[tumour][from_ear_mm <= rules.from_ear_mm]] = True
-    return near
-
-
-def _are_two_ears(ears_mm: NDArray[np.float64], geometry: Geometry, rules: Rules) -> bool:
-    """Whether cochleas at ``ears_mm`` (N, 3), x, y, z along the grid, are those of two ears."""
-    lateral_mm = ears_mm @ geometry.axes[0]
-    if not len(ears_mm) or np.ptp(lateral_mm) < rules.between_ears_mm:
-        return False
-    left = lateral_mm > (lateral_mm.min() + lateral_mm.max()) / 2
-    apart_mm = np.linalg.norm(ears_mm[left].mean(axis=0) - ears_mm[~left].mean(axis=0))
-    near, far = rules.ears_apart_mm
-    return bool(near <= apart_mm <= far)
+    tumours_mm = _places_mm(tumour, planes, geometry)
+    return nearest_ears(tumours_mm, numbers[tumour], count, ears_mm, left, rules.from_ear_mm)
 
 
 def _places_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:

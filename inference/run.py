@@ -42,7 +42,7 @@ class Request:
     weights: Path | None = None  # None: the shipped ones, or those of the model folder
     device: Device = "auto"
     quality: Quality | None = None
-    tumours: Literal["one", "all"] = "one"
+    tumours: Literal["one", "ears", "all"] = "ears"
     fusion: Literal["mean", "vote"] = "mean"
     resume: bool = False
     on_error: OnError = "fail"

@@ -225,6 +225,35 @@ def test_ears_are_near_in_millimetres_however_far_between_the_planes_nothing_lie
     same(cleaned, draw(*EARS, shape=shape, spacing_mm=spacing))
 
 
+# By the left ear, largest; and 5 x 5 x 4 = 100 mm3 by the right, of which 25 in the meatus.
+LEFT_TUMOUR = ((INTRA, (0, 5), (5, 10), (79, 81)), (EXTRA, (0, 5), (5, 10), (73, 79)))
+RIGHT_TUMOUR = ((INTRA, (0, 5), (5, 10), (16, 17)), (EXTRA, (0, 5), (5, 10), (17, 20)))
+
+
+def test_each_ear_may_have_its_tumour():
+    both = draw(*EARS, *LEFT_TUMOUR, *RIGHT_TUMOUR)
+
+    same(clean(both), both)
+    same(clean(both, Rules(tumours="one")), draw(*EARS, *LEFT_TUMOUR))
+
+
+@pytest.mark.parametrize(
+    ("second", "cochleas"),
+    [
+        ([(EXTRA, (0, 5), (5, 10), (16, 20))], EARS),  # no part in the meatus
+        ([RIGHT_TUMOUR[0], (EXTRA, (0, 5), (5, 9), (17, 20))], EARS),  # 85 mm3
+        (RIGHT_TUMOUR, EARS[1:]),  # no cochlea by it
+        ([(INTRA, (0, 5), (5, 10), (66, 70)), (EXTRA, (0, 5), (5, 6), (69, 71))], EARS),  # same ear
+    ],
+)
+def test_a_second_tumour_must_be_large_reach_into_the_meatus_and_have_the_other_ear(
+    second, cochleas
+):
+    cleaned = clean(draw(*cochleas, *LEFT_TUMOUR, *second))
+
+    same(cleaned, draw(*cochleas, *LEFT_TUMOUR))
+
+
 def test_an_empty_map_stays_empty():
     same(clean(draw()), draw())
 
@@ -253,7 +282,8 @@ def noisy_labels(draw_value):
 
 NOISE_RULES = st.builds(
     Rules,
-    tumours=st.sampled_from(["one", "all"]),
+    tumours=st.sampled_from(["one", "ears", "all"]),
+    second_tumour_mm3=st.sampled_from([0.0, 8.0]),
     smallest_tumour_mm3=st.sampled_from([0.0, 4.0]),
     smallest_cochlea_mm3=st.sampled_from([0.0, 4.0]),
     joining_mm=st.sampled_from([0.0, 1.0]),
