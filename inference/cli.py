@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
@@ -15,6 +15,7 @@ from inference.ensemble import Quality
 from inference.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
 from inference.jobs import OnError
 from inference.pipeline import DEFAULT_WEIGHTS
+from inference.postprocess import Tumours
 from inference.run import NOTICE, Request, run
 from inference.weights import describe
 
@@ -51,9 +52,7 @@ def main() -> None:
     help="One member; all members, left-right flip; all members, eight flips. "
     "Default: full on a GPU, standard on a CPU.",
 )
-@click.option(
-    "--tumours", type=click.Choice(["one", "ears", "all"]), default="ears", show_default=True
-)
+@click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
 @click.option(
     "--fusion",
     type=click.Choice(["mean", "vote"]),
@@ -118,7 +117,7 @@ def predict(
     weights: Path | None,
     device: Device,
     quality: Quality | None,
-    tumours: Literal["one", "ears", "all"],
+    tumours: Tumours,
     fusion: Literal["mean", "vote"],
     resume: bool,
     on_error: OnError,

@@ -19,20 +19,29 @@ class Ear(IntEnum):
     LEFT = 2
 
 
+def split_sides(lateral_mm: NDArray[np.float64], between_mm: float) -> NDArray[np.bool_] | None:
+    """Which places are of the left of two ears, by the patient's x (N,), which runs to the left.
+
+    None where they span less than ``between_mm``, so that they are of one ear or none.
+    """
+    if not len(lateral_mm) or np.ptp(lateral_mm) < between_mm:
+        return None
+    return np.asarray(lateral_mm > (lateral_mm.min() + lateral_mm.max()) / 2)
+
+
 def on_left(
     lateral_mm: NDArray[np.float64],
     cochleas: Places,
     between_mm: float,
     apart_mm: tuple[float, float],
 ) -> NDArray[np.bool_] | None:
-    """Which places of ``cochleas`` are of the left one.
+    """Which places of ``cochleas`` are of the left one, by ``lateral_mm`` (N,) of the same places.
 
-    ``lateral_mm`` (N,) are the same places along the patient's x, which runs to the left. None
-    where they span less than ``between_mm``, or are not two whose middles lie ``apart_mm``.
+    None where they are not two (``split_sides``) whose middles lie ``apart_mm``.
     """
-    if not len(cochleas) or np.ptp(lateral_mm) < between_mm:
+    left = split_sides(lateral_mm, between_mm)
+    if left is None:
         return None
-    left: NDArray[np.bool_] = lateral_mm > (lateral_mm.min() + lateral_mm.max()) / 2
     between = np.linalg.norm(cochleas[left].mean(axis=0) - cochleas[~left].mean(axis=0))
     near, far = apart_mm
     return left if near <= between <= far else None

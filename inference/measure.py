@@ -14,6 +14,7 @@ from scipy import ndimage, spatial
 
 from inference import flags
 from inference.diameter import extra_meatal_diameter_mm
+from inference.ears import split_sides
 from inference.geometry import Geometry, axial, reorient
 from inference.pieces import LabelMap, Mask, components
 from inference.postprocess import Rules
@@ -124,11 +125,8 @@ def _ears(cochlea: Points) -> list[Points]:
     """The cochlea's voxels as one group, or two, right first, where they are too far apart."""
     if not len(cochlea):
         return []
-    lateral_mm = cochlea[:, 0]
-    if np.ptp(lateral_mm) < Rules().between_ears_mm:
-        return [cochlea]
-    left = lateral_mm > (lateral_mm.min() + lateral_mm.max()) / 2
-    return [cochlea[~left], cochlea[left]]
+    left = split_sides(cochlea[:, 0], Rules().between_ears_mm)
+    return [cochlea] if left is None else [cochlea[~left], cochlea[left]]
 
 
 def _on_left(ears: list[Points], tumours: Components, box: Geometry, grid: Geometry) -> Mask:

@@ -27,6 +27,7 @@ from inference.pieces import (
 from inference.structures import TUMOUR, Structure
 from inference.volumes import Labels
 
+Tumours = Literal["one", "ears", "all"]
 Box = tuple[slice, slice, slice]
 Planes = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
@@ -42,7 +43,7 @@ class Rules:
 
     # The largest; one by each ear (both-sided disease, NF2), the second only where it is sure
     # to be one; or all.
-    tumours: Literal["one", "ears", "all"] = "ears"
+    tumours: Tumours = "ears"
     # Of a second one, which must also reach into the meatus: what is taken for a second tumour
     # by mistake is smaller or lies beside it.
     second_tumour_mm3: float = 100.0
@@ -57,7 +58,7 @@ class Rules:
 
 
 def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
-    """Keep one tumour (or all) by an ear, without islands or holes, and one cochlea per side.
+    """Keep the tumours asked for, by an ear, without islands or holes, and one cochlea per side.
 
     The result lies on the same grid; cleaning it again changes nothing.
     """

@@ -25,7 +25,7 @@ from inference.grand_challenge import (
 from inference.jobs import OnError, Outcome, run_cases
 from inference.outbox import Outbox, open_outbox
 from inference.pipeline import DEFAULT_WEIGHTS, load_model, segment_by_vote, segment_in_detail
-from inference.postprocess import Rules
+from inference.postprocess import Rules, Tumours
 from inference.recorder import Recorder
 from inference.stopping import stopping
 from inference.volumes import Scan, Segmented
@@ -42,7 +42,7 @@ class Request:
     weights: Path | None = None  # None: the shipped ones, or those of the model folder
     device: Device = "auto"
     quality: Quality | None = None
-    tumours: Literal["one", "ears", "all"] = "ears"
+    tumours: Tumours = "ears"
     fusion: Literal["mean", "vote"] = "mean"
     resume: bool = False
     on_error: OnError = "fail"
