@@ -8,15 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
-import torch
-from onnx import numpy_helper
 
 from inference.engines import Engine, Kind, load_engine, usable_threads
 from inference.engines.devices import check
 from inference.engines.openvino_cpu import OpenVinoEngine, Precision
 from inference.ensemble import Model, Quality
-from inference.errors import DeviceError, WeightsError
+from inference.errors import DeviceError
 from inference.geometry import Array
 from inference.measure import structure_masks
 from inference.pipeline import segment
@@ -24,13 +21,12 @@ from inference.spec import Spec
 from inference.volumes import Labels, Scan
 from inference.weights import check_same_input, find_members, read_spec
 from training.agreement import dice, probabilities
+from training.exported import read_network
 from training.networks import ResUNet25d
 
 ORT_KINDS: tuple[Kind, ...] = ("onnxruntime", "cuda", "tensorrt")
 OPENVINO_PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
 WANTED_DICE = 0.99  # mean over the scans, of every structure
-
-DEEP_HEADS = ("head.conv1", "head.conv2", "head.conv3")
 
 Loader = Callable[[Path, Spec], Engine]
 Dices = dict[str, float]  # by structure, between a runtime's label map and PyTorch's
@@ -101,27 +97,6 @@ def usable_loaders() -> list[Loader]:
             for precision in OPENVINO_PRECISIONS
         ]
     return found
-
-
-def read_network(path: Path, spec: Spec) -> ResUNet25d:
-    """The network whose weights the exported file ``path`` holds, in float32.
-
-    Biases before a norm and the heads of deep supervision are not in the file: they change
-    nothing at inference and are 0. Raises ``WeightsError`` where a weight is missing.
-    """
-    stored = {one.name: one for one in onnx.load(path).graph.initializer}
-    network = ResUNet25d(spec.width, spec.blocks, len(spec.classes))
-    state = network.state_dict()
-    for name, value in state.items():
-        if name in stored:
-            array = numpy_helper.to_array(stored[name]).astype(np.float32)
-            state[name] = torch.from_numpy(array).reshape(value.shape)
-        elif name.endswith("bias") or name.startswith(DEEP_HEADS):
-            state[name] = torch.zeros_like(value)
-        else:
-            raise WeightsError(f"{path}: has no weight '{name}'; export it again.")
-    network.load_state_dict(state)
-    return network
 
 
 def label_dices(found: Labels, expected: Labels) -> Dices:

@@ -15,8 +15,9 @@ from tests.inference.specs import make_spec
 from tests.inference.tiny_runs import save_scan
 from tests.training.test_cli import run
 from training.agreement import probabilities
-from training.engines import TorchEngine, compare_engines, read_network, summarise
+from training.engines import TorchEngine, compare_engines, summarise
 from training.export import export_onnx
+from training.exported import read_network
 from training.networks import ResUNet25d
 
 STRUCTURES = {"extra_meatal", "intra_meatal", "whole_vs", "cochlea"}

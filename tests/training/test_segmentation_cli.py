@@ -9,14 +9,18 @@ from inference.geometry import Geometry
 from inference.images import write_labels
 from inference.spec import PhysicalCrop
 from inference.volumes import Labels, Scan
+from tests.inference.specs import make_spec
 from tests.training.segmentation_runs import TINY, toy_work
 from training.checkpoints import load_checkpoint
 from training.dataset import labels_on
+from training.export import export_onnx
+from training.networks import ResUNet25d
 from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
 from training.segmentation.items import ItemScans, Labelled
 from training.segmentation.members import members
+from training.segmentation.network import start_network
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings, save_settings
 
@@ -56,6 +60,33 @@ def test_minutes_take_the_place_of_the_presets_steps(work, tmp_path):
     assert code == 0, said
     config = load_checkpoint(work / "segment/a/network.pt")[2]["config"]
     assert (config["steps"], config["epochs"], config["minutes"]) == (0, 0, 0.01)
+
+
+def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
+    begin = start_network(replace(TINY, seed=9))
+    export_onnx(begin, make_spec(width=TINY.width), tmp_path / "shipped.onnx")
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(TINY, steps=1, learning_rate=1e-9, ema=0.0)))
+    start = ("--start", tmp_path / "shipped.onnx")
+
+    code, said = run(work, "--preset", preset, "--member", "a", "--on", "source", *start)
+
+    assert code == 0, said
+    found = load_checkpoint(work / "segment/a/network.pt")[0].state_dict()
+    for name, value in begin.state_dict().items():
+        if name.startswith("backbone") and name.endswith("weight"):
+            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
+
+
+def test_a_start_of_another_size_is_refused_in_one_line(work, tmp_path):
+    export_onnx(ResUNet25d(8, 1), make_spec(width=8), tmp_path / "other.onnx")
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(TINY))
+
+    code, said = run(work, "--preset", preset, "--member", "a", "--start", tmp_path / "other.onnx")
+
+    assert code == 2
+    assert "other.onnx: its network has (width, blocks) (8, 1), the preset says (4, 1)" in said
 
 
 @pytest.mark.parametrize(

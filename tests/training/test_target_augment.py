@@ -52,7 +52,7 @@ EVERYTHING = AugmentSettings(
     image=Intensities(chance=1),
     targets=Targets(Intensities(chance=1), Intensities(chance=1)),
     borders=Borders(blank_chance=1, expand_chance=1),
-    quality=Quality(low_chance=1, blur_chance=1, noise_chance=1, bias_chance=1),
+    quality=Quality(low_chance=1, repeat_chance=1, blur_chance=1, noise_chance=1, bias_chance=1),
     shape=replace(PAPER.shape, affine_chance=1, elastic_chance=1),
 )
 
@@ -190,25 +190,6 @@ def test_a_gaussian_keeps_a_constant_and_spreads_a_dot_by_its_sigma():
     offsets = torch.arange(-20, 21)
     assert float((spread * offsets**2).sum()) == pytest.approx(4, rel=0.03)
     assert torch.allclose(gaussian(torch.ones(4, 5, 6), (0.5, 1.0, 2.0)), torch.ones(4, 5, 6))
-
-
-def test_noise_has_the_strength_that_was_asked_for():
-    settings = AugmentSettings(quality=Quality(noise_chance=1, noise=(0.1, 0.1)))
-    image = torch.zeros(20, 50, 50)
-
-    noisy, _ = add_noise(image, torch.zeros(1), draw(), settings)
-
-    assert noisy.std().item() == pytest.approx(0.1, rel=0.02)
-
-
-def test_lower_resolution_makes_blocks_alike():
-    settings = AugmentSettings(quality=Quality(low_chance=1, low_factor=(2, 2)))
-    board = torch.ones(4, 8, 8) * 0.5
-    board[..., ::2] = -0.5
-
-    low, _ = lower_resolution(board, torch.zeros(1), draw(), settings)
-
-    assert low.abs().max().item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)

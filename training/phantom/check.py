@@ -57,8 +57,9 @@ def check_cohort(
 
 
 def _is_head(row: Row) -> bool:
-    """Whether the labels of ``row`` are a whole head's, not met before."""
-    return row["paired"] == "False" and row.get("stripped") != "True"
+    """Whether the labels of ``row`` are a whole head's of the usual mix, not met before."""
+    unusual = "True" in (row.get("stripped"), row.get("difficult"))
+    return row["paired"] == "False" and not unusual
 
 
 def examine(out: Path, row: Row) -> Case:

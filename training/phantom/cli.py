@@ -67,6 +67,13 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     show_default=True,
     help="Of target scans without a skull, as brain extraction leaves them.",
 )
+@click.option(
+    "--difficult-share",
+    type=click.FloatRange(0, 1),
+    default=CohortSettings.difficult_share,
+    show_default=True,
+    help="Of target scans with a small tumour in the canal, a residue, one by each ear ...",
+)
 @one_line_errors
 def phantom(
     out: Path,
@@ -83,10 +90,20 @@ def phantom(
     resume: bool,
     random_share: float,
     stripped_share: float,
+    difficult_share: float,
 ) -> None:
     """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
     settings = CohortSettings(
-        source, target, validation, test, sites, seed, paired, random_share, stripped_share
+        source,
+        target,
+        validation,
+        test,
+        sites,
+        seed,
+        paired,
+        random_share,
+        stripped_share,
+        difficult_share,
     )
     patients = read_patients(contours)
     with progress(len(plan_cohort(settings))) as advance:

@@ -30,6 +30,7 @@ class CohortSettings:
     paired: bool = False
     random_share: float = Recipe().random_share  # of source and target scans
     stripped_share: float = 0.0  # of target scans: without a skull
+    difficult_share: float = 0.0  # of target scans: small tumours, residues, both sides
 
     def count(self, split: Split) -> int:
         counts: dict[Split, int] = {
@@ -54,6 +55,7 @@ class ScanPlan:
     paired: bool  # the subject's other contrast
     random: bool  # random class intensities instead of physics
     stripped: bool  # without a skull
+    difficult: bool  # a tumour of those that are found last
     scan: str
     label: str
     tissues: str  # empty where no tissue map is kept
@@ -70,11 +72,13 @@ def plan_cohort(settings: CohortSettings) -> tuple[ScanPlan, ...]:
             turn = place // len(settings.sites)  # the site's own count within the split
             # Every so many scans, not by chance: small cohorts keep the shares, too.
             is_random = split in ("source", "target") and _is_due(settings.random_share, turn)
-            is_stripped = split == "target" and _is_due(settings.stripped_share, turn)
+            is_stripped = split == "target" and _is_due(settings.stripped_share, turn, 0.25)
             own: Modality = "ceT1" if split == "source" else "hrT2"
             other: Modality = "hrT2" if split == "source" else "ceT1"
+            is_difficult = split == "target" and _is_due(settings.difficult_share, turn, 0.5)
             plan = _plan(settings, split, place, numbers[site], own)
-            plans.append(replace(plan, random=is_random, stripped=is_stripped))
+            plan = replace(plan, random=is_random, stripped=is_stripped, difficult=is_difficult)
+            plans.append(plan)
             if settings.paired:
                 plans.append(_plan(settings, split, place, numbers[site], other, paired=True))
     return _with_tissue_maps(plans)
@@ -101,15 +105,19 @@ def _plan(
         paired=paired,
         random=False,
         stripped=False,
+        difficult=False,
         scan=scan_path(split, site, number, modality, paired),
         label=label_path(split, site, number, paired),
         tissues="",
     )
 
 
-def _is_due(share: float, turn: int) -> bool:
-    """Whether the scan ``turn`` is one of every so many."""
-    return int((turn + 1) * share) > int(turn * share)
+def _is_due(share: float, turn: int, phase: float = 0.0) -> bool:
+    """Whether the scan ``turn`` is one of every so many.
+
+    With ``phase`` others are: else all heads without a skull would have random intensities.
+    """
+    return int((turn + 1) * share + phase) > int(turn * share + phase)
 
 
 def _with_tissue_maps(plans: Sequence[ScanPlan]) -> tuple[ScanPlan, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 from lightning.fabric import Fabric
 
-from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
@@ -20,7 +19,7 @@ from training.prepare.cases import TABLE, read_prepared, read_table
 from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
-from training.segmentation.member import train_member
+from training.segmentation.member import load_start, train_member
 from training.segmentation.members import members
 from training.segmentation.network import spec_for
 from training.segmentation.painted import painted_scans
@@ -43,7 +42,7 @@ MEMBER = re.compile(r"[\w.-]+")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Instead of steps or epochs."
 )
-@click.option("--start", type=FILE, help="Begin with this network's weights.")
+@click.option("--start", type=FILE, help="Begin with this network: a .pt or .onnx file.")
 @launch_options
 @one_line_errors
 def segment(
@@ -79,7 +78,7 @@ def segment(
         scans: Scans = painted_scans(settings, spec, read_patients(contours), fabric.device)
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
-    began = load_checkpoint(start)[0] if start else None
+    began = load_start(start, settings) if start else None
     about = told_origin(work, settings)
     file = train_member(
         folder,

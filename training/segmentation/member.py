@@ -7,6 +7,10 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
+from inference.weights import read_spec
+from training.checkpoints import load_checkpoint
+from training.errors import TrainingError
+from training.exported import read_network
 from training.launch import StoppedError
 from training.networks import ResUNet25d
 from training.prepare.config import PrepareSettings
@@ -16,6 +20,23 @@ from training.segmentation.settings import SegmentSettings
 from training.segmentation.train import train_segmenter
 
 NETWORK = "network.pt"
+
+
+def load_start(path: Path, settings: SegmentSettings) -> ResUNet25d:
+    """The network to begin with: a checkpoint, or an exported ``.onnx`` file.
+
+    Raises ``WeightsError`` where the file cannot be used, and ``TrainingError`` where its
+    network has another size than ``settings`` ask for.
+    """
+    exported = path.suffix == ".onnx"
+    network = read_network(path, read_spec(path)) if exported else load_checkpoint(path)[0]
+    found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
+    if found != wanted:
+        raise TrainingError(
+            f"{path}: its network has (width, blocks) {found}, the preset says {wanted}; "
+            "start from another file or change the preset."
+        )
+    return network
 
 
 def train_member(

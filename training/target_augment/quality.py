@@ -32,6 +32,27 @@ def lower_resolution(
     return _where_shown(image, back), labels
 
 
+def repeat_slices(
+    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+) -> tuple[Tensor, Tensor]:
+    """Show one slice of every few in the place of all of them, labels too.
+
+    As a scan of thick slices that was stored at thin ones: structures end in steps along z, or
+    not at all within the window. The number is even on a logarithmic scale between two slices
+    and twice the window's, so that one slice in five fills it all.
+    """
+    rules = settings.quality
+    depth = len(image)
+    used, size, offset = chance(draw, rules.repeat_chance), draw.random(), draw.random()
+    if not used:
+        return image, labels
+    count = round(2 * depth**size)
+    place = torch.arange(depth, device=image.device) + int(offset * count)
+    shown = place - place % count + count // 2 - int(offset * count)
+    shown = shown.clamp(0, depth - 1)
+    return image[shown], labels[shown]
+
+
 def blur(
     image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:

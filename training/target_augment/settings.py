@@ -52,6 +52,7 @@ class Quality:
 
     low_chance: float = 0.15
     low_factor: Range = (1.0, 2.0)  # voxel size in the plane; along z with the same chance
+    repeat_chance: float = 0.0  # of slices shown several times each; not in the paper
     blur_chance: float = 0.2
     blur_voxels: Range = (0.3, 1.2)  # SD of the Gaussian in the plane
     noise_chance: float = 0.4

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.target_augment.borders import blank_borders, expand_incomplete, keep_slab
 from training.target_augment.intensity import vary_image, vary_targets
-from training.target_augment.quality import add_noise, blur, lower_resolution, shade
+from training.target_augment.quality import add_noise, blur, lower_resolution, repeat_slices, shade
 from training.target_augment.settings import PAPER, AugmentSettings
 from training.target_augment.shape import flip, warp
 
@@ -19,6 +19,7 @@ STEPS = (
     shade,
     blur,
     lower_resolution,
+    repeat_slices,
     add_noise,
     blank_borders,
     expand_incomplete,

@@ -118,10 +118,11 @@ def test_a_patient_in_two_splits_is_told(copy):
     assert out_of_range(check_cohort(copy)) == {"real patients in two splits"}
 
 
-def test_heads_without_a_skull_are_not_measured_as_heads(copy):
+@pytest.mark.parametrize("kind", ["stripped", "difficult"])
+def test_heads_that_are_not_of_the_usual_mix_are_not_measured_as_heads(copy, kind):
     before = {check.name: check.count for check in check_cohort(copy)}
     rows = rows_of(copy)
-    rows[-1]["stripped"] = "True"
+    rows[-1][kind] = "True"
     write_table(copy, rows)
 
     after = {check.name: check.count for check in check_cohort(copy)}

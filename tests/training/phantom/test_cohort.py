@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -15,7 +16,8 @@ from tests.training.phantom.scenes import GRID, tiny_case
 from training.errors import TrainingError
 from training.phantom import cli
 from training.phantom.again import check_again
-from training.phantom.cohort import write_cohort
+from training.phantom.anatomy.lesions import DIFFICULT, LesionMix
+from training.phantom.cohort import Writer, write_cohort
 from training.phantom.cohort_files import volume_bytes
 from training.phantom.cohort_plan import CohortSettings, plan_cohort, share_patients
 from training.phantom.contours import Patient
@@ -206,16 +208,43 @@ def test_the_share_of_random_scans_holds_and_spares_what_is_judged():
     assert not any(plan.random and plan.tissues for plan in plans)
 
 
-def test_the_share_of_heads_without_a_skull_holds_in_the_target_alone():
-    settings = CohortSettings(
-        source=20, target=20, validation=20, stripped_share=0.2, sites=("ldn", "etz")
-    )
+@pytest.mark.parametrize("kind", ["stripped", "difficult"])
+def test_the_share_of_unusual_heads_holds_in_the_target_alone(kind):
+    settings = CohortSettings(source=20, target=20, validation=20, sites=("ldn", "etz"))
+    settings = replace(settings, **{f"{kind}_share": 0.2})
 
-    chosen = [plan for plan in plan_cohort(settings) if plan.stripped]
+    chosen = [plan for plan in plan_cohort(settings) if getattr(plan, kind)]
 
     assert [plan.split for plan in chosen] == ["target"] * 4
     assert [plan.site for plan in chosen] == ["ldn", "etz"] * 2
-    assert not any(plan.tissues for plan in chosen)
+    assert not any(plan.stripped and plan.tissues for plan in chosen)
+
+
+def test_unusual_heads_are_not_all_of_the_same_scans():
+    settings = CohortSettings(
+        target=60, random_share=0.3, stripped_share=0.1, difficult_share=0.3, sites=("ldn",)
+    )
+
+    plans = plan_cohort(settings)
+
+    assert any(plan.stripped and not plan.random for plan in plans)
+    assert any(plan.difficult and not (plan.random or plan.stripped) for plan in plans)
+
+
+def test_a_difficult_head_is_drawn_from_the_mix_of_those(tmp_path):
+    seen = []
+
+    def make(_subject, _scan, _site, _modality, recipe, *_rest):
+        seen.append(recipe.mix)
+        raise InterruptedError
+
+    settings = CohortSettings(target=4, difficult_share=0.5, sites=("ldn",))
+    writer = Writer(tmp_path, share_patients([], settings), "cpu", make)
+    for plan in plan_cohort(settings):
+        with pytest.raises(InterruptedError):
+            writer.write(plan)
+
+    assert seen == [DIFFICULT, LesionMix(), DIFFICULT, LesionMix()]
 
 
 def test_each_patient_is_met_in_one_split():

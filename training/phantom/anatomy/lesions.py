@@ -63,6 +63,11 @@ class LesionMix:
         return list(Kind)[at]
 
 
+# What a network finds last: small tumours in the canal, residues, a second tumour. A training
+# may ask for more of them than there are among patients.
+DIFFICULT = LesionMix(none=0.0, both=0.15, canal=0.5, cystic=0.05, irradiated=0.05, operated=0.25)
+
+
 @dataclass(frozen=True)
 class Lesion:
     """One tumour and what was drawn for it."""
