@@ -93,6 +93,23 @@ def join_islands(part: LabelMap) -> LabelMap:
     return joined
 
 
+def join_specks(part: LabelMap, smallest: float) -> LabelMap:
+    """Make tumours with fewer than ``smallest`` voxels outside the meatus, but some inside, intra.
+
+    A tumour without a part inside stays as it is.
+    """
+    extra, intra = (part == label for label in TUMOUR)
+    if not (extra.any() and intra.any()):
+        return part
+    tumours, sizes = components(extra | intra)
+    outside = np.bincount(tumours[extra], minlength=sizes.size)
+    inside = np.bincount(tumours[intra], minlength=sizes.size)
+    joins = (outside < smallest) & (inside > 0)
+    joined = part.copy()
+    joined[extra & joins[tumours]] = Structure.INTRA_MEATAL
+    return joined
+
+
 def mask_of(part: LabelMap, structures: Iterable[int]) -> Mask:
     """Where ``part`` (Z, Y, X) holds one of ``structures``."""
     table = np.zeros(256, dtype=bool)

@@ -22,6 +22,7 @@ from inference.pieces import (
     components,
     fill_holes,
     join_islands,
+    join_specks,
     mask_of,
 )
 from inference.structures import TUMOUR, Structure
@@ -48,6 +49,9 @@ class Rules:
     # by mistake is smaller or lies beside it.
     second_tumour_mm3: float = 100.0
     smallest_tumour_mm3: float = 10.0  # half of the smallest labelled one
+    # Of the part outside the meatus, beside one inside: less is a rim of partial volume at the
+    # porus of a tumour that lies in the canal alone (docs/weights.md).
+    smallest_extra_mm3: float = 4.0
     smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
     joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
     between_ears_mm: float = 40.0  # cochleas lie 70 to 78 mm apart, this is past the midline
@@ -80,8 +84,8 @@ def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules
     part = fill_holes(part, (Structure.COCHLEA,), geometry)
     part = _keep_cochleas(part, planes, geometry, rules)
     part = _keep_tumours(part, planes, geometry, rules)
-    part = fill_holes(part, TUMOUR, geometry)
-    return join_islands(part)
+    part = join_islands(fill_holes(part, TUMOUR, geometry))
+    return join_specks(part, rules.smallest_extra_mm3 / geometry.voxel_mm3)
 
 
 def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:

@@ -34,6 +34,7 @@ class Member:
     file: str  # below the manifest's folder
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     trained_on: str = ""
+    made: dict[str, JsonValue] = field(default_factory=dict)  # seed, commands and the like
     scores: dict[str, JsonValue] = field(default_factory=dict)
 
 
@@ -110,7 +111,7 @@ def describe(weights: Path) -> Iterator[str]:
         yield f"  input: {spec.crop}, {spec.normalisation}, {spec.window}"
         yield f"  trained on {spec.trained_on} ({spec.date}, code {spec.training_version})"
         yield f"  licence: {spec.licence}"
-        for name, value in (member.scores if member else {}).items():
+        for name, value in (member.made | member.scores if member else {}).items():
             yield f"  {name}: {value}"
 
 

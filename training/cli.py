@@ -6,6 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -28,6 +29,7 @@ from training.checkpoints import (
     load_checkpoint,
 )
 from training.engines import WANTED_DICE, compare_engines, summarise
+from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.manifest import write_manifest
 from training.networks import ResUNet25d
@@ -97,10 +99,23 @@ def _phantom_scan() -> Scan:
 @main.command()
 @click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
 @click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
+@click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
 @one_line_errors
-def manifest(folder: Path, scores: Path) -> None:
-    """Write FOLDER's manifest.json: each file's SHA-256, origin and scores."""
-    say(f"{write_manifest(folder, json.loads(scores.read_text()))}: written")
+def manifest(folder: Path, scores: Path, made: Path | None) -> None:
+    """Write FOLDER's manifest.json: each file's SHA-256, origin, making and scores."""
+    notes = read_json(made) if made else {}
+    say(f"{write_manifest(folder, read_json(scores), notes)}: written")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in ``file``. Raises ``TrainingError`` where there is none."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file}: cannot be read as JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise TrainingError(f"{file}: expected an object, file names to what is known of them.")
+    return found
 
 
 @main.command()

@@ -15,23 +15,32 @@ NOT_CLINICAL = "Not for clinical use."
 PHANTOMS_ONLY = f"Trained on phantoms only, no real scan. {NOT_CLINICAL}"
 
 
-def write_manifest(folder: Path, scores: dict[str, Any]) -> Path:
+def write_manifest(
+    folder: Path, scores: dict[str, Any], made: dict[str, Any] | None = None
+) -> Path:
     """Name every ``.onnx`` of ``folder`` with its SHA-256, origin and measured ``scores``.
 
-    ``scores`` maps a file name, or ``ensemble``, to what was measured. Raises
-    ``TrainingError`` where the folder holds no weights or scores name an unknown file.
+    ``scores`` maps a file name, or ``ensemble``, to what was measured, ``made`` a file name to
+    seed, commands and whatever else it takes to make the file again. Raises ``TrainingError``
+    where the folder holds no weights, or one of the two names an unknown file.
     """
+    made = made or {}
     files = sorted(folder.glob("*.onnx"))
     if not files:
         raise TrainingError(f"{folder} holds no .onnx file; export weights there first.")
-    unknown = set(scores) - {file.name for file in files} - {"ensemble"}
-    if unknown:
-        raise TrainingError(f"scores name {', '.join(sorted(unknown))}, not in {folder}.")
+    names = {file.name for file in files}
+    for what, known, found in (
+        ("scores", names | {"ensemble"}, scores),
+        ("the notes on how they were made", names, made),
+    ):
+        if unknown := set(found) - known:
+            raise TrainingError(f"{what} name {', '.join(sorted(unknown))}, not in {folder}.")
     members = [
         {
             "file": file.name,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
             "trained_on": read_spec(file).trained_on,
+            "made": made.get(file.name, {}),
             "scores": scores.get(file.name, {}),
         }
         for file in files

@@ -88,6 +88,23 @@ def test_every_tumour_keeps_its_own_part_inside_the_canal():
     same(clean(draw(*left, *right), Rules(tumours="all")), draw(*left, *right))
 
 
+@pytest.mark.parametrize(("across", "stays"), [(1, False), (2, True)])
+def test_a_speck_outside_the_meatus_belongs_to_the_tumour_within(across, stays):
+    """2 mm3 are no part of their own, 4 mm3 are."""
+    inside, outside = (INTRA, (0, 4), (0, 5), (20, 26)), (EXTRA, (0, 2), (0, across), (19, 20))
+    whole = draw(inside, outside)
+    joined = draw(inside, (INTRA, *outside[1:]))
+
+    same(clean(whole), whole if stays else joined)
+    same(clean(whole, Rules(smallest_extra_mm3=0.0)), whole)
+
+
+def test_a_small_tumour_outside_alone_stays_what_it_is():
+    small = draw((EXTRA, (0, 3), (0, 2), (10, 12)))
+
+    same(clean(small, Rules(smallest_extra_mm3=50.0)), small)
+
+
 def test_a_cavity_enclosed_by_a_structure_is_filled():
     tumour, cyst = (EXTRA, (0, 5), (0, 5), (10, 16)), (0, (1, 4), (1, 4), (12, 14))
     cochlea, axis = (COCHLEA, (0, 3), (0, 3), (60, 64)), (0, (1, 2), (1, 2), (61, 63))
@@ -286,6 +303,7 @@ NOISE_RULES = st.builds(
     second_tumour_mm3=st.sampled_from([0.0, 8.0]),
     smallest_tumour_mm3=st.sampled_from([0.0, 4.0]),
     smallest_cochlea_mm3=st.sampled_from([0.0, 4.0]),
+    smallest_extra_mm3=st.sampled_from([0.0, 5.0]),
     joining_mm=st.sampled_from([0.0, 1.0]),
     between_ears_mm=st.sampled_from([4.0, 9.0]),
     from_ear_mm=st.sampled_from([0.0, 2.0, 20.0]),

@@ -2,10 +2,12 @@ import hashlib
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from inference.errors import WeightsError
-from inference.weights import find_members
+from inference.weights import describe, find_members
 from tests.inference.onnx_files import tiny_spec, write_network
+from training.cli import main
 from training.errors import TrainingError
 from training.manifest import write_manifest
 
@@ -37,8 +39,31 @@ def test_scores_of_a_file_that_is_not_there_are_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"no \.onnx"):
         write_manifest(tmp_path, {})
     write_network(tmp_path / "a.onnx")
-    with pytest.raises(TrainingError, match=r"b\.onnx"):
+    with pytest.raises(TrainingError, match=r"scores name b\.onnx"):
         write_manifest(tmp_path, {"b.onnx": {}})
+    with pytest.raises(TrainingError, match=r"made name c\.onnx"):
+        write_manifest(tmp_path, {}, {"c.onnx": {}})
+
+
+def test_how_a_file_was_made_is_told_to_users(tmp_path):
+    write_network(tmp_path / "a.onnx")
+
+    write_manifest(tmp_path, {}, {"a.onnx": {"seed": 71, "command": "segment work/run"}})
+
+    lines = list(describe(tmp_path))
+    assert "  seed: 71" in lines
+    assert "  command: segment work/run" in lines
+
+
+def test_the_command_names_a_file_that_is_no_object(tmp_path):
+    write_network(tmp_path / "a.onnx")
+    (tmp_path / "scores.json").write_text("[1]")
+    arguments = ["manifest", str(tmp_path), "--scores", str(tmp_path / "scores.json")]
+
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 2
+    assert "scores.json: expected an object" in result.output
 
 
 def test_the_notice_is_that_of_phantoms_only_where_every_member_says_so(tmp_path):

@@ -24,6 +24,7 @@ class PhantomSource:
     sites: tuple[str, ...] = ("ldn", "etz", "ukm")
     random_share: float = 0.3  # of scans with random class intensities
     stripped_share: float = 0.0  # of scans without a skull
+    difficult_share: float = 0.0  # of scans with small tumours, residues, tumours by both ears
     windows_per_scan: int = 4  # painting a head costs far more than cutting a window
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
