@@ -9,7 +9,8 @@ from training.prepare.cases import PreparedCase
 
 LEVELS = 3  # folders above a scan: TrainingSource, crossmoda23_training, the cohort's own
 NOT_CLINICAL = "not for clinical use"
-PAINTED = f"synthetic hrT2 phantoms painted in training, no real scan; {NOT_CLINICAL}"
+NO_REAL = "no real scan"
+PAINTED = f"synthetic hrT2 phantoms painted in training, {NO_REAL}; {NOT_CLINICAL}"
 
 
 def is_phantom(case: PreparedCase) -> bool:
@@ -24,8 +25,22 @@ def only_phantoms(cases: Sequence[PreparedCase]) -> bool:
 def labelled(cases: Sequence[PreparedCase], kind: str) -> str:
     """What one network learnt from: ``cases``, with labels, as scans of that ``kind``."""
     if only_phantoms(cases):
-        return f"{len(cases)} labelled {kind} synthetic phantoms, no real scan; {NOT_CLINICAL}"
+        return f"{len(cases)} labelled {kind} synthetic phantoms, {NO_REAL}; {NOT_CLINICAL}"
     return f"{len(cases)} labelled {kind} scans; {NOT_CLINICAL}"
+
+
+def begun_from(learnt: str, earlier: str, name: str) -> str:
+    """What weights learnt from that had begun as those called ``name``; both as told here.
+
+    Only where neither saw a real scan does the result say so.
+    """
+    unreal = NO_REAL in learnt and NO_REAL in earlier
+    last, first = (
+        text.removesuffix(NOT_CLINICAL).rstrip("; .").removesuffix(f", {NO_REAL}")
+        for text in (learnt, earlier)
+    )
+    told = f"{last}, begun from {name} ({first})"
+    return f"{told}{f', {NO_REAL}' if unreal else ''}; {NOT_CLINICAL}"
 
 
 def described(cases: Sequence[PreparedCase]) -> str:
@@ -39,5 +54,5 @@ def described(cases: Sequence[PreparedCase]) -> str:
     text = f"{' and '.join(counts)} {kind}"
     drawn = sum(is_phantom(case) for case in learnt)
     if kind == "synthetic phantoms":
-        return f"{text}, no real scan; {NOT_CLINICAL}"
+        return f"{text}, {NO_REAL}; {NOT_CLINICAL}"
     return f"{text}{f', {drawn} of them synthetic phantoms' if drawn else ''}; {NOT_CLINICAL}"

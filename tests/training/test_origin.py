@@ -3,7 +3,7 @@
 import pytest
 
 from inference.geometry import Geometry
-from training.origin import described, labelled
+from training.origin import begun_from, described, labelled
 from training.prepare.cases import PreparedCase
 
 GRID = Geometry((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
@@ -74,3 +74,18 @@ def test_a_cohort_file_far_above_the_scans_makes_them_no_phantoms(tmp_path):
     (tmp_path / "cohort.json").write_text("{}")
 
     assert "phantom" not in described(cases_of(tmp_path / "a" / "b", source=1, target=1))
+
+
+def test_weights_that_go_on_name_what_went_before():
+    phantoms = "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use"
+    real = "3 labelled hrT2 scans; not for clinical use"
+
+    assert begun_from(phantoms, phantoms.replace("84", "224"), "a") == (
+        "84 labelled hrT2 synthetic phantoms, begun from a (224 labelled hrT2 synthetic phantoms), "
+        "no real scan; not for clinical use"
+    )
+    assert begun_from(real, phantoms, "a") == (
+        "3 labelled hrT2 scans, begun from a (84 labelled hrT2 synthetic phantoms); "
+        "not for clinical use"
+    )
+    assert "no real scan" not in begun_from(phantoms, real, "b")

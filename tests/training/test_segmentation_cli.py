@@ -72,7 +72,9 @@ def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
     code, said = run(work, "--preset", preset, "--member", "a", "--on", "source", *start)
 
     assert code == 0, said
-    found = load_checkpoint(work / "segment/a/network.pt")[0].state_dict()
+    network, spec, _ = load_checkpoint(work / "segment/a/network.pt")
+    assert "2 labelled ceT1 scans, begun from" in spec.trained_on
+    found = network.state_dict()
     for name, value in begin.state_dict().items():
         if name.startswith("backbone") and name.endswith("weight"):
             torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)

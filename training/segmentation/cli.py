@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
-from training.origin import PAINTED, labelled
+from training.origin import PAINTED, begun_from, labelled
 from training.phantom.cli import read_patients
 from training.prepare.cases import TABLE, read_prepared, read_table
 from training.prepare.config import PrepareSettings
@@ -78,8 +78,10 @@ def segment(
         scans: Scans = painted_scans(settings, spec, read_patients(contours), fabric.device)
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
-    began = load_start(start, settings) if start else None
-    about = told_origin(work, settings)
+    about, began = told_origin(work, settings), None
+    if start:
+        began, spec = load_start(start, settings)
+        about = begun_from(about, spec.trained_on, spec.name)
     file = train_member(
         folder,
         scans,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
+from inference.spec import Spec
 from inference.weights import read_spec
 from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
@@ -22,21 +23,24 @@ from training.segmentation.train import train_segmenter
 NETWORK = "network.pt"
 
 
-def load_start(path: Path, settings: SegmentSettings) -> ResUNet25d:
-    """The network to begin with: a checkpoint, or an exported ``.onnx`` file.
+def load_start(path: Path, settings: SegmentSettings) -> tuple[ResUNet25d, Spec]:
+    """The network to begin with, and what it says of itself: a checkpoint or an ``.onnx`` file.
 
     Raises ``WeightsError`` where the file cannot be used, and ``TrainingError`` where its
     network has another size than ``settings`` ask for.
     """
-    exported = path.suffix == ".onnx"
-    network = read_network(path, read_spec(path)) if exported else load_checkpoint(path)[0]
+    if path.suffix == ".onnx":
+        spec = read_spec(path)
+        network = read_network(path, spec)
+    else:
+        network, spec, _ = load_checkpoint(path)
     found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
     if found != wanted:
         raise TrainingError(
             f"{path}: its network has (width, blocks) {found}, the preset says {wanted}; "
             "start from another file or change the preset."
         )
-    return network
+    return network, spec
 
 
 def train_member(
