@@ -39,6 +39,11 @@ def no_part_in_meatus(tumour_mm3: float, intra_meatal_mm3: float) -> str | None:
     return None
 
 
+def both_sides(tumour_side: str) -> str | None:
+    """One patient in twenty has a tumour by each ear (NF2): more often the second is none."""
+    return "tumours on both sides" if tumour_side == "both" else None
+
+
 def missing_cochlea(cochleas: int) -> str | None:
     """Everyone has two, and all of the 227 label maps have at least one."""
     return {0: "no cochlea found", 1: "one cochlea found"}.get(cochleas)

@@ -207,6 +207,7 @@ def _flags(found: Measures) -> tuple[str, ...]:
     judged = (
         flags.no_tumour(tumour_mm3),
         flags.no_part_in_meatus(tumour_mm3, found.total.intra_meatal_mm3),
+        flags.both_sides(found.tumour_side),
         flags.missing_cochlea(found.cochleas),
         flags.cochleas_apart(found.cochleas_apart_mm),
         flags.tumour_far_from_ear(found.tumour_to_cochlea_mm),

@@ -147,11 +147,14 @@ def _notes(found: Measures) -> list[tuple[str, str]]:
     """Lines and their colours."""
     x, y, z = found.spacing_mm
     diameter_mm = found.extra_meatal_diameter_mm
-    confidence = "" if found.confidence is None else f", mean confidence {found.confidence:.2f}"
+    sure = []
+    if found.confidence is not None:
+        sure.append(f"Mean confidence {found.confidence:.2f}")
     if found.expected_dice is not None:
-        confidence += f", expected Dice {found.expected_dice:.2f}"
+        sure.append(f"expected Dice {found.expected_dice:.2f}")
     lines = [
-        f"Tumour side: {found.tumour_side}{confidence}",
+        f"Tumour side: {found.tumour_side}",
+        *([", ".join(sure)] if sure else []),
         "Largest axial extra-meatal diameter: "
         + (f"{diameter_mm:.1f} mm" if diameter_mm else "none"),
         f"Voxels {x:.2f} x {y:.2f} mm, slices {z:.2f} mm apart",

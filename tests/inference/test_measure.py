@@ -154,6 +154,7 @@ def test_tumours_on_both_sides_are_told():
     found = measure(labels)
 
     assert found.tumour_side == "both"
+    assert "tumours on both sides" in found.flags
     assert (found.right.intra_meatal_mm3, found.left.intra_meatal_mm3) == (48, 48)
 
 
