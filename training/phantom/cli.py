@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -29,6 +31,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_OF_RANGE = 1
 COUNT = click.IntRange(min=0)
+Command = Callable[..., None]
 
 
 def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -38,6 +41,17 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(SITES)}.")
     return names
+
+
+def share_option(name: str, what: str) -> Callable[[Command], Command]:
+    """The option of the setting ``name``, a share."""
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=click.FloatRange(0, 1),
+        default=getattr(CohortSettings, name),
+        show_default=True,
+        help=what,
+    )
 
 
 @click.command("phantom")
@@ -53,58 +67,23 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
 @click.option("--paired", is_flag=True, help="Also each subject's other contrast, in paired/.")
 @click.option("--resume", is_flag=True, help="Go on with OUT; scans that are whole stay.")
-@click.option(
-    "--random-share",
-    type=click.FloatRange(0, 1),
-    default=CohortSettings.random_share,
-    show_default=True,
-    help="Of source and target scans with random class intensities.",
-)
-@click.option(
-    "--stripped-share",
-    type=click.FloatRange(0, 1),
-    default=CohortSettings.stripped_share,
-    show_default=True,
-    help="Of target scans without a skull, as brain extraction leaves them.",
-)
-@click.option(
-    "--difficult-share",
-    type=click.FloatRange(0, 1),
-    default=CohortSettings.difficult_share,
-    show_default=True,
-    help="Of target scans with a small tumour in the canal, a residue, one by each ear ...",
+@share_option("random_share", "Of source and target scans with random class intensities.")
+@share_option("stripped_share", "Of target scans without a skull, as brain extraction leaves them.")
+@share_option(
+    "difficult_share",
+    "Of target scans with a small tumour in the canal, a residue, one by each ear ...",
 )
 @one_line_errors
 def phantom(
     out: Path,
-    source: int,
-    target: int,
-    validation: int,
-    test: int,
     contours: Path | None,
-    sites: tuple[str, ...],
-    seed: int,
     device: str,
     workers: int,
-    paired: bool,
     resume: bool,
-    random_share: float,
-    stripped_share: float,
-    difficult_share: float,
+    **cohort: Any,
 ) -> None:
     """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
-    settings = CohortSettings(
-        source,
-        target,
-        validation,
-        test,
-        sites,
-        seed,
-        paired,
-        random_share,
-        stripped_share,
-        difficult_share,
-    )
+    settings = CohortSettings(**cohort)
     patients = read_patients(contours)
     with progress(len(plan_cohort(settings))) as advance:
         made = write_cohort(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from training.errors import TrainingError
 from training.parallel import in_parallel
-from training.phantom.anatomy.lesions import DIFFICULT, LesionMix
 from training.phantom.cohort_files import (
     WORK,
     Row,
@@ -53,9 +52,9 @@ class Writer:
     def write(self, plan: ScanPlan) -> Row:
         """Write one scan, its labels and, last, its row: with the row the scan is finished."""
         recipe = Recipe(
-            mix=DIFFICULT if plan.difficult else LesionMix(),
             random_share=1.0 if plan.random else 0.0,
             stripped_share=1.0 if plan.stripped else 0.0,
+            difficult_share=1.0 if plan.difficult else 0.0,
         )
         with _one_thread():
             case = self.make(

@@ -13,7 +13,7 @@ from inference.geometry import Geometry
 from training.phantom.acquisition.acquire import acquire
 from training.phantom.acquisition.frame import add_frame, frame_parts
 from training.phantom.acquisition.setup import Modality, Setup, Value
-from training.phantom.anatomy.lesions import LesionMix
+from training.phantom.anatomy.lesions import DIFFICULT, LesionMix
 from training.phantom.contours.read import Patient
 from training.phantom.draws import stream
 from training.phantom.scene import Scene, make_scene
@@ -36,6 +36,12 @@ class Recipe:
     mix: LesionMix = field(default_factory=LesionMix)
     random_share: float = 0.3  # of scans whose class intensities are random instead of physical
     stripped_share: float = 0.0  # of scans without a skull
+    difficult_share: float = 0.0  # of subjects whose tumours are of those found last
+
+    def mix_of(self, subject_seed: int) -> LesionMix:
+        """What the tumours of that subject are drawn from."""
+        draw = stream(subject_seed, "difficult")
+        return DIFFICULT if draw.random() < self.difficult_share else self.mix
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def make_case(
     The same seeds give the same voxels on one kind of device. ``patients`` are the real contours
     that its tumours may follow.
     """
-    subject = draw_subject(subject_seed, recipe.mix, patients)
+    subject = draw_subject(subject_seed, recipe.mix_of(subject_seed), patients)
     setup = draw_setup(SITES[site], modality, scan_seed)
     return render_case(subject, setup, scan_seed, recipe, device)
 

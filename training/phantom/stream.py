@@ -12,7 +12,6 @@ from inference.geometry import Geometry
 from inference.spec import Spec
 from inference.volumes import Scan
 from training.dataset import Sample, prepare_sample
-from training.phantom.anatomy.lesions import DIFFICULT
 from training.phantom.contours.read import Patient
 from training.phantom.draws import SEEDS, stream
 from training.phantom.generate import Case, Recipe, render_case
@@ -29,7 +28,6 @@ class StreamSettings:
     spec: Spec
     window: tuple[int, int, int]  # (Z, Y, X) of the samples
     recipe: Recipe = field(default_factory=Recipe)
-    difficult_share: float = 0.0  # of scans whose tumours are of those found last
     sites: tuple[str, ...] = tuple(SITES)
     windows_per_scan: int = 4  # painting a head costs far more than cutting a window
     seed: int = 0
@@ -44,8 +42,7 @@ def paint_sample(
     site = settings.sites[int(draw.integers(len(settings.sites)))]
     setup = draw_setup(SITES[site], "hrT2", scan_seed)
     slab = about_the_ears(setup.geometry, settings.window[0] + MARGIN)
-    mix = DIFFICULT if draw.random() < settings.difficult_share else settings.recipe.mix
-    subject = draw_subject(subject_seed, mix, patients)
+    subject = draw_subject(subject_seed, settings.recipe.mix_of(subject_seed), patients)
     case = render_case(subject, replace(setup, geometry=slab), scan_seed, settings.recipe, device)
     return prepare_sample(_as_scan(case, case.voxels), _as_scan(case, case.labels), settings.spec)
 

@@ -32,8 +32,7 @@ class PaintedScans:
     @property
     def fingerprint(self) -> str:
         names = sorted(patient.subject for patient in self.patients)
-        how = self.settings
-        told = repr((how.recipe, how.difficult_share, how.sites, how.window, names))
+        told = repr((self.settings.recipe, self.settings.sites, self.settings.window, names))
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def __len__(self) -> int:
@@ -56,8 +55,11 @@ def painted_scans(
     stream = StreamSettings(
         spec=spec,
         window=(max(settings.patch[0], settings.depth), *settings.patch[1:]),
-        recipe=Recipe(random_share=source.random_share, stripped_share=source.stripped_share),
-        difficult_share=source.difficult_share,
+        recipe=Recipe(
+            random_share=source.random_share,
+            stripped_share=source.stripped_share,
+            difficult_share=source.difficult_share,
+        ),
         sites=source.sites,
         windows_per_scan=source.windows_per_scan,
         seed=settings.seed,

@@ -234,8 +234,8 @@ def test_unusual_heads_are_not_all_of_the_same_scans():
 def test_a_difficult_head_is_drawn_from_the_mix_of_those(tmp_path):
     seen = []
 
-    def make(_subject, _scan, _site, _modality, recipe, *_rest):
-        seen.append(recipe.mix)
+    def make(subject, _scan, _site, _modality, recipe, *_rest):
+        seen.append(recipe.mix_of(subject))
         raise InterruptedError
 
     settings = CohortSettings(target=4, difficult_share=0.5, sites=("ldn",))
