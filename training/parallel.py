@@ -35,7 +35,7 @@ def in_parallel(
             yield job, work(job)
         return
     # Fresh processes: a forked one would inherit the threads of torch half-dead.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker)
     ahead = iter(jobs)
     # No more than are being worked on: what a pool has queued it also makes after Ctrl-C.
     running: dict[Future[Result], Job] = {
@@ -55,7 +55,7 @@ def in_parallel(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the main process, and end with it even where it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

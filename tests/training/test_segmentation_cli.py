@@ -11,7 +11,7 @@ from inference.spec import PhysicalCrop
 from inference.volumes import Labels, Scan
 from tests.inference.specs import make_spec
 from tests.training.segmentation_runs import TINY, toy_work
-from training.checkpoints import load_checkpoint
+from training.checkpoints import load_checkpoint, save_checkpoint
 from training.dataset import labels_on
 from training.export import export_onnx
 from training.networks import ResUNet25d
@@ -20,7 +20,8 @@ from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
 from training.segmentation.items import ItemScans, Labelled
 from training.segmentation.members import members
-from training.segmentation.network import start_network
+from training.segmentation.network import spec_for, start_network
+from training.segmentation.painted import canvas_for
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings, save_settings
 
@@ -189,21 +190,30 @@ def test_where_no_label_was_drawn_is_background():
     assert not found[..., 30:].any()
 
 
-def painted(_settings, number, _patients, _device):
-    labels = np.zeros((10, 32, 32), np.uint8)
-    labels[4:6, 10:14, 10:14] = 1 + number % 3
-    return Labelled(labels.astype(np.float32), labels, np.argwhere(labels))
+def filled_canvas(work, settings):
+    """A folder as painters leave it, with three scans."""
+    spec = spec_for(settings, settings.phantoms.prepare, "any", "")
+    canvas = canvas_for(work, settings, spec, ())
+    canvas.folder.mkdir(parents=True)
+    for number in range(3):
+        labels = np.zeros((10, 32, 32), np.uint8)
+        labels[4:6, 10:14, 10:14] = 1 + number
+        item = canvas.item(f"{number:06d}")
+        np.save(item.voxels, labels.astype(np.float16))
+        np.save(item.labels, labels)
 
 
-def test_members_end_in_half_precision_and_parts_that_are_read_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.segmentation.painted.paint_sample", painted)
-    preset = tmp_path / "mine.yaml"
-    preset.write_text(save_settings(replace(TINY, width=16)))
+def test_members_train_side_by_side_and_end_in_half_precision_and_parts(tmp_path):
+    preset, settings = tmp_path / "mine.yaml", replace(TINY, width=8, train_on="phantoms")
+    preset.write_text(save_settings(settings))
+    filled_canvas(tmp_path / "lent", settings)
     arguments = [tmp_path / "lent", "--preset", preset, "--members", 2, "--minutes", 0.02]
+    arguments += ["--painters", 0, "--width", 16, "--width", 8, "--accelerator", "cpu"]
 
     result = CliRunner().invoke(members, [str(a) for a in (*arguments, "--parts", 1)])
 
     assert result.exit_code == 0, result.output
+    assert "3 phantoms" in result.output
     folder = tmp_path / "lent/members"
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     assert {"lent-1.pt.part1", "lent-1.pt.part2", "lent-2.pt.part1"} <= set(sizes)
@@ -211,14 +221,49 @@ def test_members_end_in_half_precision_and_parts_that_are_read_as_one(tmp_path, 
     assert max(sizes.values()) == 2**20
     whole, half = (
         load_checkpoint(file)
-        for file in (tmp_path / "lent/segment/lent-2/network.pt", folder / "lent-2.pt")
+        for file in (tmp_path / "lent/segment/lent-1/network.pt", folder / "lent-1.pt")
     )
     assert half[1] == whole[1]
-    assert half[1].name == "lent-2"
+    assert half[1].name == "lent-1"
     assert half[1].trained_on.startswith("synthetic hrT2 phantoms")
-    assert [load_checkpoint(folder / f"lent-{n}.pt")[2]["config"]["seed"] for n in (1, 2)] == [5, 6]
+    made = [load_checkpoint(folder / f"lent-{n}.pt") for n in (1, 2)]
+    assert [extra["config"]["seed"] for _, _, extra in made] == [5, 6]
+    assert [spec.width for _, spec, _ in made] == [16, 8]
     for name, value in whole[0].state_dict().items():
         torch.testing.assert_close(half[0].state_dict()[name], value.half().float())
+
+
+def test_members_go_on_from_a_narrower_network_and_say_so(tmp_path):
+    preset, settings = tmp_path / "mine.yaml", replace(TINY, width=8, train_on="phantoms")
+    preset.write_text(save_settings(settings))
+    filled_canvas(tmp_path / "lent", settings)
+    before = tmp_path / "before.pt"
+    narrow = replace(settings, width=4)
+    spec = spec_for(narrow, narrow.phantoms.prepare, "before", "12 scans, no real scan; x")
+    save_checkpoint(before, start_network(narrow), spec)
+    arguments = [tmp_path / "lent", "--preset", preset, "--members", 1, "--minutes", 0.01]
+
+    result = CliRunner().invoke(
+        members, [str(a) for a in (*arguments, "--painters", 0, "--start", before)]
+    )
+
+    assert result.exit_code == 0, result.output
+    _, spec, _ = load_checkpoint(tmp_path / "lent/members/lent-1.pt")
+    assert "begun from before (12 scans" in spec.trained_on
+
+
+def test_a_member_that_fails_ends_the_command_with_one_line(tmp_path):
+    preset, settings = tmp_path / "mine.yaml", replace(TINY, train_on="phantoms")
+    preset.write_text(save_settings(settings))
+    arguments = [tmp_path / "lent", "--preset", preset, "--members", 1, "--minutes", 0.01]
+
+    result = CliRunner().invoke(
+        members, [str(a) for a in (*arguments, "--painters", 0, "--start", tmp_path / "no.pt")]
+    )
+
+    assert result.exit_code == 2
+    assert "lent-1 did not come to an end" in result.output
+    assert not (tmp_path / "lent/members").exists()
 
 
 def test_the_members_preset_is_for_phantoms_as_the_shipped_weights_see_them():

@@ -1,12 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from tests.training.segmentation_runs import TINY, toy_scans
 from training.segmentation.items import Labelled
-from training.segmentation.painted import PaintedScans
 from training.segmentation.windows import WindowSet, batches, cut, place
 from training.target_augment import PAPER
 
@@ -116,32 +114,3 @@ def test_a_scan_smaller_than_the_window_lies_in_the_middle_of_black():
     assert (voxels[2:6, 1:31, 1:31] == 1).all()
     assert labels[3, 2, 2] == 3
     assert labels.sum() == 3
-
-
-class Painter:
-    """In place of the phantom's brush, which takes seconds."""
-
-    def __init__(self, monkeypatch):
-        self.painted = []
-        monkeypatch.setattr("training.segmentation.painted.paint_sample", self.paint)
-
-    def paint(self, _settings, number, _patients, _device):
-        self.painted.append(number)
-        return scan((10, 32, 32), [(5, 5, number)])
-
-
-class Stream:
-    windows_per_scan = 3
-
-
-@pytest.mark.parametrize("workers", [0, 4])
-def test_a_painted_scan_gives_some_windows_and_any_number_may_be_the_first(monkeypatch, workers):
-    painter = Painter(monkeypatch)
-    windows = WindowSet(
-        PaintedScans(Stream()), replace(TINY, workers=workers), whole=False, augment=False
-    )
-
-    seen = numbers_of(windows, range(2, 5))
-
-    assert seen == [[4], [5], [6], [7], [8], [9]]
-    assert painter.painted == [1, 2, 3], "each once, by this process"

@@ -1,9 +1,10 @@
-"""Endless training data: phantoms painted while a network trains, on its own device."""
+"""Endless training data: phantoms painted while networks train."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from inference.geometry import Geometry
 from inference.spec import Spec
 from inference.volumes import Scan
 from training.dataset import Sample, prepare_sample
+from training.phantom.acquisition.setup import Setup
 from training.phantom.contours.read import Patient
 from training.phantom.draws import SEEDS, stream
 from training.phantom.generate import Case, Recipe, render_case
 from training.phantom.sites import SITES, draw_setup
 from training.phantom.subject import draw_subject
 
-MARGIN = 8  # slices painted beyond a window, so that windows vary
+THICK_MM = 2.0
+UNUSUAL_SITE = "ukm"  # the others' grids are all alike
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,9 @@ class StreamSettings:
     """What an endless cohort is drawn from."""
 
     spec: Spec
-    window: tuple[int, int, int]  # (Z, Y, X) of the samples
     recipe: Recipe = field(default_factory=Recipe)
     sites: tuple[str, ...] = tuple(SITES)
-    windows_per_scan: int = 4  # painting a head costs far more than cutting a window
+    unusual_share: float = 0.0  # of scans drawn to be coronal or of thick slices
     seed: int = 0
 
 
@@ -38,25 +40,29 @@ def paint_sample(
 ) -> Sample:
     """Scan ``number`` of the stream as the network sees it, with its labels."""
     draw = stream(settings.seed, "stream", number)
-    subject_seed, scan_seed = (int(seed) for seed in draw.integers(SEEDS, size=2))
-    site = settings.sites[int(draw.integers(len(settings.sites)))]
-    setup = draw_setup(SITES[site], "hrT2", scan_seed)
-    slab = about_the_ears(setup.geometry, settings.window[0] + MARGIN)
+    subject_seed = int(draw.integers(SEEDS))
+    setup, scan_seed = _draw_scan(settings, draw)
     subject = draw_subject(subject_seed, settings.recipe.mix_of(subject_seed), patients)
-    case = render_case(subject, replace(setup, geometry=slab), scan_seed, settings.recipe, device)
+    case = render_case(subject, setup, scan_seed, settings.recipe, device)
     return prepare_sample(_as_scan(case, case.voxels), _as_scan(case, case.labels), settings.spec)
 
 
-def about_the_ears(geometry: Geometry, slices: int) -> Geometry:
-    """The ``slices`` of an axial grid nearest to the scanner's origin, where the ears are."""
-    x, y, depth = geometry.size
-    count = min(depth, slices)
-    height = geometry.axes[2, 2]
-    if abs(height) < 0.5:  # a coronal grid: its slices do not part the ears from the rest
-        return geometry
-    level = -geometry.origin_mm[2] / (height * geometry.spacing_mm[2])
-    start = int(np.clip(round(level - count / 2), 0, depth - count))
-    return geometry.crop((0, 0, start), (x, y, count))
+def is_unusual(geometry: Geometry) -> bool:
+    """Whether the grid is one on which networks fail: coronal, or of thick slices."""
+    coronal = abs(geometry.axes[2, 2]) < 0.5
+    return coronal or geometry.spacing_mm[2] >= THICK_MM
+
+
+def _draw_scan(settings: StreamSettings, draw: np.random.Generator) -> tuple[Setup, int]:
+    """A scan's setup and seed; drawn until it is unusual, where that is due."""
+    unusual = draw.random() < settings.unusual_share
+    site = settings.sites[int(draw.integers(len(settings.sites)))]
+    for _ in count():
+        seed = int(draw.integers(SEEDS))
+        setup = draw_setup(SITES[UNUSUAL_SITE if unusual else site], "hrT2", seed)
+        if not unusual or is_unusual(setup.geometry):
+            break
+    return setup, seed
 
 
 def _as_scan(case: Case, voxels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Scan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from training.segmentation.items import ItemScans, Scans
 from training.segmentation.member import load_start, train_member
 from training.segmentation.members import members
 from training.segmentation.network import spec_for
-from training.segmentation.painted import painted_scans
+from training.segmentation.painted import PaintedScans, canvas_for
+from training.segmentation.painters import painters_option, painting
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings
 
@@ -42,6 +44,7 @@ MEMBER = re.compile(r"[\w.-]+")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Instead of steps or epochs."
 )
+@painters_option
 @click.option("--start", type=FILE, help="Begin with this network: a .pt or .onnx file.")
 @launch_options
 @one_line_errors
@@ -51,6 +54,8 @@ def segment(
     member: str,
     labels: Path | None,
     contours: Path | None,
+    painters: int,
+    paint_on: str,
     start: Path | None,
     devices: int,
     nodes: int,
@@ -73,26 +78,30 @@ def segment(
     fabric = make_fabric(devices, nodes, strategy, accelerator, settings.precision)
     folder = work / "segment" / member
     prepared = prepared_how(work, settings)
+    brush: AbstractContextManager[None] = nullcontext()
     if settings.train_on == "phantoms":
         spec = spec_for(settings, prepared, member, "")
-        scans: Scans = painted_scans(settings, spec, read_patients(contours), fabric.device)
+        canvas = canvas_for(work, settings, spec, read_patients(contours))
+        scans: Scans = PaintedScans(canvas, settings.seed)
+        brush = painting(canvas, painters if fabric.is_global_zero else 0, paint_on)
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
     about, began = told_origin(work, settings), None
     if start:
         began, spec = load_start(start, settings)
         about = begun_from(about, spec.trained_on, spec.name)
-    file = train_member(
-        folder,
-        scans,
-        settings,
-        prepared,
-        fabric,
-        about,
-        start=began,
-        say=lambda line: fabric.print(line, flush=True),
-        should_stop=should_stop,
-    )
+    with brush:
+        file = train_member(
+            folder,
+            scans,
+            settings,
+            prepared,
+            fabric,
+            about,
+            start=began,
+            say=lambda line: fabric.print(line, flush=True),
+            should_stop=should_stop,
+        )
     fabric.print(f"{file}: trained", flush=True)
 
 

@@ -19,6 +19,7 @@ from training.segmentation.items import Scans
 from training.segmentation.network import spec_for, write_network
 from training.segmentation.settings import SegmentSettings
 from training.segmentation.train import train_segmenter
+from training.widen import widen
 
 NETWORK = "network.pt"
 
@@ -26,21 +27,24 @@ NETWORK = "network.pt"
 def load_start(path: Path, settings: SegmentSettings) -> tuple[ResUNet25d, Spec]:
     """The network to begin with, and what it says of itself: a checkpoint or an ``.onnx`` file.
 
+    A narrower network is widened to twice its width, or more, without changing what it says.
     Raises ``WeightsError`` where the file cannot be used, and ``TrainingError`` where its
-    network has another size than ``settings`` ask for.
+    network cannot become one of the size that ``settings`` ask for.
     """
     if path.suffix == ".onnx":
         spec = read_spec(path)
         network = read_network(path, spec)
     else:
         network, spec, _ = load_checkpoint(path)
-    found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
-    if found != wanted:
+    times, left = divmod(settings.width, network.width)
+    if left or network.blocks != settings.blocks:
+        found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
         raise TrainingError(
-            f"{path}: its network has (width, blocks) {found}, the preset says {wanted}; "
-            "start from another file or change the preset."
+            f"{path}: its network has (width, blocks) {found}, the preset says {wanted}: as many "
+            "blocks, and the same width or a multiple; start from another file or change the "
+            "preset."
         )
-    return network, spec
+    return (widen(network, times, settings.seed) if times > 1 else network), spec
 
 
 def train_member(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from training.launch import Precision
 from training.networks import GRID_MULTIPLE
+from training.phantom.anatomy.lesions import LesionMix
 from training.prepare.config import PrepareSettings
 from training.seg_loss import SegLossSettings
 from training.target_augment import AugmentSettings
@@ -19,13 +20,15 @@ FREE = ("minutes", "workers", "save_every", "log_every", "picture_every", "augme
 
 @dataclass(frozen=True)
 class PhantomSource:
-    """What is painted while the network trains, where nothing prepared is asked for."""
+    """What is painted while networks train, where nothing prepared is asked for."""
 
     sites: tuple[str, ...] = ("ldn", "etz", "ukm")
     random_share: float = 0.3  # of scans with random class intensities
     stripped_share: float = 0.0  # of scans without a skull
     difficult_share: float = 0.0  # of scans with small tumours, residues, tumours by both ears
-    windows_per_scan: int = 4  # painting a head costs far more than cutting a window
+    unusual_share: float = 0.0  # of scans drawn to be coronal or of thick slices
+    mix: LesionMix = field(default_factory=LesionMix)  # of the tumours of all others
+    seed: int = 0
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
 

@@ -101,13 +101,11 @@ def batches(
         for start in starts
         for first in range(start, start + share, settings.at_once)
     )
-    # Windows of one painted scan follow on one another: several readers would each paint it.
-    workers = settings.workers if len(windows.scans) else 0
     return iter(
         DataLoader(
             windows,
             batch_sampler=numbers,
-            num_workers=workers,
+            num_workers=settings.workers,
             pin_memory=on_gpu,
             worker_init_fn=_outlive_signals,
         )

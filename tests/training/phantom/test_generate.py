@@ -13,7 +13,6 @@ from training.phantom.anatomy.lesions import LesionMix
 from training.phantom.generate import Recipe, render_case
 from training.phantom.scene import _averaged, _subdivided
 from training.phantom.sites import SITES, draw_setup
-from training.phantom.stream import about_the_ears
 from training.phantom.strip import BRAIN, brain_mask
 from training.phantom.subject import draw_subject
 from training.phantom.tissues import Tissue
@@ -96,16 +95,6 @@ def test_an_average_keeps_the_mean():
 
     assert coarse.shape == (1, 2, 2)
     assert coarse[0, 0, 0] == fine[:, :2, :3].mean()
-
-
-def test_a_stream_paints_only_the_slices_about_the_ears():
-    scan = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-112.0, -112.0, -20.0))
-
-    slab = about_the_ears(scan, 24)
-
-    assert slab.size == (448, 448, 24)
-    assert slab.origin_mm == pytest.approx((-112.0, -112.0, -12.0))
-    assert about_the_ears(scan, 200) == scan
 
 
 def test_a_head_without_a_skull_keeps_brain_as_it_was_and_nothing_far_from_it(case):

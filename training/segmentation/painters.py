@@ -1,0 +1,71 @@
+"""Processes that paint phantoms beside trainings, until these end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+
+import click
+import torch
+
+from inference.engines import usable_threads
+from training.errors import TrainingError
+from training.parallel import start_worker
+from training.segmentation.painted import Canvas
+
+NICENESS = 5  # a training that waits for the processor costs more than a scan that comes later
+
+
+def painters_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--painters``, by default all processors but one, and ``--paint-on``."""
+    command = click.option(
+        "--paint-on",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        show_default=True,
+        help="What painters paint on.",
+    )(command)
+    return click.option(
+        "--painters",
+        type=click.IntRange(min=0),
+        default=lambda: max(usable_threads() - 1, 1),
+        help="Processes that paint phantoms; 0: only those that are there already.",
+    )(command)
+
+
+@contextmanager
+def painting(canvas: Canvas, painters: int, device: str = "cpu") -> Iterator[None]:
+    """While the block runs, ``painters`` processes fill ``canvas`` on ``device``.
+
+    Painter k of N takes numbers k, k + N and so on; what was painted before stays.
+    """
+    context = get_context("spawn")  # a forked process would inherit torch's threads half-dead
+    processes: list[BaseProcess] = [
+        context.Process(target=_paint_on, args=(canvas, number, painters, device), daemon=True)
+        for number in range(painters)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()  # scans are written whole: nothing is left half-done
+            process.join()
+
+
+def _paint_on(canvas: Canvas, first: int, step: int, device: str) -> None:
+    start_worker()
+    os.nice(NICENESS)
+    torch.set_num_threads(1)
+    for number in count(first, step):
+        try:
+            canvas.paint(number, torch.device(device))
+        except TrainingError as error:
+            print(f"error: a painter stopped: {error}", file=sys.stderr)
+            return
