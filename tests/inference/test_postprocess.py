@@ -41,6 +41,14 @@ def test_both_labels_count_towards_a_tumours_size():
     same(clean(draw(one_label, *two_labels)), draw(*two_labels))
 
 
+@pytest.mark.parametrize(("wide", "stays"), [(2, True), (1, False)])
+def test_a_tumour_in_the_meatus_goes_before_a_larger_one_that_is_nowhere_in_it(wide, stays):
+    rooted = (INTRA, (0, 3), (0, 4), (20, 20 + wide))  # 24 or 12 mm3; labelled ones have 20
+    larger = (EXTRA, (0, 3), (0, 3), (10, 16))  # 54 mm3
+
+    same(clean(draw(larger, rooted)), draw(rooted if stays else larger))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_of_equal_tumours_the_first_in_raster_order_remains(order):
     first, second = (INTRA, (0, 3), (6, 9), (50, 53)), (INTRA, (1, 4), (0, 3), (10, 13))

@@ -13,6 +13,7 @@ from training.phantom.draws import stream
 from training.phantom.stream import StreamSettings, _draw_scan, is_unusual
 from training.segmentation.network import spec_for
 from training.segmentation.painted import PaintedScans, canvas_for
+from training.segmentation.painters import paint_ahead
 from training.segmentation.settings import PhantomSource
 
 CPU = torch.device("cpu")
@@ -38,6 +39,13 @@ def test_each_scan_is_painted_once_and_counts_when_it_is_whole(canvas):
     assert canvas.painted() == ["000007"]
     canvas.item("000007").labels.unlink()
     assert canvas.painted() == [], "voxels alone are not a scan"
+
+
+def test_scans_painted_ahead_are_those_that_a_training_finds(canvas, tmp_path):
+    assert paint_ahead(canvas, 3, painters=1) == 3
+    assert paint_ahead(canvas, 5, painters=1) == 2, "what is there stays"
+
+    assert len(canvas_for(tmp_path, TINY, SPEC, ()).painted()) == 5
 
 
 def test_windows_come_from_all_scans_that_are_there_the_latest_too(canvas):

@@ -18,7 +18,7 @@ from training.networks import ResUNet25d
 from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
-from training.segmentation.items import ItemScans, Labelled
+from training.segmentation.items import ItemScans
 from training.segmentation.members import members
 from training.segmentation.network import spec_for, start_network
 from training.segmentation.painted import canvas_for

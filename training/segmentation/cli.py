@@ -24,7 +24,7 @@ from training.segmentation.member import load_start, train_member
 from training.segmentation.members import members
 from training.segmentation.network import spec_for
 from training.segmentation.painted import PaintedScans, canvas_for
-from training.segmentation.painters import painters_option, painting
+from training.segmentation.painters import paint_ahead, painters_option, painting
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings
 
@@ -105,6 +105,27 @@ def segment(
     fabric.print(f"{file}: trained", flush=True)
 
 
+@click.command("paint")
+@click.argument("work", type=FOLDER)
+@click.argument("scans", type=click.IntRange(min=1))
+@click.option("--preset", default="phantom", show_default=True, help="Or a YAML file.")
+@click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for the tumours.")
+@painters_option
+@one_line_errors
+def paint(
+    work: Path, scans: int, preset: str, contours: Path | None, painters: int, paint_on: str
+) -> None:
+    """Paint SCANS phantoms ahead of a training of WORK with the same preset and contours.
+
+    What is there stays, and a training finds it: time on a lent GPU goes into training then.
+    """
+    settings = replace(load_settings("members", preset, SegmentSettings), train_on="phantoms")
+    spec = spec_for(settings, prepared_how(work, settings), "any", PAINTED)
+    canvas = canvas_for(work, settings, spec, read_patients(contours))
+    made = paint_ahead(canvas, scans, max(painters, 1), paint_on)
+    print(f"{canvas.folder}: {made} scans painted, {len(canvas.painted())} there", flush=True)
+
+
 def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
     """How the scans of ``work`` were prepared; phantoms may do without any."""
     folder = work / "prepared"
@@ -132,4 +153,4 @@ def _prepared_scans(
     return ItemScans(items, settings.seed)
 
 
-commands: list[click.Command] = [segment, members]
+commands: list[click.Command] = [segment, members, paint]

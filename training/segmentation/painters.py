@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -15,7 +16,7 @@ import torch
 
 from inference.engines import usable_threads
 from training.errors import TrainingError
-from training.parallel import start_worker
+from training.parallel import in_parallel, one_thread_each, start_worker
 from training.segmentation.painted import Canvas
 
 NICENESS = 5  # a training that waits for the processor costs more than a scan that comes later
@@ -49,14 +50,30 @@ def painting(canvas: Canvas, painters: int, device: str = "cpu") -> Iterator[Non
         context.Process(target=_paint_on, args=(canvas, number, painters, device), daemon=True)
         for number in range(painters)
     ]
-    for process in processes:
-        process.start()
+    with one_thread_each():
+        for process in processes:
+            process.start()
     try:
         yield
     finally:
         for process in processes:
             process.kill()  # scans are written whole: nothing is left half-done
             process.join()
+
+
+def paint_ahead(canvas: Canvas, scans: int, painters: int, device: str = "cpu") -> int:
+    """Paint numbers 0 to ``scans``, as far as they are not there; returns how many were made.
+
+    Raises ``TrainingError`` where a painter is killed, or the disk refuses.
+    """
+    job = partial(_paint_one, canvas, device)
+    with one_thread_each():
+        return sum(made for _, made in in_parallel(job, range(scans), painters))
+
+
+def _paint_one(canvas: Canvas, device: str, number: int) -> bool:
+    torch.set_num_threads(1)
+    return canvas.paint(number, torch.device(device))
 
 
 def _paint_on(canvas: Canvas, first: int, step: int, device: str) -> None:
