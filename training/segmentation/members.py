@@ -48,9 +48,18 @@ class Job:
 @click.argument("work", type=FOLDER)
 @click.option("--preset", default="phantom", show_default=True, help="Or a YAML file.")
 @click.option("--members", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), required=True)
-@click.option("--width", "widths", type=click.IntRange(min=1), multiple=True)
-@click.option("--start", "starts", type=FILE, multiple=True, help="Begin with this network.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Of training, the same for all members.",
+)
+@click.option(
+    "--width", "widths", type=click.IntRange(min=1), multiple=True, help="Else as the preset says."
+)
+@click.option(
+    "--start", "starts", type=FILE, multiple=True, help="Begin with this .pt or .onnx file."
+)
 @click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for the tumours.")
 @painters_option
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
