@@ -32,15 +32,15 @@ def labelled(cases: Sequence[PreparedCase], kind: str) -> str:
 def begun_from(learnt: str, earlier: str, name: str) -> str:
     """What weights learnt from that had begun as those called ``name``; both as told here.
 
-    Only where neither saw a real scan does the result say so.
+    Only where neither saw a real scan does the result say so; it says that first, since what is
+    shown to readers is cut where it gets long.
     """
-    unreal = NO_REAL in learnt and NO_REAL in earlier
+    unreal = f", {NO_REAL}" if NO_REAL in learnt and NO_REAL in earlier else ""
     last, first = (
-        text.removesuffix(NOT_CLINICAL).rstrip("; .").removesuffix(f", {NO_REAL}")
+        text.replace(f", {NO_REAL}", "").replace(f"; {NOT_CLINICAL}", "")
         for text in (learnt, earlier)
     )
-    told = f"{last}, begun from {name} ({first})"
-    return f"{told}{f', {NO_REAL}' if unreal else ''}; {NOT_CLINICAL}"
+    return f"{last}{unreal}; {NOT_CLINICAL}; begun from {name} ({first})"
 
 
 def described(cases: Sequence[PreparedCase]) -> str:

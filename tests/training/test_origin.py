@@ -81,11 +81,11 @@ def test_weights_that_go_on_name_what_went_before():
     real = "3 labelled hrT2 scans; not for clinical use"
 
     assert begun_from(phantoms, phantoms.replace("84", "224"), "a") == (
-        "84 labelled hrT2 synthetic phantoms, begun from a (224 labelled hrT2 synthetic phantoms), "
-        "no real scan; not for clinical use"
+        "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use; "
+        "begun from a (224 labelled hrT2 synthetic phantoms)"
     )
     assert begun_from(real, phantoms, "a") == (
-        "3 labelled hrT2 scans, begun from a (84 labelled hrT2 synthetic phantoms); "
-        "not for clinical use"
+        "3 labelled hrT2 scans; not for clinical use; "
+        "begun from a (84 labelled hrT2 synthetic phantoms)"
     )
     assert "no real scan" not in begun_from(phantoms, real, "b")
