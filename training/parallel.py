@@ -62,9 +62,8 @@ def in_parallel(
 def one_thread_each() -> Iterator[None]:
     """Processes started in this block use one thread for their arithmetic.
 
-    NumPy's libraries otherwise take a thread per processor in each of them, and twelve painters
-    with sixteen threads kept a GPU waiting for two thirds of the time. They read the variables
-    as they are loaded, so that a process cannot change its own.
+    NumPy's libraries otherwise start a thread per processor in each of them. They read the
+    variables as they are loaded, so that a process cannot change its own.
     """
     kept = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
