@@ -67,7 +67,7 @@ def make_fabric(
             "pass a smaller --devices, or --accelerator cpu."
         )
     use_given_threads()
-    torch.backends.cudnn.benchmark = True  # windows have one size, or two: choosing pays
+    torch.backends.cudnn.benchmark = True  # windows have one size or two; not compared
     for part in ("fabric", "pytorch"):  # one logger, whose name depends on the order of imports
         logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
     try:

@@ -11,13 +11,12 @@ from training.dataset import Sample
 from training.errors import TrainingError
 from training.phantom.draws import stream
 from training.phantom.stream import StreamSettings, _draw_scan, is_unusual
-from training.segmentation.network import spec_for
 from training.segmentation.painted import PaintedScans, canvas_for
 from training.segmentation.painters import paint_ahead
 from training.segmentation.settings import PhantomSource
 
 CPU = torch.device("cpu")
-SPEC = spec_for(TINY, TINY.phantoms.prepare, "any", "")
+HOW = TINY.phantoms.prepare
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def canvas(tmp_path, monkeypatch):
         return Sample(labels.astype(np.float16), labels)
 
     monkeypatch.setattr("training.segmentation.painted.paint_sample", paint)
-    return canvas_for(tmp_path, TINY, SPEC, ())
+    return canvas_for(tmp_path, TINY, HOW, ())
 
 
 def test_each_scan_is_painted_once_and_counts_when_it_is_whole(canvas):
@@ -45,7 +44,14 @@ def test_scans_painted_ahead_are_those_that_a_training_finds(canvas, tmp_path):
     assert paint_ahead(canvas, 3, painters=1) == 3
     assert paint_ahead(canvas, 5, painters=1) == 2, "what is there stays"
 
-    assert len(canvas_for(tmp_path, TINY, SPEC, ()).painted()) == 5
+    assert len(canvas_for(tmp_path, TINY, HOW, ()).painted()) == 5
+
+
+def test_to_paint_on_a_gpu_that_is_not_there_ends_in_one_line(canvas, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    with pytest.raises(TrainingError, match="no CUDA device; pass --paint-on cpu"):
+        paint_ahead(canvas, 1, painters=1, device="cuda")
 
 
 def test_windows_come_from_all_scans_that_are_there_the_latest_too(canvas):
@@ -68,12 +74,12 @@ def test_no_painter_at_all_ends_in_one_line(canvas):
 def test_other_recipes_fill_other_folders(tmp_path, canvas):
     other = replace(TINY, phantoms=PhantomSource(unusual_share=0.5))
 
-    assert canvas_for(tmp_path, TINY, SPEC, ()).folder == canvas.folder
-    assert canvas_for(tmp_path, other, SPEC, ()).folder != canvas.folder
+    assert canvas_for(tmp_path, TINY, HOW, ()).folder == canvas.folder
+    assert canvas_for(tmp_path, other, HOW, ()).folder != canvas.folder
 
 
 def test_unusual_scans_are_coronal_or_of_thick_slices_as_often_as_asked():
-    some = StreamSettings(SPEC, sites=("etz",), unusual_share=0.5)
+    some = StreamSettings(HOW.spec(), sites=("etz",), unusual_share=0.5)
 
     drawn = [_draw_scan(some, stream(0, "stream", number))[0] for number in range(60)]
 

@@ -23,7 +23,7 @@ from training.segmentation.members import members
 from training.segmentation.network import spec_for, start_network
 from training.segmentation.painted import canvas_for
 from training.segmentation.settings import SegmentSettings
-from training.settings_files import load_settings, save_settings
+from training.settings_files import PRESETS, load_settings, save_settings
 
 GRID = Geometry((48, 32, 10), (0.5, 0.5, 1.5), (0, 0, 0))
 
@@ -192,8 +192,7 @@ def test_where_no_label_was_drawn_is_background():
 
 def filled_canvas(work, settings):
     """A folder as painters leave it, with three scans."""
-    spec = spec_for(settings, settings.phantoms.prepare, "any", "")
-    canvas = canvas_for(work, settings, spec, ())
+    canvas = canvas_for(work, settings, settings.phantoms.prepare, ())
     canvas.folder.mkdir(parents=True)
     for number in range(3):
         labels = np.zeros((10, 32, 32), np.uint8)
@@ -266,7 +265,14 @@ def test_a_member_that_fails_ends_the_command_with_one_line(tmp_path):
     assert not (tmp_path / "lent/members").exists()
 
 
-def test_the_members_preset_is_for_phantoms_as_the_shipped_weights_see_them():
+@pytest.mark.parametrize("name", ["members", "members_on", "segment_on"])
+def test_presets_paint_phantoms_as_the_shipped_weights_see_them(name):
+    settings = load_settings("members", str(PRESETS / f"phantom/{name}.yaml"), SegmentSettings)
+
+    assert settings.phantoms.prepare == load_settings("prepare", "phantom", PrepareSettings)
+
+
+def test_the_members_presets_are_for_phantoms():
     settings = load_settings("members", "phantom", SegmentSettings)
 
     assert settings.train_on == "phantoms"

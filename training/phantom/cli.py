@@ -98,10 +98,10 @@ def phantom(
     print(f"{out}: {made} scans made", flush=True)
 
 
-def device_for(wanted: str) -> str:
+def device_for(wanted: str, advice: str = "--device cpu or auto") -> str:
     """``cpu`` or ``cuda``. Raises ``TrainingError`` where a GPU is asked for in vain."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("PyTorch finds no CUDA device; pass --device cpu or auto.")
+        raise TrainingError(f"PyTorch finds no CUDA device; pass {advice}.")
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 

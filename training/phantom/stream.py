@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 import numpy as np
 import torch
@@ -57,12 +56,11 @@ def _draw_scan(settings: StreamSettings, draw: np.random.Generator) -> tuple[Set
     """A scan's setup and seed; drawn until it is unusual, where that is due."""
     unusual = draw.random() < settings.unusual_share
     site = settings.sites[int(draw.integers(len(settings.sites)))]
-    for _ in count():
+    while True:
         seed = int(draw.integers(SEEDS))
         setup = draw_setup(SITES[UNUSUAL_SITE if unusual else site], "hrT2", seed)
         if not unusual or is_unusual(setup.geometry):
-            break
-    return setup, seed
+            return setup, seed
 
 
 def _as_scan(case: Case, voxels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Scan:

@@ -13,7 +13,7 @@ from training.prepare.files import array_bytes, write_whole
 from training.segmentation.items import Item
 from training.segmentation.settings import Source
 
-ARRAY, IMAGE = ".labels.npy", "_Label.nii.gz"
+LABELS, IMAGE = ".labels.npy", "_Label.nii.gz"
 VOXELS = ".voxels.npy"
 STYLE = "--"  # between a translated case and its style
 
@@ -66,12 +66,12 @@ def translated_items(folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]) -
 
 def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
     """The labels of ``case`` on its prepared grid; None where ``folder`` has none."""
-    array, image = folder / f"{case.name}{ARRAY}", folder / f"{case.name}{IMAGE}"
+    array, image = folder / f"{case.name}{LABELS}", folder / f"{case.name}{IMAGE}"
     if array.exists():
         return array
     if not image.exists():
         return None
-    kept = cache / f"{case.name}{ARRAY}"
+    kept = cache / f"{case.name}{LABELS}"
     if not kept.exists() or kept.stat().st_mtime < image.stat().st_mtime:
         write_whole(kept, array_bytes(labels_on(read_scan(image), case.geometry)))
     return kept

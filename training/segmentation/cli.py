@@ -14,15 +14,14 @@ from lightning.fabric import Fabric
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
-from training.origin import PAINTED, begun_from, labelled
+from training.origin import PAINTED, labelled
 from training.phantom.cli import read_patients
 from training.prepare.cases import TABLE, read_prepared, read_table
 from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
-from training.segmentation.member import load_start, train_member
+from training.segmentation.member import begin, train_member
 from training.segmentation.members import members
-from training.segmentation.network import spec_for
 from training.segmentation.painted import PaintedScans, canvas_for
 from training.segmentation.painters import paint_ahead, painters_option, painting
 from training.segmentation.settings import SegmentSettings
@@ -80,16 +79,12 @@ def segment(
     prepared = prepared_how(work, settings)
     brush: AbstractContextManager[None] = nullcontext()
     if settings.train_on == "phantoms":
-        spec = spec_for(settings, prepared, member, "")
-        canvas = canvas_for(work, settings, spec, read_patients(contours))
+        canvas = canvas_for(work, settings, prepared, read_patients(contours))
         scans: Scans = PaintedScans(canvas, settings.seed)
         brush = painting(canvas, painters if fabric.is_global_zero else 0, paint_on)
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
-    about, began = told_origin(work, settings), None
-    if start:
-        began, spec = load_start(start, settings)
-        about = begun_from(about, spec.trained_on, spec.name)
+    began, about = begin(start, settings, told_origin(work, settings))
     with brush:
         file = train_member(
             folder,
@@ -120,8 +115,7 @@ def paint(
     What is there stays, and a training finds it: time on a lent GPU goes into training then.
     """
     settings = replace(load_settings("members", preset, SegmentSettings), train_on="phantoms")
-    spec = spec_for(settings, prepared_how(work, settings), "any", PAINTED)
-    canvas = canvas_for(work, settings, spec, read_patients(contours))
+    canvas = canvas_for(work, settings, prepared_how(work, settings), read_patients(contours))
     made = paint_ahead(canvas, scans, max(painters, 1), paint_on)
     print(f"{canvas.folder}: {made} scans painted, {len(canvas.painted())} there", flush=True)
 

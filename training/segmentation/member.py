@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
-from inference.spec import Spec
 from inference.weights import read_spec
 from training.checkpoints import load_checkpoint
 from training.errors import TrainingError
 from training.exported import read_network
 from training.launch import StoppedError
 from training.networks import ResUNet25d
+from training.origin import begun_from
 from training.prepare.config import PrepareSettings
 from training.segmentation.items import Scans
 from training.segmentation.network import spec_for, write_network
@@ -24,27 +24,33 @@ from training.widen import widen
 NETWORK = "network.pt"
 
 
-def load_start(path: Path, settings: SegmentSettings) -> tuple[ResUNet25d, Spec]:
-    """The network to begin with, and what it says of itself: a checkpoint or an ``.onnx`` file.
+def begin(
+    start: Path | None, settings: SegmentSettings, about: str
+) -> tuple[ResUNet25d | None, str]:
+    """The network of the file ``start``, if any, and ``about`` with what that says of itself.
 
-    A narrower network is widened to twice its width, or more, without changing what it says.
-    Raises ``WeightsError`` where the file cannot be used, and ``TrainingError`` where its
-    network cannot become one of the size that ``settings`` ask for.
+    The file is a checkpoint or an ``.onnx`` file. A narrower network is widened to twice its
+    width, or more, without changing what it says. Raises ``WeightsError`` where the file cannot
+    be used, and ``TrainingError`` where its network cannot become one of the size that
+    ``settings`` ask for.
     """
-    if path.suffix == ".onnx":
-        spec = read_spec(path)
-        network = read_network(path, spec)
+    if start is None:
+        return None, about
+    if start.suffix == ".onnx":
+        spec = read_spec(start)
+        network = read_network(start, spec)
     else:
-        network, spec, _ = load_checkpoint(path)
+        network, spec, _ = load_checkpoint(start)
     times, left = divmod(settings.width, network.width)
     if left or network.blocks != settings.blocks:
         found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
         raise TrainingError(
-            f"{path}: its network has (width, blocks) {found}, the preset says {wanted}: as many "
+            f"{start}: its network has (width, blocks) {found}, the preset says {wanted}: as many "
             "blocks, and the same width or a multiple; start from another file or change the "
             "preset."
         )
-    return (widen(network, times, settings.seed) if times > 1 else network), spec
+    network = widen(network, times, settings.seed) if times > 1 else network
+    return network, begun_from(about, spec.trained_on, spec.name)
 
 
 def train_member(

@@ -16,11 +16,10 @@ from training.checkpoints import save_halves
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import make_fabric, stop_when_told
-from training.origin import PAINTED, begun_from
+from training.origin import PAINTED
 from training.parallel import start_worker
 from training.phantom.cli import read_patients
-from training.segmentation.member import NETWORK, load_start, train_member
-from training.segmentation.network import spec_for
+from training.segmentation.member import NETWORK, begin, train_member
 from training.segmentation.painted import Canvas, PaintedScans, canvas_for
 from training.segmentation.painters import painters_option, painting
 from training.segmentation.settings import SegmentSettings
@@ -91,8 +90,7 @@ def members(
     """
     base = load_settings("members", preset, SegmentSettings)
     base = replace(base, train_on="phantoms", minutes=minutes, steps=0, epochs=0)
-    spec = spec_for(base, base.phantoms.prepare, work.name, PAINTED)
-    canvas = canvas_for(work, base, spec, read_patients(contours))
+    canvas = canvas_for(work, base, base.phantoms.prepare, read_patients(contours))
     jobs = [
         Job(
             folder=work / "segment" / f"{work.name}-{number + 1}",
@@ -159,10 +157,7 @@ def _train_member(job: Job) -> None:
     should_stop = stop_when_told()
     settings = job.settings
     fabric = make_fabric(accelerator=job.accelerator, precision=settings.precision)
-    about, began = PAINTED, None
-    if job.start:
-        began, spec = load_start(job.start, settings)
-        about = begun_from(about, spec.trained_on, spec.name)
+    began, about = begin(job.start, settings, PAINTED)
     train_member(
         job.folder,
         PaintedScans(job.canvas, settings.seed),

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.spec import Spec
 from training.errors import TrainingError
 from training.phantom.contours.read import Patient
 from training.phantom.generate import Recipe
 from training.phantom.stream import StreamSettings, paint_sample
+from training.prepare.config import PrepareSettings
 from training.prepare.files import array_bytes, write_whole
+from training.segmentation.choose import LABELS, VOXELS
 from training.segmentation.items import Item, Labelled, open_item
 from training.segmentation.settings import SegmentSettings
 
-VOXELS, LABELS = ".voxels.npy", ".labels.npy"
 PATIENCE_S = 900.0  # for the first scan: a slow core needs a minute
 LOOK_EVERY_S = 0.2
 
@@ -83,22 +83,20 @@ class PaintedScans:
 
     def scan(self, number: int) -> Labelled:
         """Raises ``TrainingError`` where none is painted in ``patience_s``."""
-        names = self.canvas.painted()
         until = time.monotonic() + self.patience_s
-        while not names:
+        while not (names := self.canvas.painted()):
             if time.monotonic() > until:
                 raise TrainingError(
                     f"{self.canvas.folder}: no scan in {self.patience_s:.0f} s; start the command "
                     "with more --painters and see what they say."
                 )
             time.sleep(LOOK_EVERY_S)
-            names = self.canvas.painted()
         draw = np.random.default_rng((self.seed, number, CHOOSING))
         return open_item(self.canvas.item(names[int(draw.integers(len(names)))]))
 
 
 def canvas_for(
-    work: Path, settings: SegmentSettings, spec: Spec, patients: Sequence[Patient]
+    work: Path, settings: SegmentSettings, prepared: PrepareSettings, patients: Sequence[Patient]
 ) -> Canvas:
     """The endless cohort that ``settings`` describe, in a folder of its own below ``work``."""
     source = settings.phantoms
@@ -108,9 +106,11 @@ def canvas_for(
         stripped_share=source.stripped_share,
         difficult_share=source.difficult_share,
     )
-    seen = (spec.crop, spec.normalisation)
+    seen = (prepared.crop, prepared.normalisation)
     names = sorted(patient.subject for patient in patients)
     told = repr((recipe, source.sites, source.unusual_share, source.seed, seen, names))
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
-    stream = StreamSettings(spec, recipe, source.sites, source.unusual_share, source.seed)
+    stream = StreamSettings(
+        prepared.spec(), recipe, source.sites, source.unusual_share, source.seed
+    )
     return Canvas(work / "painted" / key, stream, patients)

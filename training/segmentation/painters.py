@@ -17,8 +17,10 @@ import torch
 from inference.engines import usable_threads
 from training.errors import TrainingError
 from training.parallel import in_parallel, one_thread_each, start_worker
+from training.phantom.cli import device_for
 from training.segmentation.painted import Canvas
 
+ADVICE = "--paint-on cpu"  # where there is no GPU
 NICENESS = 5  # a training that waits for the processor costs more than a scan that comes later
 
 
@@ -43,8 +45,10 @@ def painters_option(command: Callable[..., None]) -> Callable[..., None]:
 def painting(canvas: Canvas, painters: int, device: str = "cpu") -> Iterator[None]:
     """While the block runs, ``painters`` processes fill ``canvas`` on ``device``.
 
-    Painter k of N takes numbers k, k + N and so on; what was painted before stays.
+    Painter k of N takes numbers k, k + N and so on; what was painted before stays. Raises
+    ``TrainingError`` where there is no such device.
     """
+    device = device_for(device, ADVICE)
     context = get_context("spawn")  # a forked process would inherit torch's threads half-dead
     processes: list[BaseProcess] = [
         context.Process(target=_paint_on, args=(canvas, number, painters, device), daemon=True)
@@ -64,9 +68,10 @@ def painting(canvas: Canvas, painters: int, device: str = "cpu") -> Iterator[Non
 def paint_ahead(canvas: Canvas, scans: int, painters: int, device: str = "cpu") -> int:
     """Paint numbers 0 to ``scans``, as far as they are not there; returns how many were made.
 
-    Raises ``TrainingError`` where a painter is killed, or the disk refuses.
+    Raises ``TrainingError`` where there is no such device, a painter is killed, or the disk
+    refuses.
     """
-    job = partial(_paint_one, canvas, device)
+    job = partial(_paint_one, canvas, device_for(device, ADVICE))
     with one_thread_each():
         return sum(made for _, made in in_parallel(job, range(scans), painters))
 
@@ -79,10 +84,9 @@ def _paint_one(canvas: Canvas, device: str, number: int) -> bool:
 def _paint_on(canvas: Canvas, first: int, step: int, device: str) -> None:
     start_worker()
     os.nice(NICENESS)
-    torch.set_num_threads(1)
     for number in count(first, step):
         try:
-            canvas.paint(number, torch.device(device))
+            _paint_one(canvas, device, number)
         except TrainingError as error:
             print(f"error: a painter stopped: {error}", file=sys.stderr)
             return
