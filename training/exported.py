@@ -11,18 +11,22 @@ from onnx import numpy_helper
 
 from inference.errors import WeightsError
 from inference.spec import Spec
+from inference.structures import Structure
 from training.networks import ResUNet25d
 
+SURE = 5.0  # logit of the background: a probability of 0.98
 DEEP_HEADS = ("head.conv1", "head.conv2", "head.conv3")
 
 
 def read_network(path: Path, spec: Spec) -> ResUNet25d:
     """The network whose weights the exported file ``path`` holds, in float32.
 
-    Biases before a norm and the heads of deep supervision are not in the file: they change
-    nothing at inference and are 0, but for the head at half resolution, which sees the same
-    features as the one in the file and starts as that. Raises ``WeightsError`` where a weight
-    is missing.
+    Biases before a norm and the heads of deep supervision are not in the file, since they change
+    nothing at inference. The former are 0. The head at half resolution sees the same features as
+    the one in the file and starts as that; the coarser ones call everything background, which
+    is nearly right: at 0 their loss would be the largest and drive the features off.
+
+    Raises ``WeightsError`` where a weight is missing.
     """
     stored = {one.name: one for one in onnx.load(path).graph.initializer}
     network = ResUNet25d(spec.width, spec.blocks, len(spec.classes))
@@ -33,6 +37,8 @@ def read_network(path: Path, spec: Spec) -> ResUNet25d:
             state[name] = torch.from_numpy(array).reshape(value.shape)
         elif name.endswith("bias") or name.startswith(DEEP_HEADS):
             state[name] = torch.zeros_like(value)
+            if name.startswith(DEEP_HEADS) and name.endswith("bias"):
+                state[name][Structure.BACKGROUND] = SURE
         else:
             raise WeightsError(f"{path}: has no weight '{name}'; export it again.")
     network.load_state_dict(state)

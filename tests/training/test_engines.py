@@ -49,6 +49,16 @@ def test_a_network_read_back_computes_what_the_file_does(work):
     assert np.abs(probabilities(network, window) - found).max() > 0.05
 
 
+def test_a_network_read_back_calls_everything_background_at_coarse_levels(work):
+    network = read_network(work / "tiny.onnx", read_spec(work / "tiny.onnx"))
+
+    with torch.no_grad():
+        levels = network.forward_deep(torch.rand(1, 1, 4, 32, 32))
+
+    for logits in levels[2:]:
+        assert logits.softmax(1)[:, 0].min() > 0.95
+
+
 def test_all_runtimes_of_this_machine_are_compared_on_whole_scans(work):
     scan = read_scan(work / "scans" / "c1_T2.nii.gz")
 

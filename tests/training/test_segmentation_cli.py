@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from inference.geometry import Geometry
 from inference.images import write_labels
-from inference.spec import PhysicalCrop
+from inference.spec import PhysicalCrop, SliceNormalisation
 from inference.volumes import Labels, Scan
 from tests.inference.specs import make_spec
 from tests.training.segmentation_runs import TINY, toy_work
@@ -65,7 +65,8 @@ def test_minutes_take_the_place_of_the_presets_steps(work, tmp_path):
 
 def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
     begin = start_network(replace(TINY, seed=9))
-    export_onnx(begin, make_spec(width=TINY.width), tmp_path / "shipped.onnx")
+    spec = replace(make_spec(width=TINY.width), crop=PhysicalCrop())
+    export_onnx(begin, spec, tmp_path / "shipped.onnx")
     preset = tmp_path / "mine.yaml"
     preset.write_text(save_settings(replace(TINY, steps=1, learning_rate=1e-9, ema=0.0)))
     start = ("--start", tmp_path / "shipped.onnx")
@@ -82,7 +83,8 @@ def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
 
 
 def test_a_start_of_another_size_is_refused_in_one_line(work, tmp_path):
-    export_onnx(ResUNet25d(8, 1), make_spec(width=8), tmp_path / "other.onnx")
+    spec = replace(make_spec(width=8), crop=PhysicalCrop())
+    export_onnx(ResUNet25d(8, 1), spec, tmp_path / "other.onnx")
     preset = tmp_path / "mine.yaml"
     preset.write_text(save_settings(TINY))
 
@@ -90,6 +92,20 @@ def test_a_start_of_another_size_is_refused_in_one_line(work, tmp_path):
 
     assert code == 2
     assert "other.onnx: its network has (width, blocks) (8, 1), the preset says (4, 1)" in said
+
+
+def test_a_start_that_knows_other_scans_is_refused_in_one_line(work, tmp_path):
+    rules = {"crop": PhysicalCrop(), "normalisation": SliceNormalisation()}
+    spec = replace(make_spec(width=TINY.width), **rules)
+    export_onnx(start_network(TINY), spec, tmp_path / "other.onnx")
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(TINY))
+
+    code, said = run(work, "--preset", preset, "--member", "a", "--start", tmp_path / "other.onnx")
+
+    assert code == 2
+    assert "other.onnx: its network knows scans of another normalisation" in said
+    assert not (work / "segment/a/network.pt").exists()
 
 
 @pytest.mark.parametrize(

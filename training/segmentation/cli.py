@@ -16,11 +16,10 @@ from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
 from training.origin import PAINTED, labelled
 from training.phantom.cli import read_patients
-from training.prepare.cases import TABLE, read_prepared, read_table
-from training.prepare.config import PrepareSettings
+from training.prepare.cases import read_prepared
 from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
-from training.segmentation.member import begin, train_member
+from training.segmentation.member import begin, prepared_how, train_member
 from training.segmentation.members import members
 from training.segmentation.painted import PaintedScans, canvas_for
 from training.segmentation.painters import paint_ahead, painters_option, painting
@@ -84,7 +83,7 @@ def segment(
         brush = painting(canvas, painters if fabric.is_global_zero else 0, paint_on)
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
-    began, about = begin(start, settings, told_origin(work, settings))
+    began, about = begin(start, settings, prepared, told_origin(work, settings))
     with brush:
         file = train_member(
             folder,
@@ -118,14 +117,6 @@ def paint(
     canvas = canvas_for(work, settings, prepared_how(work, settings), read_patients(contours))
     made = paint_ahead(canvas, scans, max(painters, 1), paint_on)
     print(f"{canvas.folder}: {made} scans painted, {len(canvas.painted())} there", flush=True)
-
-
-def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
-    """How the scans of ``work`` were prepared; phantoms may do without any."""
-    folder = work / "prepared"
-    if settings.train_on == "phantoms" and not (folder / TABLE).exists():
-        return settings.phantoms.prepare
-    return read_table(folder).settings
 
 
 def told_origin(work: Path, settings: SegmentSettings) -> str:

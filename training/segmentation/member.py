@@ -14,6 +14,7 @@ from training.exported import read_network
 from training.launch import StoppedError
 from training.networks import ResUNet25d
 from training.origin import begun_from
+from training.prepare.cases import TABLE, read_table
 from training.prepare.config import PrepareSettings
 from training.segmentation.items import Scans
 from training.segmentation.network import spec_for, write_network
@@ -24,15 +25,23 @@ from training.widen import widen
 NETWORK = "network.pt"
 
 
+def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
+    """How the scans of ``work`` were prepared; phantoms may do without any."""
+    folder = work / "prepared"
+    if settings.train_on == "phantoms" and not (folder / TABLE).exists():
+        return settings.phantoms.prepare
+    return read_table(folder).settings
+
+
 def begin(
-    start: Path | None, settings: SegmentSettings, about: str
+    start: Path | None, settings: SegmentSettings, prepared: PrepareSettings, about: str
 ) -> tuple[ResUNet25d | None, str]:
     """The network of the file ``start``, if any, and ``about`` with what that says of itself.
 
     The file is a checkpoint or an ``.onnx`` file. A narrower network is widened to twice its
     width, or more, without changing what it says. Raises ``WeightsError`` where the file cannot
     be used, and ``TrainingError`` where its network cannot become one of the size that
-    ``settings`` ask for.
+    ``settings`` ask for, or has learnt from scans that were not ``prepared`` like these.
     """
     if start is None:
         return None, about
@@ -41,6 +50,13 @@ def begin(
         network = read_network(start, spec)
     else:
         network, spec, _ = load_checkpoint(start)
+    for rule in ("crop", "normalisation"):
+        learnt, given = getattr(spec, rule), getattr(prepared, rule)
+        if learnt != given:
+            raise TrainingError(
+                f"{start}: its network knows scans of another {rule}, {learnt}; these have "
+                f"{given}: prepare them alike or start from another file."
+            )
     times, left = divmod(settings.width, network.width)
     if left or network.blocks != settings.blocks:
         found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)

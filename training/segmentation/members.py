@@ -19,7 +19,8 @@ from training.launch import make_fabric, stop_when_told
 from training.origin import PAINTED
 from training.parallel import start_worker
 from training.phantom.cli import read_patients
-from training.segmentation.member import NETWORK, begin, train_member
+from training.prepare.config import PrepareSettings
+from training.segmentation.member import NETWORK, begin, prepared_how, train_member
 from training.segmentation.painted import Canvas, PaintedScans, canvas_for
 from training.segmentation.painters import painters_option, painting
 from training.segmentation.settings import SegmentSettings
@@ -38,6 +39,7 @@ class Job:
 
     folder: Path  # called as the member
     settings: SegmentSettings
+    prepared: PrepareSettings
     canvas: Canvas
     start: Path | None
     accelerator: str
@@ -90,7 +92,8 @@ def members(
     """
     base = load_settings("members", preset, SegmentSettings)
     base = replace(base, train_on="phantoms", minutes=minutes, steps=0, epochs=0)
-    canvas = canvas_for(work, base, base.phantoms.prepare, read_patients(contours))
+    prepared = prepared_how(work, base)
+    canvas = canvas_for(work, base, prepared, read_patients(contours))
     jobs = [
         Job(
             folder=work / "segment" / f"{work.name}-{number + 1}",
@@ -99,6 +102,7 @@ def members(
                 seed=base.seed + number,
                 width=widths[number % len(widths)] if widths else base.width,
             ),
+            prepared=prepared,
             canvas=canvas,
             start=starts[number % len(starts)] if starts else None,
             accelerator=accelerator,
@@ -157,12 +161,12 @@ def _train_member(job: Job) -> None:
     should_stop = stop_when_told()
     settings = job.settings
     fabric = make_fabric(accelerator=job.accelerator, precision=settings.precision)
-    began, about = begin(job.start, settings, PAINTED)
+    began, about = begin(job.start, settings, job.prepared, PAINTED)
     train_member(
         job.folder,
         PaintedScans(job.canvas, settings.seed),
         settings,
-        settings.phantoms.prepare,
+        job.prepared,
         fabric,
         about,
         start=began,
