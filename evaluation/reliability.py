@@ -101,7 +101,7 @@ def try_case(pair: Pair, model: Model) -> Trial:
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
-        expected_dice=found.expected_dice,
+        expected_dice=found.certainty.expected_dice,
         flags=measure_segmented(found).flags,
         bins={
             name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from inference.geometry import Geometry, axial, positions, reorient
+from inference.geometry import Array, Geometry, axial, positions, reorient
+from inference.pieces import Mask
 from inference.structures import TUMOUR
 from inference.volumes import Labels, Probabilities
 
 # Millions of voxels that are nearly certainly no tumour would add up to one.
 LEAST_P = 0.05
 
+# Along each axis, from what is marked: what lies farther off is another tumour, or what was
+# taken for one and cleaned away, and says nothing of the outline of this one.
+NEAR_MM = 10.0
 
-def expected_dice(probabilities: Probabilities, labels: Labels) -> float | None:
-    """The Dice of the whole tumour in ``labels`` if each probability is right; None without one.
 
-    With p the tumour's probability and F the voxels found on the network's grid, the overlap
-    is expected to be the sum of p over F and the true volume the sum of all p:
-    2 sum_F p / (|F| + sum p).
+def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float | None, float]:
+    """The Dice of the tumour marked in ``labels`` if each probability is right, and what is left.
+
+    With p the tumour's probability and F the voxels marked, on the network's grid, the overlap is
+    expected to be the sum of p over F, and the true volume the sum of p within ``NEAR_MM`` of F:
+    2 sum_F p / (|F| + sum_near p); None without a tumour. The second number is the sum of p
+    farther off, in mm3. Both parts of the tumour count as one.
     """
-    tumour = np.isin(labels.voxels, TUMOUR)
-    if not tumour.any():
-        return None
-    found = _onto(tumour, labels.geometry, probabilities.geometry)
+    marked = np.isin(labels.voxels, TUMOUR)
     p = probabilities.voxels[list(TUMOUR)].sum(axis=0)
-    likely = float(p[p >= LEAST_P].sum())
-    overlap, size = float(p[found].sum()), int(found.sum())
-    return 2 * overlap / (size + likely) if size else 0.0
+    p[p < LEAST_P] = 0
+    likely, voxel_mm3 = float(p.sum()), probabilities.geometry.voxel_mm3
+    if not marked.any():
+        return None, likely * voxel_mm3
+    found = _onto(marked, labels.geometry, probabilities.geometry)
+    if not found.any():
+        return 0.0, likely * voxel_mm3
+    near, overlap = _near(p, found, probabilities.geometry), float(p[found].sum())
+    dice = 2 * overlap / (int(found.sum()) + near)
+    return dice, max(likely - near, 0.0) * voxel_mm3
+
+
+def _near(p: Array, found: Mask, grid: Geometry) -> float:
+    """The sum of ``p`` within ``NEAR_MM`` of ``found``, both (Z, Y, X)."""
+    reach = [math.ceil(NEAR_MM / mm) for mm in reversed(grid.spacing_mm)]
+    (box,) = ndimage.find_objects(found.view(np.uint8))
+    wider = tuple(
+        slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
+    )
+    around = ndimage.maximum_filter(
+        found[wider].view(np.uint8), [2 * r + 1 for r in reach], mode="constant"
+    )
+    return float(p[wider][around > 0].sum())
 
 
 def _onto(mask: NDArray[np.bool_], source: Geometry, target: Geometry) -> NDArray[np.bool_]:

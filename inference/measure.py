@@ -19,7 +19,7 @@ from inference.geometry import Geometry, axial, reorient
 from inference.pieces import LabelMap, Mask, components
 from inference.postprocess import Rules
 from inference.structures import CLASS_NAMES, TUMOUR, Structure
-from inference.volumes import Labels, Segmented
+from inference.volumes import UNKNOWN, Certainty, Labels, Segmented
 
 Components = tuple[NDArray[np.int32], NDArray[np.int64]]  # numbers (Z, Y, X), sizes
 Index = NDArray[np.float64] | NDArray[np.int64]
@@ -53,24 +53,17 @@ class Measures:
     at_border: tuple[str, ...]  # structures with a voxel on the outermost plane of the scan
     spacing_mm: tuple[float, float, float]  # of the axial view: two in the slice, one between
     slices: int  # of the axial view
-    confidence: float | None = None  # mean probability of the chosen class where it is labelled
-    expected_dice: float | None = None  # of the whole tumour, by the network's probabilities
+    certainty: Certainty = UNKNOWN
     flags: tuple[str, ...] = ()  # plain sentences about what to look at twice
 
 
 def measure_segmented(result: Segmented) -> Measures:
     """Measure what the pipeline made of a scan."""
-    return measure(result.labels, result.confidence, result.expected_dice)
+    return measure(result.labels, result.certainty)
 
 
-def measure(
-    labels: Labels, confidence: float | None = None, expected_dice: float | None = None
-) -> Measures:
-    """Measure a label map of any axis order.
-
-    ``confidence`` and ``expected_dice`` are passed on and judged; a confidence of nan, the mean
-    where nothing is labelled, is none.
-    """
+def measure(labels: Labels, certainty: Certainty = UNKNOWN) -> Measures:
+    """Measure a label map of any axis order; ``certainty`` is passed on and judged."""
     grid = axial(labels.geometry)
     whole = reorient(labels.voxels, labels.geometry, grid)
     part, box = _part(whole, grid)
@@ -90,8 +83,7 @@ def measure(
         at_border=_at_border(whole),
         spacing_mm=grid.spacing_mm,
         slices=grid.size[2],
-        confidence=None if confidence is None or np.isnan(confidence) else confidence,
-        expected_dice=expected_dice,
+        certainty=certainty,
     )
     return replace(found, flags=_flags(found))
 
@@ -205,7 +197,7 @@ def _at_border(voxels: LabelMap) -> tuple[str, ...]:
 def _flags(found: Measures) -> tuple[str, ...]:
     tumour_mm3 = found.total.whole_vs_mm3
     judged = (
-        flags.no_tumour(tumour_mm3),
+        flags.no_tumour(tumour_mm3, found.certainty.elsewhere_mm3),
         flags.no_part_in_meatus(tumour_mm3, found.total.intra_meatal_mm3),
         flags.both_sides(found.tumour_side),
         flags.missing_cochlea(found.cochleas),
@@ -214,7 +206,7 @@ def _flags(found: Measures) -> tuple[str, ...]:
         flags.at_border(found.at_border),
         flags.unusual_spacing(found.spacing_mm),
         flags.few_slices(found.slices),
-        flags.low_confidence(found.confidence),
-        flags.uncertain_tumour(found.expected_dice),
+        flags.low_confidence(found.certainty.confidence),
+        flags.uncertain_tumour(found.certainty.expected_dice),
     )
     return tuple(sentence for sentence in judged if sentence)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.certainty import expected_dice
+from inference.certainty import expected_tumour
 from inference.decide import confidence, decide, place
 from inference.engines import Device, choose, load_engine, usable_threads
 from inference.ensemble import EIGHT_FLIPS, Flip, Model, Quality, predict
@@ -16,7 +16,7 @@ from inference.postprocess import Rules, clean
 from inference.preprocess import prepare
 from inference.spec import Window
 from inference.timing import Stopwatch
-from inference.volumes import Labels, Prepared, Probabilities, Scan, Segmented
+from inference.volumes import Certainty, Labels, Prepared, Probabilities, Scan, Segmented
 from inference.voting import vote
 from inference.weights import check_same_input, find_members, read_spec
 from inference.windows import cut, plan
@@ -51,8 +51,8 @@ def segment_with_probabilities(
         sure = confidence(probabilities)
     with watch("clean"):
         cleaned = clean(labels, rules)
-        expected = expected_dice(probabilities, cleaned)
-    return Segmented(cleaned, sure, expected, watch.seconds), probabilities
+        certainty = Certainty(sure, *expected_tumour(probabilities, cleaned))
+    return Segmented(cleaned, certainty, watch.seconds), probabilities
 
 
 def segment_by_vote(scan: Scan, model: Model) -> Segmented:

@@ -48,10 +48,21 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """What an ensemble's probabilities say of the label map made from them; None: not known."""
+
+    confidence: float | None = None  # mean probability of the chosen class where one is chosen
+    expected_dice: float | None = None  # of the tumour that is marked; None without one
+    elsewhere_mm3: float | None = None  # of tumour that is expected where none is marked
+
+
+UNKNOWN = Certainty()
+
+
+@dataclass(frozen=True)
 class Segmented:
     """A label map and how it came about."""
 
     labels: Labels
-    confidence: float | None = None  # mean probability of the chosen class where one is chosen
-    expected_dice: float | None = None  # of the whole tumour, by the probabilities; None without
+    certainty: Certainty = UNKNOWN
     seconds: dict[str, float] = field(default_factory=dict)  # by stage

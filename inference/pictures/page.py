@@ -148,10 +148,10 @@ def _notes(found: Measures) -> list[tuple[str, str]]:
     x, y, z = found.spacing_mm
     diameter_mm = found.extra_meatal_diameter_mm
     sure = []
-    if found.confidence is not None:
-        sure.append(f"Mean confidence {found.confidence:.2f}")
-    if found.expected_dice is not None:
-        sure.append(f"expected Dice {found.expected_dice:.2f}")
+    if found.certainty.confidence is not None:
+        sure.append(f"Mean confidence {found.certainty.confidence:.2f}")
+    if found.certainty.expected_dice is not None:
+        sure.append(f"expected Dice {found.certainty.expected_dice:.2f}")
     lines = [
         f"Tumour side: {found.tumour_side}",
         *([", ".join(sure)] if sure else []),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.certainty import expected_dice
+from inference.certainty import NEAR_MM, expected_tumour
 from inference.geometry import Geometry, axial, reorient
 from inference.structures import Structure
 from inference.volumes import Labels, Probabilities
@@ -26,6 +26,10 @@ def labelled(*parts, grid=GRID):
     for structure, where in parts:
         voxels[where] = structure
     return Labels(voxels, grid)
+
+
+def expected_dice(p, labels):
+    return expected_tumour(p, labels)[0]
 
 
 def test_a_certain_tumour_expects_a_dice_of_one_and_none_expects_nothing():
@@ -73,3 +77,21 @@ def test_a_tumour_too_small_for_the_networks_grid_is_not_expected_at_all():
     fine = Geometry((60, 50, 4), (0.05, 0.05, 1.0), (9.775, -3.225, 7.0))
 
     assert expected_dice(probabilities(), labelled((EXTRA, np.s_[1, 0, 0]), grid=fine)) == 0
+
+
+def test_what_lies_farther_off_is_told_apart_from_the_outline_of_what_is_marked():
+    """Marked: 4 voxels of 1. Along x, 0.5 mm apart, 20 of 0.5 from there on, 10 mm and no more."""
+    grid = Geometry((60, 5, 4), (0.5, 0.5, 1.0), (0.0, 0.0, 0.0))
+    steps = int(NEAR_MM / 0.5)
+    p = probabilities((EXTRA, np.s_[1, 1, :4], 1.0), (INTRA, np.s_[1, 1, 4:54], 0.5), grid=grid)
+
+    dice, elsewhere_mm3 = expected_tumour(p, labelled((EXTRA, np.s_[1, 1, :4]), grid=grid))
+
+    assert dice == pytest.approx(2 * 4 / (4 + 4 + 0.5 * steps))
+    assert elsewhere_mm3 == pytest.approx(0.5 * (50 - steps) * grid.voxel_mm3)
+
+
+def test_without_a_mark_all_that_is_likely_is_elsewhere():
+    p = probabilities((EXTRA, np.s_[1, 1, 1:3], 0.4), (INTRA, np.s_[3], 0.04))
+
+    assert expected_tumour(p, labelled()) == (None, pytest.approx(0.8 * GRID.voxel_mm3))

@@ -8,7 +8,7 @@ from inference import flags
 from inference.geometry import Geometry
 from inference.measure import Volumes, measure
 from inference.structures import Structure
-from inference.volumes import Labels
+from inference.volumes import Certainty, Labels
 
 # Voxels of 1 x 1 x 2 mm; x runs from -60 mm (right) to 59 mm (left).
 HEAD = Geometry((120, 40, 12), (1.0, 1.0, 2.0), (-60, -20, 0))
@@ -180,7 +180,7 @@ def test_an_empty_map_measures_zero():
 
 
 def test_nothing_is_flagged_in_a_usual_case():
-    found = measure(usual_case(), confidence=0.9)
+    found = measure(usual_case(), Certainty(0.9, 0.9, 200.0))
 
     assert found.flags == ()
     assert found.cochleas_apart_mm == pytest.approx(72)
@@ -191,7 +191,7 @@ def test_nothing_is_flagged_in_a_usual_case():
 def test_flags_of_one_map_come_in_a_fixed_order():
     grid = Geometry((40, 40, 8), (1.2, 1.2, 5.0), (0, 0, 0))
 
-    found = measure(labelled((EXTRA, np.s_[0, 5:9, 5:9]), grid=grid), confidence=0.5)
+    found = measure(labelled((EXTRA, np.s_[0, 5:9, 5:9]), grid=grid), Certainty(0.5))
 
     assert [flag.split(":")[0] for flag in found.flags] == [
         "tumour without a part in the meatus",
@@ -203,9 +203,16 @@ def test_flags_of_one_map_come_in_a_fixed_order():
     ]
 
 
-def test_a_confidence_that_is_no_number_is_none():
-    """The mean over the labelled voxels, where there are none."""
-    assert measure(labelled(), confidence=math.nan).confidence is None
+def test_a_scan_without_a_tumour_is_flagged_where_there_was_doubt():
+    empty = labelled()
+
+    def flagged(elsewhere_mm3):
+        found = measure(empty, Certainty(elsewhere_mm3=elsewhere_mm3))
+        return [flag for flag in found.flags if "tumour" in flag]
+
+    assert flagged(None) == ["no tumour found"]
+    assert flagged(9.9) == []
+    assert flagged(40.2) == ["no tumour found, yet 40 mm3 may be some"]
 
 
 @pytest.mark.parametrize(
@@ -239,8 +246,8 @@ def test_a_confidence_that_is_no_number_is_none():
         (flags.low_confidence(0.7), None),
         (flags.low_confidence(0.62), "low confidence: 0.62, usual is 0.7 or more"),
         (flags.uncertain_tumour(None), None),
-        (flags.uncertain_tumour(0.6), None),
-        (flags.uncertain_tumour(0.4), "uncertain tumour: expected Dice 0.40, usual is 0.6 or more"),
+        (flags.uncertain_tumour(0.8), None),
+        (flags.uncertain_tumour(0.4), "uncertain tumour: expected Dice 0.40, usual is 0.8 or more"),
     ],
 )
 def test_each_rule_has_its_limit_and_its_sentence(sentence, expected):

@@ -25,7 +25,7 @@ from inference.report import (
     write_whole,
 )
 from inference.structures import Structure
-from inference.volumes import Labels, Scan
+from inference.volumes import Certainty, Labels, Scan
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Geometry((100, 80, 14), (1.0, 1.0, 1.5), (-50, -40, 0))
@@ -45,7 +45,7 @@ def case_of_two_ears():
 def done(case="a", **changes):
     report = CaseReport(
         case,
-        measure(case_of_two_ears()[1], confidence=0.9, expected_dice=0.85),
+        measure(case_of_two_ears()[1], Certainty(0.9, 0.85, 3.0)),
         seconds=dict.fromkeys(STAGES, 0.25),
         peak_mib=512.0,
         engine="onnxruntime cpu fp32",
@@ -80,7 +80,7 @@ def test_the_table_has_a_row_per_case_with_units_in_the_names(tmp_path):
     assert row["left_intra_meatal_mm3"] == "72.000"  # 2 x 3 x 8
     assert row["extra_meatal_diameter_mm"] == "14.142"
     assert row["mean_confidence"] == "0.900"
-    assert row["expected_vs_dice"] == "0.850"
+    assert (row["expected_vs_dice"], row["elsewhere_mm3"]) == ("0.850", "3.000")
     assert row["flags"] == ""
     assert row["spacing_z_mm"] == "1.500"
     assert row["network_s"] == "0.250"
