@@ -21,6 +21,7 @@ from inference.pieces import (
     Mask,
     components,
     fill_holes,
+    fill_tumours,
     join_islands,
     join_specks,
     mask_of,
@@ -88,7 +89,7 @@ def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules
     part = fill_holes(part, (Structure.COCHLEA,), geometry)
     part = _keep_cochleas(part, planes, geometry, rules)
     part = _keep_tumours(part, planes, geometry, rules)
-    part = join_islands(fill_holes(part, TUMOUR, geometry))
+    part = join_islands(fill_tumours(part, geometry))
     return join_specks(part, rules.smallest_extra_mm3 / geometry.voxel_mm3)
 
 

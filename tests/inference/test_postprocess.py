@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from inference.geometry import Geometry
-from inference.pieces import components
+from inference.pieces import SURROUNDING, components
 from inference.postprocess import Rules, clean
 from inference.volumes import Labels
 
@@ -120,10 +121,30 @@ def test_a_cavity_enclosed_by_a_structure_is_filled():
     same(clean(draw(tumour, cyst, cochlea, axis)), draw(tumour, cochlea))
 
 
-def test_a_cavity_that_opens_over_a_voxels_face_is_not_filled():
-    tumour, cyst = (EXTRA, (0, 5), (0, 5), (10, 16)), (0, (1, 4), (1, 4), (12, 16))
+def test_a_cyst_is_of_the_tumour_where_a_piece_of_its_capsule_is_not_seen():
+    """The gap stays: from there the tumour lies in 13 directions, as from any dent."""
+    tumour, cyst = (EXTRA, (0, 5), (0, 5), (10, 16)), (0, (1, 4), (1, 4), (12, 15))
+    gap = (0, (2, 3), (2, 3), (15, 16))
 
-    same(clean(draw(tumour, cyst)), draw(tumour, cyst))
+    same(clean(draw(tumour, cyst, gap)), draw(tumour, gap))
+
+
+def test_a_groove_along_a_tumour_is_not_filled():
+    tumour, groove = (EXTRA, (0, 5), (0, 5), (10, 16)), (0, (1, 4), (0, 5), (13, 16))
+
+    same(clean(draw(tumour, groove)), draw(tumour, groove))
+
+
+def test_what_two_tumours_surround_together_stays_as_it_is():
+    walls = [(EXTRA, (0, 5), (0, 6), (10, 14)), (EXTRA, (0, 5), (0, 6), (16, 20))]
+
+    same(clean(draw(*walls), Rules(tumours="all")), draw(*walls))
+
+
+def test_a_cochlea_with_an_open_cavity_keeps_it():
+    cochlea, gap = (COCHLEA, (0, 3), (0, 3), (60, 64)), (0, (1, 2), (1, 2), (61, 64))
+
+    same(clean(draw(cochlea, gap)), draw(cochlea, gap))
 
 
 def test_a_cochlea_is_not_lost_in_the_tumour_around_it():
@@ -335,7 +356,22 @@ def test_cleaning_leaves_one_piece_of_each_part_and_nothing_to_clean(labels, rul
 def test_labels_are_only_added_in_holes_and_never_of_an_absent_kind(labels, rules):
     cleaned = clean(labels, rules).voxels
 
-    before, tumour = labels.voxels, np.isin(labels.voxels, (EXTRA, INTRA))
-    holes = ndimage.binary_fill_holes(tumour) | ndimage.binary_fill_holes(before == COCHLEA)
-    assert not (cleaned.astype(bool) & ~before.astype(bool) & ~holes).any()
+    before, tumour = labels.voxels, np.isin(cleaned, (EXTRA, INTRA))
+    holes = ndimage.binary_fill_holes(before == COCHLEA)
+    added = np.argwhere(cleaned.astype(bool) & ~before.astype(bool) & ~holes)
+    assert all(directions_with(tumour, voxel) >= SURROUNDING for voxel in added)
     assert set(np.unique(cleaned)) <= {0, *np.unique(before)}
+
+
+def directions_with(mask, voxel):
+    """Of the 18 directions along axes and diagonals of planes those with ``mask``, step by step."""
+    steps = [step for step in product((-1, 0, 1), repeat=3) if 1 <= np.abs(step).sum() <= 2]
+    return sum(
+        any(mask[tuple(at)] for at in ray(voxel, np.array(step), mask.shape)) for step in steps
+    )
+
+
+def ray(voxel, step, shape):
+    while np.all(voxel >= 0) and np.all(voxel < shape):
+        yield voxel
+        voxel = voxel + step
