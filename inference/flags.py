@@ -6,6 +6,8 @@ starts with words that stay the same, so that a table can be searched for them.
 
 from __future__ import annotations
 
+import math
+
 # crossMoDA 2023's 227 labelled scans have 0.35 to 0.86 mm in-plane, 0.78 to 3.5 mm between
 # slices and at least 11 slices; the limits are rounded outwards.
 USUAL_IN_PLANE_MM = (0.3, 1.0)
@@ -102,7 +104,7 @@ def few_slices(slices: int) -> str | None:
 def low_confidence(confidence: float | None) -> str | None:
     if confidence is None or confidence >= LOW_CONFIDENCE:
         return None
-    return f"low confidence: {confidence:.2f}, usual is {LOW_CONFIDENCE} or more"
+    return f"low confidence: {_below(confidence)}, usual is {LOW_CONFIDENCE} or more"
 
 
 def uncertain_tumour(expected_dice: float | None) -> str | None:
@@ -110,6 +112,11 @@ def uncertain_tumour(expected_dice: float | None) -> str | None:
     if expected_dice is None or expected_dice >= USUAL_EXPECTED_DICE:
         return None
     return (
-        f"uncertain tumour: expected Dice {expected_dice:.2f}, "
+        f"uncertain tumour: expected Dice {_below(expected_dice)}, "
         f"usual is {USUAL_EXPECTED_DICE} or more"
     )
+
+
+def _below(share: float) -> str:
+    """To the hundredth below, so that what lies under a limit never reads like it."""
+    return f"{math.floor(share * 100) / 100:.2f}"

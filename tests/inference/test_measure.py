@@ -247,7 +247,14 @@ def test_a_scan_without_a_tumour_is_flagged_where_there_was_doubt():
         (flags.low_confidence(0.62), "low confidence: 0.62, usual is 0.7 or more"),
         (flags.uncertain_tumour(None), None),
         (flags.uncertain_tumour(0.85), None),
-        (flags.uncertain_tumour(0.4), "uncertain tumour: expected Dice 0.40, usual is 0.85 or more"),
+        (
+            flags.uncertain_tumour(0.849),
+            "uncertain tumour: expected Dice 0.84, usual is 0.85 or more",
+        ),
+        (
+            flags.uncertain_tumour(0.4),
+            "uncertain tumour: expected Dice 0.40, usual is 0.85 or more",
+        ),
     ],
 )
 def test_each_rule_has_its_limit_and_its_sentence(sentence, expected):
