@@ -25,8 +25,8 @@ LOW_CONFIDENCE = 0.7
 # below it, few others do.
 USUAL_EXPECTED_DICE = 0.85
 
-# What is expected of tumour in a scan without any mark: less than that of the smallest tumour
-# that would be marked, it is noise (docs/weights.md).
+# What is expected of tumour in a scan without any mark: less than the smallest tumour that would
+# be marked is noise.
 DOUBTFUL_MM3 = 10.0
 
 # The canal is 8 to 14 mm long and its far end touches the cochlea: a tumour that comes no
@@ -35,10 +35,10 @@ FAR_FROM_EAR_MM = 28.0
 
 
 def no_tumour(tumour_mm3: float, elsewhere_mm3: float | None) -> str | None:
-    """A scan without a tumour is one to look at where there was doubt, or where none is known."""
-    if tumour_mm3 or (elsewhere_mm3 is not None and elsewhere_mm3 < DOUBTFUL_MM3):
+    """Who is scanned so is suspected of one, so that missing it must never pass unsaid."""
+    if tumour_mm3:
         return None
-    if elsewhere_mm3 is None:
+    if elsewhere_mm3 is None or elsewhere_mm3 < DOUBTFUL_MM3:
         return "no tumour found"
     return f"no tumour found, yet {elsewhere_mm3:.0f} mm3 may be some"
 

@@ -203,7 +203,7 @@ def test_flags_of_one_map_come_in_a_fixed_order():
     ]
 
 
-def test_a_scan_without_a_tumour_is_flagged_where_there_was_doubt():
+def test_a_scan_without_a_tumour_is_flagged_and_doubt_is_told():
     empty = labelled()
 
     def flagged(elsewhere_mm3):
@@ -211,7 +211,7 @@ def test_a_scan_without_a_tumour_is_flagged_where_there_was_doubt():
         return [flag for flag in found.flags if "tumour" in flag]
 
     assert flagged(None) == ["no tumour found"]
-    assert flagged(9.9) == []
+    assert flagged(9.9) == ["no tumour found"]
     assert flagged(40.2) == ["no tumour found, yet 40 mm3 may be some"]
 
 
