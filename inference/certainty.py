@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.geometry import Array, Geometry, axial, positions, reorient
@@ -56,7 +55,7 @@ def _near(p: Array, found: Mask, grid: Geometry) -> float:
     return float(p[wider][around > 0].sum())
 
 
-def _onto(mask: NDArray[np.bool_], source: Geometry, target: Geometry) -> NDArray[np.bool_]:
+def _onto(mask: Mask, source: Geometry, target: Geometry) -> Mask:
     """``mask`` (Z, Y, X) at the voxels of ``target``, whose axes are the axial ones of ``source``.
 
     The nearest voxel counts; outside ``source`` there is nothing.

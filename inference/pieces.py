@@ -32,14 +32,14 @@ def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return numbers, sizes
 
 
-def fill_holes(part: LabelMap, structures: Iterable[int], geometry: Geometry) -> LabelMap:
-    """Give background that ``structures`` enclose on all sides the label of the nearest one."""
-    mask = mask_of(part, structures)
+def fill_holes(part: LabelMap, structure: int, geometry: Geometry) -> LabelMap:
+    """Give background that ``structure`` encloses on all sides its label."""
+    mask = part == structure
     boxes = ndimage.find_objects(mask.view(np.uint8))
     if not boxes:
         return part
     filled = part.copy()
-    _fill(filled[boxes[0]], _enclosed(mask[boxes[0]]), structures, geometry)
+    _fill(filled[boxes[0]], _enclosed(mask[boxes[0]]), (structure,), geometry)
     return filled
 
 

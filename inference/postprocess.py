@@ -86,7 +86,7 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
 
 
 def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    part = fill_holes(part, (Structure.COCHLEA,), geometry)
+    part = fill_holes(part, Structure.COCHLEA, geometry)
     part = _keep_cochleas(part, planes, geometry, rules)
     part = _keep_tumours(part, planes, geometry, rules)
     part = join_islands(fill_tumours(part, geometry))

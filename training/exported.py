@@ -11,8 +11,7 @@ from onnx import numpy_helper
 
 from inference.errors import WeightsError
 from inference.spec import Spec
-from inference.structures import Structure
-from training.networks import ResUNet25d
+from training.networks import ResUNet25d, call_background
 
 SURE = 5.0  # logit of the background: a probability of 0.98
 DEEP_HEADS = ("head.conv1", "head.conv2", "head.conv3")
@@ -37,10 +36,9 @@ def read_network(path: Path, spec: Spec) -> ResUNet25d:
             state[name] = torch.from_numpy(array).reshape(value.shape)
         elif name.endswith("bias") or name.startswith(DEEP_HEADS):
             state[name] = torch.zeros_like(value)
-            if name.startswith(DEEP_HEADS) and name.endswith("bias"):
-                state[name][Structure.BACKGROUND] = SURE
         else:
             raise WeightsError(f"{path}: has no weight '{name}'; export it again.")
     network.load_state_dict(state)
     network.head.conv1.load_state_dict(network.head.conv.state_dict())
+    call_background((network.head.conv2, network.head.conv3), SURE)
     return network

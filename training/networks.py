@@ -9,9 +9,13 @@ MRI Images" and its published configuration (width 32, 3 blocks).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from inference.structures import Structure
 
 # Height and width are halved four times and must come back to the same size.
 GRID_MULTIPLE = 16
@@ -194,6 +198,14 @@ def conv_of_concatenation(conv: nn.Conv3d, upper: Tensor, skip: Tensor) -> Tenso
     upper_weight, skip_weight = conv.weight.tensor_split([upper.shape[1]], dim=1)
     of_upper = F.conv3d(upper, upper_weight, conv.bias, padding=1)
     return of_upper + F.conv3d(skip, skip_weight, padding=1)
+
+
+def call_background(heads: Iterable[nn.Conv3d], logit: float) -> None:
+    """Let classifiers begin by calling everything background, as nearly all of a scan is."""
+    for head in heads:
+        assert head.bias is not None
+        nn.init.zeros_(head.bias)
+        head.bias.data[Structure.BACKGROUND] = logit
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from inference.spec import ReferenceCrop, Spec, Window
 from training.checkpoints import save_checkpoint
-from training.networks import MEMORY_FORMAT, ResUNet25d
+from training.networks import MEMORY_FORMAT, ResUNet25d, call_background
 from training.prepare.config import PrepareSettings
 from training.segmentation.settings import SegmentSettings
 
@@ -29,10 +29,8 @@ def start_network(settings: SegmentSettings) -> ResUNet25d:
         torch.manual_seed(settings.seed)
         network = ResUNet25d(settings.width, settings.blocks)
     if settings.background_bias:
-        for head in (m for m in network.head.modules() if isinstance(m, nn.Conv3d)):
-            assert head.bias is not None
-            nn.init.zeros_(head.bias)
-            head.bias.data[0] = settings.background_bias
+        heads = (m for m in network.head.modules() if isinstance(m, nn.Conv3d))
+        call_background(heads, settings.background_bias)
     network.to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
     # A 1x1x1 kernel is both layouts at once; DDP warns where strides are not its gradient's.
     for parameter in network.parameters():
