@@ -30,7 +30,6 @@ from inference.spec import (
 from inference.structures import CLASS_NAMES
 from training.errors import TrainingError
 from training.networks import ResUNet25d
-from training.prepare.files import write_whole
 
 STATE, SPEC = "state_dict", "spec"
 
@@ -57,33 +56,6 @@ def save_checkpoint(path: Path, network: ResUNet25d, spec: Spec, **extra: Any) -
             whole.replace(path)
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def save_halves(checkpoint: Path, path: Path, part_mib: int | None = None) -> list[Path]:
-    """Write ``checkpoint`` to ``path`` in float16, whole or in files of at most ``part_mib`` MiB.
-
-    The parts, called ``<path>.part1`` and so on, are read as one by ``load_checkpoint(path)``.
-    Returns what was written. Raises as ``load_checkpoint`` and ``save_checkpoint``.
-    """
-    network, spec, extra = load_checkpoint(checkpoint)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in (path, *_parts(path)):
-            old.unlink(missing_ok=True)
-        save_checkpoint(path, network.half(), spec, **extra)
-        return [path] if part_mib is None else _split(path, part_mib * 2**20)
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def _split(path: Path, size: int) -> list[Path]:
-    """Put parts of at most ``size`` bytes in the place of the file ``path``."""
-    data, parts = path.read_bytes(), []
-    for number, first in enumerate(range(0, len(data), size), start=1):
-        parts.append(path.with_name(f"{path.name}.part{number}"))
-        write_whole(parts[-1], data[first : first + size])
-    path.unlink()
-    return parts
 
 
 def load_checkpoint(path: Path) -> tuple[ResUNet25d, Spec, dict[str, Any]]:
@@ -135,8 +107,7 @@ def imported_spec(network: ResUNet25d, file: Path) -> Spec:
 def _read(path: Path) -> dict[str, Any]:
     """The dictionary in the file ``path``, on the processor, whatever device it came from."""
     try:
-        parts = [path] if path.exists() else _parts(path) or [path]
-        data = io.BytesIO(b"".join(part.read_bytes() for part in parts))
+        data = io.BytesIO(path.read_bytes())
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     try:
@@ -156,14 +127,6 @@ def _read(path: Path) -> dict[str, Any]:
             "Save the network's state_dict() and pass that."
         )
     return content
-
-
-def _parts(path: Path) -> list[Path]:
-    """The files ``<path>.part1``, ``<path>.part2`` ... in this order, up to the first gap."""
-    parts: list[Path] = []
-    while (part := path.with_name(f"{path.name}.part{len(parts) + 1}")).exists():
-        parts.append(part)
-    return parts
 
 
 def _refusal(path: Path, reason: str) -> str:

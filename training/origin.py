@@ -10,7 +10,7 @@ from training.prepare.cases import PreparedCase
 LEVELS = 3  # folders above a scan: TrainingSource, crossmoda23_training, the cohort's own
 NOT_CLINICAL = "not for clinical use"
 NO_REAL = "no real scan"
-PAINTED = f"synthetic hrT2 phantoms painted in training, {NO_REAL}; {NOT_CLINICAL}"
+RENDERED = f"windows of synthetic hrT2 phantoms, {NO_REAL}; {NOT_CLINICAL}"
 
 
 def is_phantom(case: PreparedCase) -> bool:

@@ -19,11 +19,9 @@ from training.prepare.config import PrepareSettings
 from training.segmentation.choose import choose_items
 from training.segmentation.cli import segment
 from training.segmentation.items import ItemScans
-from training.segmentation.members import members
 from training.segmentation.network import spec_for, start_network
-from training.segmentation.painted import canvas_for
 from training.segmentation.settings import SegmentSettings
-from training.settings_files import PRESETS, load_settings, save_settings
+from training.settings_files import load_settings, save_settings
 
 GRID = Geometry((48, 32, 10), (0.5, 0.5, 1.5), (0, 0, 0))
 
@@ -114,7 +112,7 @@ def test_a_start_that_knows_other_scans_is_refused_in_one_line(work, tmp_path):
         (["--member", "../a"], "letters, digits"),
         (["--member", "a", "--on", "target"], "name a folder of them with --labels"),
         (["--member", "a", "--on", "translated"], "run the translate command"),
-        (["--member", "a", "--preset", "none"], "expected ladder, paper, phantom, smoke"),
+        (["--member", "a", "--preset", "none"], "expected ladder, paper, phantom, shipped, smoke"),
         (
             ["--member", "a", "--accelerator", "cpu", "--on", "target", "--labels", "."],
             "lacks labels",
@@ -206,96 +204,22 @@ def test_where_no_label_was_drawn_is_background():
     assert not found[..., 30:].any()
 
 
-def filled_canvas(work, settings):
-    """A folder as painters leave it, with three scans."""
-    canvas = canvas_for(work, settings, settings.phantoms.prepare, ())
-    canvas.folder.mkdir(parents=True)
-    for number in range(3):
-        labels = np.zeros((10, 32, 32), np.uint8)
-        labels[4:6, 10:14, 10:14] = 1 + number
-        item = canvas.item(f"{number:06d}")
-        np.save(item.voxels, labels.astype(np.float16))
-        np.save(item.labels, labels)
-
-
-def test_members_train_side_by_side_and_end_in_half_precision_and_parts(tmp_path):
-    preset, settings = tmp_path / "mine.yaml", replace(TINY, width=8, train_on="phantoms")
-    preset.write_text(save_settings(settings))
-    filled_canvas(tmp_path / "lent", settings)
-    arguments = [tmp_path / "lent", "--preset", preset, "--members", 2, "--minutes", 0.02]
-    arguments += ["--painters", 0, "--width", 16, "--width", 8, "--accelerator", "cpu"]
-
-    result = CliRunner().invoke(members, [str(a) for a in (*arguments, "--parts", 1)])
-
-    assert result.exit_code == 0, result.output
-    assert "3 phantoms" in result.output
-    folder = tmp_path / "lent/members"
-    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
-    assert {"lent-1.pt.part1", "lent-1.pt.part2", "lent-2.pt.part1"} <= set(sizes)
-    assert "lent-1.pt" not in sizes
-    assert max(sizes.values()) == 2**20
-    whole, half = (
-        load_checkpoint(file)
-        for file in (tmp_path / "lent/segment/lent-1/network.pt", folder / "lent-1.pt")
-    )
-    assert half[1] == whole[1]
-    assert half[1].name == "lent-1"
-    assert half[1].trained_on.startswith("synthetic hrT2 phantoms")
-    made = [load_checkpoint(folder / f"lent-{n}.pt") for n in (1, 2)]
-    assert [extra["config"]["seed"] for _, _, extra in made] == [5, 6]
-    assert [spec.width for _, spec, _ in made] == [16, 8]
-    for name, value in whole[0].state_dict().items():
-        torch.testing.assert_close(half[0].state_dict()[name], value.half().float())
-
-
-def test_members_go_on_from_a_narrower_network_and_say_so(tmp_path):
-    preset, settings = tmp_path / "mine.yaml", replace(TINY, width=8, train_on="phantoms")
-    preset.write_text(save_settings(settings))
-    filled_canvas(tmp_path / "lent", settings)
-    before = tmp_path / "before.pt"
-    narrow = replace(settings, width=4)
-    spec = spec_for(narrow, narrow.phantoms.prepare, "before", "12 scans, no real scan; x")
+def test_a_training_goes_on_from_a_narrower_network_and_says_so(work, tmp_path):
+    preset, before = tmp_path / "mine.yaml", tmp_path / "before.pt"
+    preset.write_text(save_settings(replace(TINY, width=8, steps=1)))
+    narrow = replace(TINY, width=4)
+    spec = spec_for(narrow, PrepareSettings(), "before", "12 scans, no real scan; x")
     save_checkpoint(before, start_network(narrow), spec)
-    arguments = [tmp_path / "lent", "--preset", preset, "--members", 1, "--minutes", 0.01]
 
-    result = CliRunner().invoke(
-        members, [str(a) for a in (*arguments, "--painters", 0, "--start", before)]
-    )
+    code, said = run(work, "--preset", preset, "--member", "a", "--start", before)
 
-    assert result.exit_code == 0, result.output
-    _, spec, _ = load_checkpoint(tmp_path / "lent/members/lent-1.pt")
+    assert code == 0, said
+    _, spec, _ = load_checkpoint(work / "segment/a/network.pt")
+    assert spec.width == 8
     assert "begun from before (12 scans" in spec.trained_on
 
 
-def test_a_member_that_fails_ends_the_command_with_one_line(tmp_path):
-    preset, settings = tmp_path / "mine.yaml", replace(TINY, train_on="phantoms")
-    preset.write_text(save_settings(settings))
-    arguments = [tmp_path / "lent", "--preset", preset, "--members", 1, "--minutes", 0.01]
-
-    result = CliRunner().invoke(
-        members, [str(a) for a in (*arguments, "--painters", 0, "--start", tmp_path / "no.pt")]
-    )
-
-    assert result.exit_code == 2
-    assert "lent-1 did not come to an end" in result.output
-    assert not (tmp_path / "lent/members").exists()
-
-
-@pytest.mark.parametrize("name", ["members", "members_on", "segment_on"])
-def test_presets_paint_phantoms_as_the_shipped_weights_see_them(name):
-    settings = load_settings("members", str(PRESETS / f"phantom/{name}.yaml"), SegmentSettings)
-
-    assert settings.phantoms.prepare == load_settings("prepare", "phantom", PrepareSettings)
-
-
-def test_the_members_presets_are_for_phantoms():
-    settings = load_settings("members", "phantom", SegmentSettings)
-
-    assert settings.train_on == "phantoms"
-    assert settings.phantoms.prepare == load_settings("prepare", "phantom", PrepareSettings)
-
-
-@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder"])
+@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder", "shipped"])
 def test_the_presets_fit_their_networks_and_survive_a_round_trip(preset, tmp_path):
     settings = load_settings("segment", preset, SegmentSettings)
     (tmp_path / "again.yaml").write_text(save_settings(settings))

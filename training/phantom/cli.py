@@ -25,7 +25,7 @@ from training.phantom.contours import Patient, contour_files, import_contours, r
 from training.phantom.expected import Check
 from training.phantom.progress import progress
 from training.phantom.sheet import draw_sheet
-from training.phantom.sites import SITES
+from training.phantom.sites import ALL_SITES, SITES
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -37,9 +37,9 @@ Command = Callable[..., None]
 def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
     """Sites from ``ldn,etz``."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    unknown = [name for name in names if name not in SITES]
+    unknown = [name for name in names if name not in ALL_SITES]
     if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(SITES)}.")
+        raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(ALL_SITES)}.")
     return names
 
 

@@ -20,7 +20,7 @@ from training.phantom.scene import Scene, make_scene
 from training.phantom.signal.appearance import Appearance
 from training.phantom.signal.physics import physics_appearance
 from training.phantom.signal.random_classes import random_appearance
-from training.phantom.sites import SITES, draw_setup
+from training.phantom.sites import ALL_SITES, draw_setup
 from training.phantom.strip import brain_mask
 from training.phantom.subject import Subject, draw_subject
 from training.phantom.tissues import Tissue
@@ -70,7 +70,7 @@ def make_case(
     that its tumours may follow.
     """
     subject = draw_subject(subject_seed, recipe.mix_of(subject_seed), patients)
-    setup = draw_setup(SITES[site], modality, scan_seed)
+    setup = draw_setup(ALL_SITES[site], modality, scan_seed)
     return render_case(subject, setup, scan_seed, recipe, device)
 
 

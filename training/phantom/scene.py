@@ -100,8 +100,8 @@ def _paint_finely(
         for width, most in zip(grid.spacing_mm, FINE_MM, strict=True)
     )
     device = scene.labels.device
-    for slab in _slabs(window, factors):
-        fine = _subdivided(grid, slab, (factors[0], factors[1], factors[2]))
+    for slab in slabs(window, factors):
+        fine = subdivided(grid, slab, (factors[0], factors[1], factors[2]))
         points = canonical(fine, subject.space, device)
         width_mm = float(np.cbrt(fine.voxel_mm3))
         tissues = paint(parts, points, width_mm, subject.lesions.push)
@@ -118,7 +118,7 @@ def _paint_finely(
 SLAB_VOXELS = 3_000_000  # of the fine grid at a time, which bounds the memory
 
 
-def _slabs(
+def slabs(
     window: tuple[slice, slice, slice], factors: tuple[int, ...]
 ) -> list[tuple[slice, slice, slice]]:
     """``window`` cut into stacks of slices that stay small when subdivided."""
@@ -131,7 +131,7 @@ def _slabs(
     ]
 
 
-def _subdivided(
+def subdivided(
     grid: Geometry, window: tuple[slice, slice, slice], factors: tuple[int, int, int]
 ) -> Geometry:
     """``window`` of ``grid`` with each voxel cut into ``factors`` (x, y, z)."""

@@ -128,6 +128,18 @@ def _british_hr_t2(draw: Draw, field_tesla: float) -> Protocol:
     )
 
 
+def _unlike_hr_t2(draw: Draw, field_tesla: float) -> Protocol:
+    """Echo times on both sides of what the sites use, and bSSFP with bands: see ``UNLIKE``."""
+    kind = draw.random()
+    if kind < 0.4:  # brain nearly black
+        return TurboSpinEcho(
+            draw.uniform(1200, 2500), echo_ms=draw.uniform(300, 500), train_ms=600, drive=True
+        )
+    if kind < 0.75:  # brain nearly as bright as fluid
+        return TurboSpinEcho(draw.uniform(4000, 6000), echo_ms=draw.uniform(40, 70), train_ms=120)
+    return BalancedSsfp(11.0, 5.0, flip_deg=draw.uniform(25, 35), cycled=False)
+
+
 def _grey_blur(draw: Draw) -> Deface | None:
     return Deface("blur", draw.uniform(72, 84), draw.uniform(45, 60), grey=draw.uniform(1.2, 1.8))
 
@@ -200,3 +212,27 @@ SITES = {
         ),
     )
 }
+
+# A cohort to validate on that is unlike all that training draws: other looks, coarser and finer
+# grids, steeper tilts. Never trained on.
+UNLIKE = Site(
+    name="oth",
+    fields_tesla=((1.5, 0.5), (3.0, 0.5)),
+    ce_t1=SITES["ukm"].ce_t1,
+    hr_t2=Technique(
+        _unlike_hr_t2,
+        Grids(
+            (),
+            (0.4, 2.5, 4.0),
+            (30, 70),
+            in_plane_mm=(0.25, 1.1),
+            tilt_deg=40,
+            coronal=0.2,
+        ),
+    ),
+    frame_probability=0.0,
+    deface=_any_or_none,
+    resolved=(0.35, 0.6),
+    wrap_probability=0.5,
+)
+ALL_SITES = SITES | {UNLIKE.name: UNLIKE}

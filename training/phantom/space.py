@@ -47,7 +47,7 @@ def draw_space(seed: int) -> Space:
     size_mm = draw.uniform(1.5, 3.0)  # SD of the knots; extremes reach twice that
     knots = draw.normal(0, size_mm, (3, KNOTS, KNOTS, KNOTS)).astype(np.float32)
     return Space(
-        turn=_about_x(pitch) @ _about_y(roll) @ _about_z(yaw),
+        turn=about_x(pitch) @ _about_y(roll) @ _about_z(yaw),
         shift_mm=(float(shift[0]), float(shift[1]), float(shift[2])),
         scale=(scale[0], scale[1], scale[2]),
         knots=knots,
@@ -126,7 +126,7 @@ def _affine(geometry: Geometry, space: Space) -> tuple[NDArray[np.float64], NDAr
     return steps, start
 
 
-def _about_x(angle: float) -> NDArray[np.float64]:
+def about_x(angle: float) -> NDArray[np.float64]:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ from typing import Any
 import click
 from lightning.fabric import Fabric
 
+from inference.engines import usable_threads
 from training.errors import TrainingError
 from training.guard import one_line_errors
 from training.launch import launch_options, make_fabric, stop_when_told
-from training.origin import PAINTED, labelled
+from training.origin import RENDERED, labelled
 from training.phantom.cli import read_patients
 from training.prepare.cases import read_prepared
 from training.segmentation.choose import choose_items, split_of
 from training.segmentation.items import ItemScans, Scans
 from training.segmentation.member import begin, prepared_how, train_member
-from training.segmentation.members import members
-from training.segmentation.painted import PaintedScans, canvas_for
-from training.segmentation.painters import paint_ahead, painters_option, painting
+from training.segmentation.rendered import Subjects, make_subjects
 from training.segmentation.settings import SegmentSettings
 from training.settings_files import load_settings
 
@@ -42,7 +40,12 @@ MEMBER = re.compile(r"[\w.-]+")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Instead of steps or epochs."
 )
-@painters_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=usable_threads,
+    help="Processes that make the phantoms' tissue maps, once.  [default: all processors]",
+)
 @click.option("--start", type=FILE, help="Begin with this network: a .pt or .onnx file.")
 @launch_options
 @one_line_errors
@@ -52,8 +55,7 @@ def segment(
     member: str,
     labels: Path | None,
     contours: Path | None,
-    painters: int,
-    paint_on: str,
+    workers: int,
     start: Path | None,
     devices: int,
     nodes: int,
@@ -76,54 +78,33 @@ def segment(
     fabric = make_fabric(devices, nodes, strategy, accelerator, settings.precision)
     folder = work / "segment" / member
     prepared = prepared_how(work, settings)
-    brush: AbstractContextManager[None] = nullcontext()
+    began, about = begin(start, settings, prepared, told_origin(work, settings))
     if settings.train_on == "phantoms":
-        canvas = canvas_for(work, settings, prepared, read_patients(contours))
-        scans: Scans = PaintedScans(canvas, settings.seed)
-        brush = painting(canvas, painters if fabric.is_global_zero else 0, paint_on)
+        with fabric.rank_zero_first():
+            scans: Scans | Subjects = make_subjects(
+                work, settings, prepared, read_patients(contours), workers
+            )
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)
-    began, about = begin(start, settings, prepared, told_origin(work, settings))
-    with brush:
-        file = train_member(
-            folder,
-            scans,
-            settings,
-            prepared,
-            fabric,
-            about,
-            start=began,
-            say=lambda line: fabric.print(line, flush=True),
-            should_stop=should_stop,
-        )
+    file = train_member(
+        folder,
+        scans,
+        settings,
+        prepared,
+        fabric,
+        about,
+        start=began,
+        say=lambda line: fabric.print(line, flush=True),
+        should_stop=should_stop,
+    )
     fabric.print(f"{file}: trained", flush=True)
-
-
-@click.command("paint")
-@click.argument("work", type=FOLDER)
-@click.argument("scans", type=click.IntRange(min=1))
-@click.option("--preset", default="phantom", show_default=True, help="Or a YAML file.")
-@click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for the tumours.")
-@painters_option
-@one_line_errors
-def paint(
-    work: Path, scans: int, preset: str, contours: Path | None, painters: int, paint_on: str
-) -> None:
-    """Paint SCANS phantoms ahead of a training of WORK with the same preset and contours.
-
-    What is there stays, and a training finds it: time on a lent GPU goes into training then.
-    """
-    settings = replace(load_settings("members", preset, SegmentSettings), train_on="phantoms")
-    canvas = canvas_for(work, settings, prepared_how(work, settings), read_patients(contours))
-    made = paint_ahead(canvas, scans, max(painters, 1), paint_on)
-    print(f"{canvas.folder}: {made} scans painted, {len(canvas.painted())} there", flush=True)
 
 
 def told_origin(work: Path, settings: SegmentSettings) -> str:
     """What the weights' metadata say they were trained on."""
     kinds = {"source": "ceT1", "translated": "ceT1 (translated to hrT2)", "target": "hrT2"}
     if settings.train_on == "phantoms":
-        return PAINTED
+        return RENDERED
     split = split_of(settings.train_on)
     cases = [case for case in read_prepared(work / "prepared") if case.split == split]
     return labelled(cases, kinds[settings.train_on])
@@ -138,4 +119,4 @@ def _prepared_scans(
     return ItemScans(items, settings.seed)
 
 
-commands: list[click.Command] = [segment, members, paint]
+commands: list[click.Command] = [segment]

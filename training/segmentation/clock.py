@@ -7,6 +7,7 @@ from time import monotonic
 
 from training.errors import TrainingError
 from training.segmentation.items import Scans
+from training.segmentation.rendered import Subjects
 from training.segmentation.settings import SegmentSettings
 from training.segmentation.state import Progress
 
@@ -29,7 +30,7 @@ class Clock:
         return max(self.step / self.last, self.seconds / self.limit_s)
 
 
-def last_step(scans: Scans, settings: SegmentSettings) -> float:
+def last_step(scans: Scans | Subjects, settings: SegmentSettings) -> float:
     """Where the training ends at the latest; infinite where only time ends it."""
     if settings.steps:
         return settings.steps

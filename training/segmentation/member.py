@@ -18,6 +18,7 @@ from training.prepare.cases import TABLE, read_table
 from training.prepare.config import PrepareSettings
 from training.segmentation.items import Scans
 from training.segmentation.network import spec_for, write_network
+from training.segmentation.rendered import Subjects
 from training.segmentation.settings import SegmentSettings
 from training.segmentation.train import train_segmenter
 from training.widen import widen
@@ -71,7 +72,7 @@ def begin(
 
 def train_member(
     folder: Path,
-    scans: Scans,
+    scans: Scans | Subjects,
     settings: SegmentSettings,
     prepared: PrepareSettings,
     fabric: Fabric,

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from training.launch import Precision
 from training.networks import GRID_MULTIPLE
-from training.phantom.anatomy.lesions import LesionMix
+from training.phantom.tissue_maps import SubjectSettings
+from training.phantom.windows.settings import RenderSettings
 from training.prepare.config import PrepareSettings
 from training.seg_loss import SegLossSettings
 from training.target_augment import AugmentSettings
@@ -20,15 +21,10 @@ FREE = ("minutes", "workers", "save_every", "log_every", "picture_every", "augme
 
 @dataclass(frozen=True)
 class PhantomSource:
-    """What is painted while networks train, where nothing prepared is asked for."""
+    """The phantoms that windows are rendered from, and how."""
 
-    sites: tuple[str, ...] = ("ldn", "etz", "ukm")
-    random_share: float = 0.3  # of scans with random class intensities
-    stripped_share: float = 0.0  # of scans without a skull
-    difficult_share: float = 0.0  # of scans with small tumours, residues, tumours by both ears
-    unusual_share: float = 0.0  # of scans drawn to be coronal or of thick slices
-    mix: LesionMix = field(default_factory=LesionMix)  # of the tumours of all others
-    seed: int = 0
+    subjects: SubjectSettings = field(default_factory=SubjectSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
 
@@ -36,8 +32,8 @@ class PhantomSource:
 class SegmentSettings:
     """Training of one segmentation network. The defaults are those of the paper.
 
-    Windows are (Z, Y, X). The first part of the training sees windows of ``patch``, the last one
-    whole slices, as inference cuts them.
+    Windows are (Z, Y, X). On scans, the first part of the training sees windows of ``patch``, the
+    last one whole slices, as inference cuts them; on phantoms, whole ones come in between.
     """
 
     train_on: Source = "translated"
@@ -46,6 +42,7 @@ class SegmentSettings:
     depth: int = 40  # slices of a window at inference, and of the last part of the training
     patch: tuple[int, int, int] = (40, 384, 384)
     whole_share: float = 0.0  # of the training, at its end, on windows of whole slices
+    whole_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
     near_structures: float = 0.0  # share of windows centred near a labelled voxel
 
     batch: int = 10  # windows in a step, over all processes together
@@ -82,8 +79,13 @@ class SegmentSettings:
             raise ValueError(f"at_once: {self.at_once} must divide the batch of {self.batch}")
         if not (self.steps or self.epochs or self.minutes):
             raise ValueError("steps, epochs and minutes are all 0; one must end the training")
-        if min(self.steps, self.epochs, self.minutes, self.seed, self.workers) < 0:
-            raise ValueError("steps, epochs, minutes, seed and workers must not be negative")
+        if (
+            min(self.steps, self.epochs, self.minutes, self.seed, self.workers, self.whole_depth)
+            < 0
+        ):
+            raise ValueError(
+                "steps, epochs, minutes, seed, workers and whole_depth must not be negative"
+            )
         if min(self.save_every, self.log_every, self.picture_every) < 1:
             raise ValueError("save_every, log_every and picture_every must be positive")
 

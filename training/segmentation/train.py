@@ -17,6 +17,7 @@ from training.segmentation.clock import Clock, last_step
 from training.segmentation.feed import Feed
 from training.segmentation.items import Scans
 from training.segmentation.journal import Meter, write_picture
+from training.segmentation.rendered import Subjects
 from training.segmentation.settings import SegmentSettings
 from training.segmentation.state import (
     Progress,
@@ -48,7 +49,7 @@ class Trained:
 
 
 def train_segmenter(
-    scans: Scans,
+    scans: Scans | Subjects,
     settings: SegmentSettings,
     folder: Path,
     fabric: Fabric,
@@ -158,7 +159,11 @@ def _report(
 
 
 def _save(
-    folder: Path, state: State, settings: SegmentSettings, scans: Scans, clock: Clock
+    folder: Path,
+    state: State,
+    settings: SegmentSettings,
+    scans: Scans | Subjects,
+    clock: Clock,
 ) -> None:
     if state.fabric.is_global_zero:
         save_state(

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from inference.intensity import BLACK
 from training.segmentation.items import Labelled, Scans
+from training.segmentation.rendered import RenderedWindows
 from training.segmentation.settings import SegmentSettings
 from training.target_augment import AugmentSettings, augment_window
 
@@ -87,7 +88,12 @@ def varied(
 
 
 def batches(
-    windows: WindowSet, steps: range, rank: int = 0, world: int = 1, *, on_gpu: bool = False
+    windows: WindowSet | RenderedWindows,
+    steps: range,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    on_gpu: bool = False,
 ) -> Iterator[Windows]:
     """The windows of process ``rank``, ``at_once`` at a time, one step after the other.
 

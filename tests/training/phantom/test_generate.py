@@ -11,7 +11,7 @@ from inference.geometry import Geometry
 from inference.structures import Structure
 from training.phantom.anatomy.lesions import LesionMix
 from training.phantom.generate import Recipe, render_case
-from training.phantom.scene import _averaged, _subdivided
+from training.phantom.scene import _averaged, subdivided
 from training.phantom.sites import SITES, draw_setup
 from training.phantom.strip import BRAIN, brain_mask
 from training.phantom.subject import draw_subject
@@ -78,7 +78,7 @@ def test_the_other_contrast_shows_the_same_subject(case):
 def test_a_fine_grid_covers_the_same_voxels():
     window = (slice(1, 3), slice(4, 6), slice(7, 9))
 
-    fine = _subdivided(TINY, window, (2, 4, 3))
+    fine = subdivided(TINY, window, (2, 4, 3))
 
     assert fine.size == (4, 8, 6)
     assert fine.spacing_mm == (1.0, 0.5, 1.0)

@@ -1,0 +1,1 @@
+"""Training windows rendered from tissue maps: geometry, looks, a scanner's traces, fields."""
