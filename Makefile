@@ -8,9 +8,9 @@ SUBMISSION ?= work/submission
 .PHONY: demo test lint smoke bench budget image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
-	$(BIN)/python -m training phantom demo/cohort --test $(SCANS) --seed 3 --resume
-	$(BIN)/python -m inference predict demo/cohort/crossmoda23_test demo/labels --report demo/report
-	$(BIN)/python -m evaluation score demo/labels demo/cohort/truth/test \
+	$(BIN)/meatus phantom cohort demo/cohort --test $(SCANS) --seed 3 --resume
+	$(BIN)/meatus predict demo/cohort/crossmoda23_test demo/labels --report demo/report
+	$(BIN)/meatus score demo/labels demo/cohort/truth/test \
 		--scans demo/cohort/crossmoda23_test --pictures demo/pictures
 
 test: .venv/ready lint  ## lint, format, types, tests
@@ -22,19 +22,19 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 smoke: .venv/ready  ## the whole training, from scans to weights, at its smallest
-	$(BIN)/python -m training phantom work/smoke/cohort --source 3 --target 3 --validation 1 \
+	$(BIN)/meatus phantom cohort work/smoke/cohort --source 3 --target 3 --validation 1 \
 		--seed 7 --resume
-	$(BIN)/python -m training reproduce work/smoke/cohort work/smoke/work --preset smoke
-	$(BIN)/python -m inference predict work/smoke/cohort/crossmoda23_validation work/smoke/labels \
+	$(BIN)/meatus train reproduce work/smoke/cohort work/smoke/work --preset smoke
+	$(BIN)/meatus predict work/smoke/cohort/crossmoda23_validation work/smoke/labels \
 		--weights work/smoke/work/weights
 
 bench: .venv/ready  ## seconds and memory of the main job on this machine; of scoring
-	$(BIN)/python -m training bench
-	$(BIN)/python -m evaluation bench
+	$(BIN)/meatus train bench
+	$(BIN)/meatus bench
 
 budget: .venv/ready  ## fail where the main job takes more than the paper's 27 s and 5413 MiB
-	$(BIN)/python -m training phantom work/budget --test 3 --seed 3 --resume
-	$(BIN)/python -m evaluation budget work/budget/crossmoda23_test $(BUDGET)
+	$(BIN)/meatus phantom cohort work/budget --test 3 --seed 3 --resume
+	$(BIN)/meatus budget work/budget/crossmoda23_test $(BUDGET)
 
 image:  ## container images: meatus (GPU, else processor) and meatus:cpu (smallest)
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus .
@@ -44,7 +44,7 @@ image-test: .venv/ready  ## build the cpu image and run it, shut off from everyt
 	MEATUS_CONTAINER=$${MEATUS_CONTAINER:-1} $(BIN)/python -m pytest -s -rs tests/container
 
 submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
-	$(BIN)/python -m evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
+	$(BIN)/python -m meatus_evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
 
 .venv/ready: requirements.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.weights import find_members, read_spec
+from meatus.weights import find_members, read_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(

@@ -18,10 +18,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from inference import __version__
-from inference.spec import PhysicalCrop, VolumeNormalisation
+from meatus import __version__
+from meatus.spec import PhysicalCrop, VolumeNormalisation
 from tests.container.engines import ROOT, Job, UnavailableError, choose_engine
-from tests.inference.onnx_files import tiny_spec, write_network
+from tests.meatus.onnx_files import tiny_spec, write_network
 
 CASES = {"left_T2": (25, 0.6), "right_hrT2": (95, 0.5)}  # a ball's place along x, voxels in mm
 USERS = (None, "12345:6789")  # the image's own, and one that exists nowhere

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inference import __version__
+from meatus import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 WANTED = {"": (), "1": ("cpu",), "all": ("cpu", "gpu")}[os.environ.get("MEATUS_CONTAINER", "")]

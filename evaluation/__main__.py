@@ -1,3 +1,0 @@
-from evaluation.cli import main
-
-main(prog_name="python -m evaluation")

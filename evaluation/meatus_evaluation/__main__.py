@@ -1,0 +1,3 @@
+from meatus_evaluation.cli import main
+
+main(prog_name="meatus")

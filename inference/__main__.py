@@ -1,3 +1,0 @@
-from inference.cli import main
-
-main(prog_name="python -m inference")

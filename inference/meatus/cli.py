@@ -1,0 +1,170 @@
+"""Parse, call, report; the only module here that knows click and the environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal, get_args
+
+import click
+
+from meatus import __version__
+from meatus.console import nothing_hidden, open_console
+from meatus.engines import Device, availability, usable_threads
+from meatus.ensemble import Quality
+from meatus.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
+from meatus.jobs import OnError
+from meatus.pipeline import DEFAULT_WEIGHTS
+from meatus.postprocess import Tumours
+from meatus.run import NOTICE, Request, run
+from meatus.weights import describe
+
+weights_option = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    default=None,
+    envvar="MEATUS_WEIGHTS",
+    help="Folder with manifest.json, or one .onnx file. Default: the weights shipped.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="meatus")
+def main() -> None:
+    """Find vestibular schwannoma and cochlea in hrT2 MRI. Not for clinical use."""
+
+
+@main.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path), default="/input")
+@click.argument("output", type=click.Path(path_type=Path), default="/output")
+@weights_option
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    envvar="MEATUS_DEVICE",
+    show_default=True,
+)
+@click.option(
+    "--quality",
+    type=click.Choice(["fast", "standard", "full"]),
+    default=None,
+    help="One member; all members, left-right flip; all members, eight flips. "
+    "Default: full on a GPU, standard on a CPU.",
+)
+@click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
+@click.option(
+    "--fusion",
+    type=click.Choice(["mean", "vote"]),
+    default="mean",
+    show_default=True,
+    help="Average probabilities, or vote on the labels of eight flips as published.",
+)
+@click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "empty"]),
+    default="fail",
+    show_default=True,
+    help="What a failed case leaves: nothing, or an all-background map.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=None,
+    envvar="MEATUS_CACHE",
+    help="Folder for compiled networks; makes later starts faster.",
+)
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    envvar="MEATUS_REPORT",
+    help="Folder for report.csv, report.json and a picture of each case.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
+@click.option(
+    "--anonymous-log",
+    is_flag=True,
+    envvar="MEATUS_ANONYMOUS_LOG",
+    help="Call cases by their number among the sorted names; print no path and no file name.",
+)
+@click.option(
+    "--input-slug",
+    default=None,
+    envvar="MEATUS_INPUT_SLUG",
+    help="grand-challenge: the hrT2 scan's socket, where a job has several images.",
+)
+@click.option(
+    "--output-slug",
+    default=OUTPUT_SLUG,
+    envvar="MEATUS_OUTPUT_SLUG",
+    show_default=True,
+    help="grand-challenge: the socket that takes the label map.",
+)
+@click.option(
+    "--model-folder",
+    type=click.Path(path_type=Path),
+    default=MODEL_FOLDER,
+    envvar="MEATUS_MODEL_FOLDER",
+    show_default=True,
+    help="grand-challenge: weights that are used instead of the shipped ones, if any are there.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
+def predict(
+    source: Path,
+    output: Path,
+    weights: Path | None,
+    device: Device,
+    quality: Quality | None,
+    tumours: Tumours,
+    fusion: Literal["mean", "vote"],
+    resume: bool,
+    on_error: OnError,
+    cache: Path | None,
+    report: Path | None,
+    threads: int | None,
+    anonymous_log: bool,
+    input_slug: str | None,
+    output_slug: str,
+    model_folder: Path,
+    debug: bool,
+) -> None:
+    """Label every scan in INPUT (a folder or one file) and write <case>.nii.gz to OUTPUT.
+
+    With an inputs.json in INPUT, both folders are laid out as on grand-challenge.org.
+    """
+    request = Request(
+        source=source,
+        output=output,
+        weights=weights,
+        device=device,
+        quality=quality,
+        tumours=tumours,
+        fusion=fusion,
+        resume=resume,
+        on_error=on_error,
+        cache=cache,
+        report=report,
+        threads=threads,
+        anonymous_log=anonymous_log,
+        input_slug=input_slug,
+        output_slug=output_slug,
+        model_folder=model_folder,
+        debug=debug,
+    )
+    sys.exit(run(request))
+
+
+@main.command()
+@weights_option
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
+def info(weights: Path | None, debug: bool) -> None:
+    """Print version, engines usable here and why others are not, weights and their origin."""
+    with open_console("stderr", nothing_hidden) as console, console.errors_end_it(debug):
+        console.say(f"meatus {__version__}: {NOTICE}")
+        console.say(f"processors usable: {usable_threads()}")
+        for engine in availability():
+            console.say(f"{'+' if engine.usable else '-'} {engine.name}: {engine.detail}")
+        for line in describe(weights or DEFAULT_WEIGHTS):
+            console.say(line)

@@ -1,0 +1,112 @@
+"""OpenVINO on the processor: the fastest runtime where there is no GPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from meatus.engines.devices import openvino_module
+from meatus.engines.softmax import softmax
+from meatus.errors import WeightsError
+from meatus.geometry import Array
+from meatus.spec import Spec
+
+Precision = Literal["f32", "bf16"]
+
+
+def fastest_precision(capabilities: Iterable[str]) -> Precision:
+    """The precision to compute in, from OpenVINO's OPTIMIZATION_CAPABILITIES.
+
+    BF16 is listed where the processor has instructions for it (AVX512-BF16, AMX). On others
+    OpenVINO imitates it on request, slower than f32 and no more exact.
+    """
+    return "bf16" if "BF16" in capabilities else "f32"
+
+
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's Core, one for the whole process.
+
+    Where the processor has AMX, every Core replaces the thread's alternate signal stack and puts
+    the one before it back when it goes. Of two that do not go in the reverse order of their
+    coming the last puts back freed memory, and the next signal kills the process.
+    """
+    return openvino_module().Core()
+
+
+class OpenVinoEngine:
+    """One network on the processor, compiled for the shape of the last window."""
+
+    def __init__(
+        self,
+        path: Path,
+        spec: Spec,
+        *,
+        threads: int,
+        cache: Path | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        self._core = _core()
+        self._path = path
+        self._softmax = spec.softmax
+        chosen = precision or fastest_precision(
+            self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        )
+        self.name = f"OpenVINO CPU {chosen}"
+        self._settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": chosen,
+            "PERFORMANCE_HINT": "LATENCY",  # one window at a time, on all threads
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # would leave the processors that a job was given
+        }
+        if cache is not None:
+            self._settings["CACHE_DIR"] = str(cache)
+        self._shape: tuple[int, ...] | None = None
+        self._compiled: Any = None
+        self._request: Any = None
+        self._read(len(spec.classes))
+
+    def __call__(self, window: Array) -> Array:
+        """(Z, Y, X) to (C, Z, Y, X); a window of another shape than the last compiles anew."""
+        if window.shape != self._shape:
+            self._compile(window.shape)
+        batch = np.ascontiguousarray(window[None, None], dtype=np.float32)
+        result = self._request.infer({0: batch}, share_inputs=True, share_outputs=True)
+        scores: Array = np.array(result[0][0])  # a copy: the next window writes over the result
+        return scores if self._softmax else softmax(scores)
+
+    def release(self) -> None:
+        """Give the memory of intermediate results back, between two cases."""
+        if self._compiled is not None:
+            self._compiled.release_memory()
+
+    def _compile(self, shape: tuple[int, ...]) -> None:
+        """Compile for one window: known sizes let OpenVINO choose better kernels."""
+        self._compiled = self._request = self._shape = None  # frees the last one's memory first
+        model = self._read()
+        model.reshape([1, 1, *shape])
+        self._compiled = self._core.compile_model(model, "CPU", self._settings)
+        self._request = self._compiled.create_infer_request()
+        self._shape = shape
+
+    def _read(self, classes: int | None = None) -> Any:
+        """The network as OpenVINO's model; ``classes`` is checked where it is given."""
+        try:
+            model = self._core.read_model(self._path)
+            found = model.output(0).partial_shape[1]
+        except Exception as error:  # OpenVINO raises bare RuntimeErrors
+            reason = str(error).strip().splitlines()[-1]
+            raise WeightsError(
+                f"{self._path}: OpenVINO cannot read this network ({reason}). "
+                "The file is damaged or was not exported for this program; get it again."
+            ) from error
+        if classes is not None and found.is_static and found.get_length() != classes:
+            raise WeightsError(
+                f"{self._path}: the network has {found.get_length()} output channels, "
+                f"expected {classes} as its metadata says; export the weights again."
+            )
+        return model

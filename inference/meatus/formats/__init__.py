@@ -1,0 +1,1 @@
+"""One module per file format; only ``meatus.images`` uses them."""

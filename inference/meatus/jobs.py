@@ -1,0 +1,166 @@
+"""Many cases in one run: the next scan is read and the last result written meanwhile."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from meatus.cases import Case
+from meatus.errors import InferenceError, ScanError
+from meatus.images import read_grid, read_scan
+from meatus.timing import Stopwatch
+from meatus.volumes import Labels, Scan, Segmented
+
+OnError = Literal["fail", "empty"]
+Reading = tuple[Scan, dict[str, float]]  # and the seconds that it took
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case."""
+
+    case: Case
+    seconds: float  # from the end of the case before to this one's result
+    error: str | None = None  # one line; None where all went well
+    details: str = ""  # the traceback behind an error
+    warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the scan
+    stages: dict[str, float] = field(default_factory=dict)  # seconds of each
+    result: Segmented | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A case before its result is written."""
+
+    case: Case
+    started: float
+    warnings: tuple[str, ...] = ()
+    scan: Scan | None = None
+    result: Segmented | None = None
+    failed: Exception | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+def run_cases(
+    cases: list[Case],
+    segment: Callable[[Scan], Segmented],
+    write: Callable[[Labels, Path], None],
+    release: Callable[[], None],
+    on_error: OnError,
+    record: Callable[[Outcome, Scan | None], None] = lambda _outcome, _scan: None,
+) -> Iterator[Outcome]:
+    """Segment ``cases`` in order and yield an outcome for each once its result is on disk.
+
+    At most two scans and two results are in memory. A case that fails does not stop the
+    others; with ``empty`` it gets an all-background map where its grid is known. ``release``
+    lets the engines give memory back between cases. ``record`` gets each outcome with its scan,
+    where that could be read, to report on it in the background.
+    """
+    if not cases:
+        return
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        scans = _read_ahead(cases, reader)
+        written: Future[Outcome] | None = None
+        for case, scan in zip(cases, scans, strict=True):
+            attempt = _try_segment(case, scan, segment)
+            # If memory cannot be given back, the next case that lacks it says so.
+            with suppress(Exception):
+                release()
+            if written is not None:
+                yield written.result()
+            written = writer.submit(_finish, attempt, write, on_error, record)
+        if written is not None:
+            yield written.result()
+
+
+def _read_ahead(cases: list[Case], reader: ThreadPoolExecutor) -> Iterator[Future[Reading]]:
+    """The scans in order, each of them read while the one before is in use."""
+    waiting = reader.submit(_read, cases[0])
+    for following in cases[1:]:
+        waiting.exception()  # wait: never more than one scan ahead
+        ready, waiting = waiting, reader.submit(_read, following)
+        yield ready
+    yield waiting
+
+
+def _read(case: Case) -> Reading:
+    watch = Stopwatch()
+    with watch("read"):
+        scan = read_scan(case.scan)
+    return scan, watch.seconds
+
+
+def _try_segment(
+    case: Case, reading: Future[Reading], segment: Callable[[Scan], Segmented]
+) -> Attempt:
+    attempt = Attempt(case, time.monotonic())
+    try:
+        scan, stages = reading.result()
+        attempt = replace(attempt, scan=scan, warnings=scan.warnings, stages=stages)
+        try:
+            result = segment(scan)
+        except ScanError as error:  # which knows the voxels, not the file
+            raise ScanError(f"{case.scan}: {error}") from error
+        return replace(attempt, result=result, stages=stages | result.seconds)
+    except Exception as error:  # whatever one case does, the others go on
+        return replace(attempt, failed=error)
+
+
+def _finish(
+    attempt: Attempt,
+    write: Callable[[Labels, Path], None],
+    on_error: OnError,
+    record: Callable[[Outcome, Scan | None], None],
+) -> Outcome:
+    case, failed = attempt.case, attempt.failed
+    watch = Stopwatch()
+    try:
+        with watch("write"):
+            if attempt.result is not None:
+                write(attempt.result.labels, case.result)
+            elif on_error == "empty":
+                write(_empty(case), case.result)
+    except Exception as error:
+        failed = failed or error
+    outcome = Outcome(
+        case,
+        time.monotonic() - attempt.started,
+        warnings=attempt.warnings,
+        stages=attempt.stages | watch.seconds,
+        result=attempt.result,
+    )
+    if failed is not None:
+        outcome = _failed(outcome, failed, one_line(failed))
+    try:
+        record(outcome, attempt.scan)
+    except Exception as error:
+        if failed is None:
+            outcome = _failed(outcome, error, f"labelled, but not reported: {one_line(error)}")
+    return outcome
+
+
+def _failed(outcome: Outcome, error: Exception, line: str) -> Outcome:
+    details = "".join(traceback.format_exception(error))
+    return replace(outcome, error=line, details=details)
+
+
+def _empty(case: Case) -> Labels:
+    """An all-background map on the grid that the scan's header states."""
+    geometry, header = read_grid(case.scan)
+    return Labels(np.zeros(geometry.shape, dtype=np.uint8), geometry, header)
+
+
+def one_line(error: Exception) -> str:
+    """What a user reads of an error."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InferenceError):
+        return text
+    return f"{type(error).__name__}: {text or 'no reason given'} (see --debug)"

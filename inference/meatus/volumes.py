@@ -1,0 +1,68 @@
+"""What flows through the pipeline: ``Scan -> Prepared -> Probabilities -> Labels``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meatus.geometry import Array, Geometry
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One hrT2 volume as it lies in its file."""
+
+    voxels: Array  # (Z, Y, X) float32, the file's own axis order
+    geometry: Geometry
+    header: bytes | None = None  # the NIfTI header, for a label map that overlays exactly
+    warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the file
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the network sees: axial, cropped, on the weights' in-plane grid, in [-1, 1]."""
+
+    voxels: Array  # (Z, Y, X)
+    geometry: Geometry
+    field: Geometry  # the scan's own voxels (axial) that went into it; the rest is padding
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Class probabilities; they sum to one over the channels."""
+
+    voxels: Array  # (C, Z, Y, X)
+    geometry: Geometry
+    field: Geometry  # the scan's own voxels (axial) that the network saw
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label map with the numbers of ``Structure``."""
+
+    voxels: NDArray[np.uint8]  # (Z, Y, X)
+    geometry: Geometry
+    header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What an ensemble's probabilities say of the label map made from them; None: not known."""
+
+    confidence: float | None = None  # mean probability of the chosen class where one is chosen
+    expected_dice: float | None = None  # of the tumour that is marked; None without one
+    elsewhere_mm3: float | None = None  # of tumour that is expected where none is marked
+
+
+UNKNOWN = Certainty()
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A label map and how it came about."""
+
+    labels: Labels
+    certainty: Certainty = UNKNOWN
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage

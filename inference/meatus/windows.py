@@ -1,0 +1,74 @@
+"""Sliding windows along z: plan, cut, blend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from meatus.geometry import Array
+from meatus.intensity import BLACK
+from meatus.spec import Window
+
+
+@dataclass(frozen=True)
+class Part:
+    """One window's place in a stack of slices."""
+
+    start: int  # first slice of the stack that the window holds
+    stop: int  # one past the last
+    before: int  # padding slices in front of them
+
+
+def plan(slices: int, window: Window) -> list[Part]:
+    """Where windows of ``window.depth`` lie in a stack of ``slices``.
+
+    A short stack is one window, padded evenly. Otherwise as few windows as neighbours that
+    share ``overlap`` slices need, spread evenly; without overlap, one behind the other with
+    the last one moved back to fit, as the published implementation does.
+    """
+    depth, overlap = window.depth, window.overlap
+    if slices <= depth:
+        return [Part(0, slices, (depth - slices) // 2)]
+    count = -(-(slices - overlap) // (depth - overlap))
+    if overlap == 0:
+        starts = [min(index * depth, slices - depth) for index in range(count)]
+    else:
+        starts = [round(index * (slices - depth) / (count - 1)) for index in range(count)]
+    return [Part(start, start + depth, 0) for start in starts]
+
+
+def cut(voxels: Array, part: Part, depth: int) -> Array:
+    """The window (depth, Y, X) of ``voxels`` (Z, Y, X); padding slices are black."""
+    window = np.full((depth, *voxels.shape[1:]), BLACK, dtype=np.float32)
+    held = part.stop - part.start
+    window[part.before : part.before + held] = voxels[part.start : part.stop]
+    return window
+
+
+def blend(parts: list[Part], window: Window, outputs: Iterator[Array], slices: int) -> Array:
+    """Join the windows' ``outputs``, each (C, depth, Y, X), to one (C, Z, Y, X).
+
+    Where windows overlap, their shares rise and fall linearly, so that no seam shows.
+    """
+    shares = [_shares(part, window, slices) for part in parts]
+    total = np.sum(shares, axis=0)
+    joined: Array | None = None
+    for part, share, output in zip(parts, shares, outputs, strict=True):
+        if joined is None:
+            joined = np.zeros((output.shape[0], slices, *output.shape[2:]), dtype=np.float32)
+        held = output[:, part.before : part.before + part.stop - part.start]
+        weights = (share / total)[part.start : part.stop, None, None].astype(np.float32)
+        joined[:, part.start : part.stop] += held * weights
+    assert joined is not None, "a plan has at least one window"
+    return joined
+
+
+def _shares(part: Part, window: Window, slices: int) -> Array:
+    """(Z,): the weight of a window at each slice of the stack, zero outside it."""
+    shares = np.zeros(slices, dtype=np.float32)
+    rising = np.arange(1, part.stop - part.start + 1)
+    edge = np.minimum(rising, rising[::-1]) / (window.overlap + 1)
+    shares[part.start : part.stop] = np.minimum(edge, 1)
+    return shares

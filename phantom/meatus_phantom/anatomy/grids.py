@@ -1,0 +1,94 @@
+"""Signed distances kept on a voxel grid: one trilinear look-up, however intricate the shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from meatus_phantom.parts import Box, Distance
+from meatus_phantom.shapes import Vec, vec
+
+CHUNK = 400_000  # points computed at a time, so that the intermediate tensors stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Values (C, Z, Y, X) at ``low + step_mm * index``; x, y and z are the axes of the head."""
+
+    values: Tensor
+    low: Vec
+    step_mm: float
+
+    @property
+    def box(self) -> Box:
+        """From the first voxel's centre to the last one's."""
+        x, y, z = (
+            at + self.step_mm * (count - 1)
+            for at, count in zip(self.low, reversed(self.values.shape[1:]), strict=True)
+        )
+        return Box(self.low, (x, y, z))
+
+    def at(self, points: Tensor) -> Tensor:
+        """The values (C, ...) at ``points`` (3, ...); the border's value is carried on outside."""
+        counts = [float(n - 1) * self.step_mm for n in reversed(self.values.shape[1:])]
+        spans = vec((counts[0], counts[1], counts[2]), points)
+        where = ((points - vec(self.low, points)) * (2 / spans) - 1).movedim(0, -1)
+        found = grid_sample(
+            self.values.to(points.device, points.dtype)[None],
+            where.reshape(1, 1, 1, -1, 3),
+            padding_mode="border",
+            align_corners=True,
+        )
+        return found.reshape(self.values.shape[0], *points.shape[1:])
+
+    def near(self, points: Tensor) -> Tensor:
+        """Channel 0 as a signed distance, good within the grid and its margin beyond it."""
+        return self.at(points)[0]
+
+    def distance(self, points: Tensor) -> Tensor:
+        """The same anywhere: outside the grid the way to it is added."""
+        low, high = vec(self.box.low, points), vec(self.box.high, points)
+        away = (low - points).clamp_min(0) + (points - high).clamp_min(0)
+        return self.at(points)[0] + length(away)
+
+
+def length(away: Tensor) -> Tensor:
+    """Length of vectors (3, ...); torch's own norm along the first axis is 20 times slower."""
+    squared = away[0] * away[0]
+    return squared.addcmul_(away[1], away[1]).addcmul_(away[2], away[2]).sqrt_()
+
+
+def lattice(box: Box, step_mm: float) -> Tensor:
+    """Points (3, Z, Y, X) that fill ``box``."""
+    x, y, z = (
+        low + step_mm * torch.arange(max(2, int((high - low) / step_mm) + 2), dtype=torch.float32)
+        for low, high in zip(box.low, box.high, strict=True)
+    )
+    planes = torch.meshgrid(z, y, x, indexing="ij")
+    return torch.stack((planes[2], planes[1], planes[0]))
+
+
+def evaluate(distance: Distance, points: Tensor) -> Tensor:
+    """``distance`` at ``points``, a chunk at a time."""
+    flat = points.reshape(3, -1)
+    pieces = [distance(flat[:, i : i + CHUNK]) for i in range(0, flat.shape[1], CHUNK)]
+    return torch.cat(pieces).reshape(points.shape[1:])
+
+
+def bake(distance: Distance, box: Box, step_mm: float, margin_mm: float) -> Grid:
+    """``distance`` on a grid over the part of ``box`` within ``margin_mm`` of the shape."""
+    rough = lattice(box, 4 * step_mm)
+    near = evaluate(distance, rough) < margin_mm + 4 * step_mm
+    if near.any():
+        inside = rough[:, near]
+        low, high = inside.amin(1).tolist(), inside.amax(1).tolist()
+        box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).grown(2 * step_mm)
+    return Grid(evaluate(distance, lattice(box, step_mm))[None], box.low, step_mm)
+
+
+def volume_mm3(values: Tensor, step_mm: float) -> float:
+    """Volume inside a signed distance given on a grid; surface voxels count in part."""
+    return float((0.5 - values / step_mm).clamp(0, 1).sum()) * step_mm**3

@@ -1,0 +1,170 @@
+"""Commands about phantoms: make a cohort, import real contours, check a cohort."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from meatus.engines import usable_threads
+from meatus.guard import one_line_errors
+from meatus_phantom.again import check_again
+from meatus_phantom.check import check_cohort, failed
+from meatus_phantom.cohort import write_cohort
+from meatus_phantom.cohort_plan import CohortSettings, plan_cohort
+from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
+from meatus_phantom.errors import PhantomError
+from meatus_phantom.expected import Check
+from meatus_phantom.progress import progress
+from meatus_phantom.sheet import draw_sheet
+from meatus_phantom.sites import ALL_SITES, SITES
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+OUT_OF_RANGE = 1
+COUNT = click.IntRange(min=0)
+Command = Callable[..., None]
+
+
+def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Sites from ``ldn,etz``."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in ALL_SITES]
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(ALL_SITES)}.")
+    return names
+
+
+def share_option(name: str, what: str) -> Callable[[Command], Command]:
+    """The option of the setting ``name``, a share."""
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=click.FloatRange(0, 1),
+        default=getattr(CohortSettings, name),
+        show_default=True,
+        help=what,
+    )
+
+
+@click.command("phantom")
+@click.argument("out", type=FOLDER)
+@click.option("--source", type=COUNT, default=0, help="Labelled ceT1 scans.")
+@click.option("--target", type=COUNT, default=0, help="Unlabelled hrT2 scans.")
+@click.option("--validation", type=COUNT, default=0, help="hrT2 scans, truth apart.")
+@click.option("--test", type=COUNT, default=0, help="hrT2 scans, truth apart.")
+@click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON); else procedural.")
+@click.option("--sites", callback=chosen_sites, default=",".join(SITES), show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@click.option("--paired", is_flag=True, help="Also each subject's other contrast, in paired/.")
+@click.option("--resume", is_flag=True, help="Go on with OUT; scans that are whole stay.")
+@share_option("random_share", "Of source and target scans with random class intensities.")
+@share_option("stripped_share", "Of target scans without a skull, as brain extraction leaves them.")
+@share_option(
+    "difficult_share",
+    "Of target scans with a small tumour in the canal, a residue, one by each ear ...",
+)
+@one_line_errors
+def phantom(
+    out: Path,
+    contours: Path | None,
+    device: str,
+    workers: int,
+    resume: bool,
+    **cohort: Any,
+) -> None:
+    """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
+    settings = CohortSettings(**cohort)
+    patients = read_patients(contours)
+    with progress(len(plan_cohort(settings))) as advance:
+        made = write_cohort(
+            out,
+            settings,
+            patients,
+            device=device_for(device),
+            workers=workers,
+            resume=resume,
+            told=lambda plan: advance(Path(plan.scan).name),
+        )
+    print(f"{out}: {made} scans made", flush=True)
+
+
+def device_for(wanted: str, advice: str = "--device cpu or auto") -> str:
+    """``cpu`` or ``cuda``. Raises ``PhantomError`` where a GPU is asked for in vain."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise PhantomError(f"PyTorch finds no CUDA device; pass {advice}.")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def read_patients(folder: Path | None) -> list[Patient]:
+    """All contours of ``folder``; the first file that cannot be used ends it."""
+    if folder is None:
+        return []
+    patients = [read_contours(path) for path in contour_files(folder)]
+    names = [patient.subject for patient in patients]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PhantomError(f"{folder}: two files are of {twice[0]}; leave one of each patient.")
+    return patients
+
+
+@click.command("contours")
+@click.argument("folder", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@one_line_errors
+def contours_command(folder: Path, out: Path) -> None:
+    """Write label maps of the real contours in FOLDER to OUT, and a table with volumes."""
+    if import_contours(folder, out, lambda line: print(line, flush=True)):
+        sys.exit(OUT_OF_RANGE)
+
+
+@click.command("phantom-check")
+@click.argument("folder", type=FOLDER)
+@click.option("--sheet", type=FILE, help="Also draw a contact sheet (PNG).")
+@click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
+@click.option("--again", type=COUNT, default=0, help="Make this many scans again and compare.")
+@click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@one_line_errors
+def phantom_check(
+    folder: Path,
+    sheet: Path | None,
+    json_file: Path | None,
+    again: int,
+    contours: Path | None,
+    workers: int,
+) -> None:
+    """Measure the cohort in FOLDER; exit code 1 where a number is out of range."""
+    checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
+    if again:
+        checks.append(check_again(folder, again, read_patients(contours)))
+    Console(width=125).print(table_of(checks))
+    if json_file:
+        listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
+        json_file.write_text(json.dumps(listed, indent=2) + "\n")
+    if sheet:
+        draw_sheet(folder, sheet)
+    if failed(checks):
+        sys.exit(OUT_OF_RANGE)
+
+
+def table_of(checks: list[Check]) -> Table:
+    """One row per check. What few cases allow is wider than what is wanted."""
+    table = Table("check", "measured", "wanted", "allowed for so few", "cases", "verdict")
+    for check in checks:
+        measured = "" if check.measured is None else f"{check.measured:.3g}"
+        ranges = [f"{low:.3g} to {high:.3g}" for low, high in (check.wanted, check.allowed)]
+        table.add_row(check.name, measured, *ranges, str(check.count), check.verdict)
+    return table
+
+
+commands: list[click.Command] = [phantom, contours_command, phantom_check]

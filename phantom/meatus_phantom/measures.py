@@ -1,0 +1,120 @@
+"""What is measured on one scan whose tissues are known: brightness, noise, edges, spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion, generate_binary_structure
+
+from meatus.geometry import Array, Geometry
+from meatus_phantom.tissues import Tissue
+
+Mask = NDArray[np.bool_]
+
+BRAIN = (Tissue.PONS, Tissue.CEREBELLAR_WHITE, Tissue.CEREBELLAR_CORTEX, Tissue.GREY, Tissue.WHITE)
+DARK = (Tissue.AIR, Tissue.BONE)
+GROUPS: dict[str, tuple[Tissue, ...]] = {
+    "CSF": (Tissue.CSF,),
+    "brain": (Tissue.PONS, Tissue.CEREBELLAR_WHITE),
+    "tumour": (Tissue.TUMOUR,),
+    "fat": (Tissue.FAT,),
+    "muscle": (Tissue.MUSCLE,),
+    "marrow": (Tissue.MARROW,),
+    "mucosa": (Tissue.MUCOSA,),
+    "vein": (Tissue.VEIN,),
+    "artery": (Tissue.ARTERY,),
+    "vitreous": (Tissue.VITREOUS,),
+    "dentate": (Tissue.DENTATE,),
+    "bone": (Tissue.BONE,),
+}
+FEWEST_VOXELS = 40  # of a tissue's inside, for a median worth its name
+HIDDEN_MARGIN_MM = 5.0  # a face's painted-out front may be tilted
+CORNER_MM = 18.0  # width of the picture's corners, which hold air alone
+CORNER_EDGE = 4  # voxels left free at the picture's border
+
+
+@dataclass(frozen=True)
+class Known:
+    """A stored scan with the tissue that fills most of each voxel, both (Z, Y, X)."""
+
+    voxels: Array
+    tissues: NDArray[np.uint8]
+    geometry: Geometry
+    row: Mapping[str, str]  # of cohort.csv
+
+    @property
+    def kept(self) -> tuple[float, float]:
+        """Share of k-space that was acquired along x and y."""
+        read, phase = float(self.row["effect_kept_read"]), float(self.row["effect_kept_phase"])
+        return (read, phase) if self.row["effect_read_along_x"] == "True" else (phase, read)
+
+    def visible(self) -> Mask:
+        """Where the face is not hidden (Z, Y, X)."""
+        front = self.row.get("deface_front_mm", "")
+        if not front:
+            return np.ones(self.voxels.shape, dtype=bool)
+        return anterior_mm(self.geometry) < float(front) - HIDDEN_MARGIN_MM
+
+
+def anterior_mm(geometry: Geometry) -> Array:
+    """How far forward (anterior of the scanner's origin) each voxel lies, (Z, Y, X)."""
+    place = np.full(geometry.shape, -geometry.origin_mm[1], dtype=np.float32)
+    for axis in range(3):
+        shape = [1, 1, 1]
+        shape[2 - axis] = geometry.size[axis]
+        step = -geometry.axes[1, axis] * geometry.spacing_mm[axis]
+        place += (step * np.arange(geometry.size[axis], dtype=np.float32)).reshape(shape)
+    return place
+
+
+def brightness(scan: Known) -> dict[str, float]:
+    """Median intensity inside each group of tissues, of those that the scan shows enough of.
+
+    For bone the lower quartile: what lies between the tables is bone with a share of marrow.
+    """
+    visible = scan.visible()
+    levels = {}
+    for name, group in GROUPS.items():
+        mask = np.isin(scan.tissues, group) & visible
+        core = inside(mask, through=True)
+        core = core if core.sum() >= FEWEST_VOXELS else inside(mask)
+        if core.sum() >= FEWEST_VOXELS:
+            levels[name] = float(np.percentile(scan.voxels[core], 25 if name == "bone" else 50))
+    return levels
+
+
+def inside(mask: Mask, steps: int = 1, *, through: bool = False) -> Mask:
+    """``mask`` (Z, Y, X) less its border in plane, which other tissues share; or all round."""
+    neighbours = generate_binary_structure(3, 1)
+    if not through:
+        neighbours[[0, 2]] = False
+    return np.asarray(binary_erosion(mask, neighbours, iterations=steps))
+
+
+def corner_air(scan: Known) -> list[Array]:
+    """Intensities in those corners of the picture that hold nothing but air.
+
+    Corners, since ghosts of bright structures cross the picture's middle rows or columns alone.
+    """
+    painted = (
+        np.flatnonzero(scan.voxels.any(axis=(0, 1))),
+        np.flatnonzero(scan.voxels.any(axis=(0, 2))),
+    )
+    if not len(painted[0]):
+        return []
+    spans = []
+    for found, width_mm in zip(painted, scan.geometry.spacing_mm, strict=False):
+        first, last = int(found[0]) + CORNER_EDGE, int(found[-1]) + 1 - CORNER_EDGE
+        width = round(CORNER_MM / width_mm)
+        spans.append((slice(first, first + width), slice(max(last - width, 0), last)))
+    head = binary_dilation(scan.tissues != Tissue.AIR, np.ones((1, 5, 5)))
+    corners = []
+    for rows in spans[1]:
+        for columns in spans[0]:
+            air = ~head[:, rows, columns]
+            if air.all() and air.size:
+                corners.append(scan.voxels[:, rows, columns])
+    return corners

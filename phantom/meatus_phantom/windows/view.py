@@ -1,0 +1,88 @@
+"""What of a window is seen: slices that repeat, narrow fields, slabs, missing ends, holes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meatus_phantom.windows.draws import chance, log_uniform
+from meatus_phantom.windows.settings import FieldSettings
+
+STEP_MM = 0.5  # of the network's grid in the plane
+
+
+def repeated_slices(
+    labels: Tensor, draw: np.random.Generator, rules: FieldSettings
+) -> Tensor | None:
+    """The slice that each slice of ``labels`` (Z, Y, X) shows, where some repeat; else none."""
+    if not chance(draw, rules.repeat_chance):
+        return None
+    count = len(labels)
+    if chance(draw, 0.4):  # thick slices stored as thin ones
+        width = int(draw.integers(2, 5))
+        return torch.arange(count) // width * width
+    marked = torch.nonzero((labels > 0).flatten(1).any(1)).flatten()
+    if len(marked) and chance(draw, 0.8):
+        shown = int(marked[int(draw.integers(len(marked)))])
+    else:
+        shown = int(draw.integers(count))
+    return torch.full((count,), shown)
+
+
+def draw_field(
+    labels: Tensor, draw: np.random.Generator, rules: FieldSettings, *, whole: bool
+) -> Tensor:
+    """Where a window (Z, Y, X) shows anything, as bool; elsewhere it is black and unlabelled.
+
+    In a window of the ``whole`` field a narrow one is centred on it, as the pipeline does; a
+    smaller window is cut at some of its sides.
+    """
+    seen = torch.ones(labels.shape, dtype=torch.bool)
+    rows, columns = labels.shape[1:]
+    if chance(draw, rules.narrow_chance):
+        for axis, extent in ((1, rows), (2, columns)):
+            _cut(seen, axis, *_narrow(extent, draw, rules, whole))
+    if chance(draw, rules.slab_chance):
+        width = min(rows, round(draw.uniform(*rules.slab_mm) / STEP_MM))
+        marked = torch.nonzero((labels > 0).any(0).any(1)).flatten()
+        middle = int(marked.float().mean()) if len(marked) else rows // 2
+        start = middle - width // 2 + round(draw.uniform(-0.4, 0.4) * width)
+        _cut(seen, 1, start, start + width)
+    if chance(draw, rules.ends_chance):
+        third = max(len(labels) // 3, 1)
+        _cut(seen, 0, int(draw.integers(third)), len(labels) - int(draw.integers(third)))
+    if chance(draw, rules.hole_chance):
+        _paint_out(seen, labels, draw)
+    return seen
+
+
+def _narrow(
+    extent: int, draw: np.random.Generator, rules: FieldSettings, whole: bool
+) -> tuple[int, int]:
+    """First voxel that is seen and the one after the last, of ``extent``."""
+    if whole:
+        least = min(rules.narrowest_mm / STEP_MM, extent)
+        width = round(log_uniform(draw, least, extent)) if chance(draw, 0.8) else extent
+        start = (extent - width) // 2
+        return start, start + width
+    low, high = (int(draw.uniform(0, 0.3) * extent) if chance(draw, 0.6) else 0 for _ in range(2))
+    return low, extent - high
+
+
+def _cut(seen: Tensor, axis: int, start: int, stop: int) -> None:
+    """Leave what lies from ``start`` to ``stop`` along ``axis``, in place."""
+    extent = seen.shape[axis]
+    start, stop = max(start, 0), min(max(stop, 0), extent)
+    seen.narrow(axis, 0, min(start, extent)).fill_(False)
+    seen.narrow(axis, stop, extent - stop).fill_(False)
+
+
+def _paint_out(seen: Tensor, labels: Tensor, draw: np.random.Generator) -> None:
+    """A box without a structure, through all slices, as defacing leaves it."""
+    rows, columns = labels.shape[1:]
+    height, width = int(draw.uniform(0.08, 0.3) * rows), int(draw.uniform(0.08, 0.3) * columns)
+    y, x = int(draw.integers(rows - height)), int(draw.integers(columns - width))
+    box = (slice(None), slice(y, y + height), slice(x, x + width))
+    if not bool((labels[box] > 0).any()):
+        seen[box] = False

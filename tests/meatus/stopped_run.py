@@ -1,0 +1,72 @@
+"""The command, held in one of its stages: ``python -m tests.meatus.stopped_run STAGE READY ...``
+
+It creates the file READY there and waits to be killed.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import meatus.cli
+import meatus.jobs
+import meatus.outbox
+import meatus.pipeline
+import meatus.run
+from meatus.ensemble import Model
+
+HELD_S = 60
+
+
+def hold(ready, *_):
+    ready.touch()
+    time.sleep(HELD_S)
+
+
+def hold_in_compiled_code(ready, *_):
+    """As a network's pass does: Python's own signal handlers do not get their turn."""
+    ready.touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+
+def hold_with_half_a_file(ready, _, path):
+    path.write_bytes(b"half a res")
+    path.with_name(f".{os.getpid()}.part.{path.name}").write_bytes(b"half")
+    hold(ready)
+
+
+# Where each stage is called, in which of its calls it is held, and how.
+STAGES = {
+    "loading weights": (meatus.run, "load_model", 1, hold),
+    "reading": (meatus.jobs, "read_scan", 4, hold),
+    "preparing": (meatus.pipeline, "prepare", 3, hold),
+    "in the network": (meatus.pipeline, "predict", 3, hold_in_compiled_code),
+    "deciding": (meatus.pipeline, "decide", 3, hold),
+    "cleaning": (meatus.pipeline, "clean", 3, hold),
+    "between two cases": (Model, "release", 3, hold),
+    "writing": (meatus.outbox, "write_labels", 3, hold_with_half_a_file),
+    "before the file takes its name": (meatus.outbox.os, "fsync", 3, hold),
+}
+
+
+def main():
+    stage, ready, *arguments = sys.argv[1:]
+    place, name, held_call, held = STAGES[stage]
+    inner, calls = getattr(place, name), []
+
+    def step(*arguments, **named):
+        calls.append(name)
+        if len(calls) == held_call:
+            held(Path(ready), *arguments)
+        return inner(*arguments, **named)
+
+    setattr(place, name, step)
+    # A shell that runs the tests in the background has children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    meatus.cli.main(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Devices that cannot be used say why, and the automatic choice says what it came to."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from meatus.engines import availability, choose, devices, load_engine
+from meatus.engines.devices import Driver, check_driver
+from meatus.errors import DeviceError
+from tests.meatus.onnx_files import tiny_spec, write_network
+
+
+def no_driver(name):
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_device_without_a_driver_is_refused_in_one_line(device, monkeypatch, capfd):
+    monkeypatch.setattr(devices, "load_library", no_driver)
+    with pytest.raises(DeviceError, match=r"libcuda\.so\.1") as caught:
+        choose(device, print)
+    assert str(caught.value).startswith(f"device '{device}' cannot be used: ")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_automatic_choice_falls_back_to_the_processor_and_says_so_once(monkeypatch):
+    monkeypatch.setattr(devices, "load_library", no_driver)
+    said = []
+    assert choose("auto", said.append) == "openvino"
+    assert len(said) == 1
+    assert "no NVIDIA driver" in said[0]
+    assert "\n" not in said[0]
+
+
+def test_a_gpu_whose_libraries_are_missing_names_the_first(monkeypatch, capfd):
+    def only_driver(name):
+        raise OSError("no such file")
+
+    monkeypatch.setattr(devices, "read_driver", lambda: Driver((13, 2), ("H100",)))
+    monkeypatch.setattr(devices, "load_library", only_driver)
+    with pytest.raises(DeviceError, match=r"libcudart\.so\.\d+ cannot be loaded"):
+        choose("cuda", print)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_gpu_with_all_its_libraries_is_chosen(monkeypatch):
+    monkeypatch.setattr(devices, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))
+    monkeypatch.setattr(devices, "load_library", lambda name: None)
+    said = []
+    assert choose("auto", said.append) == "cuda"
+    assert "H100, L4" in said[0]
+
+
+def test_no_device_and_an_old_driver_are_told_apart():
+    check_driver(Driver((13, 0), ("H100",)), 13)
+    with pytest.raises(DeviceError, match="shows no GPU"):
+        check_driver(Driver((13, 0), ()), 13)
+    with pytest.raises(DeviceError, match=r"up to 12\.8"):
+        check_driver(Driver((12, 8), ("H100",)), 13)
+
+
+class FakeDriver:
+    """Answers like libcuda on a machine with two devices; ``code`` is what cuInit returns."""
+
+    def __init__(self, code):
+        self.cuInit = lambda flags: code
+
+    def cuDriverGetVersion(self, version):  # noqa: N802
+        version._obj.value = 12080
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = 2
+        return 0
+
+    def cuDeviceGetName(self, name, length, number):  # noqa: N802
+        name.value = b"GPU %d" % number
+
+
+def test_the_driver_is_asked_for_version_and_devices(monkeypatch):
+    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(0))
+    assert devices.read_driver() == Driver((12, 8), ("GPU 0", "GPU 1"))
+    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(100))
+    assert devices.read_driver().devices == ()
+    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(999))
+    with pytest.raises(DeviceError, match="error 999"):
+        devices.read_driver()
+
+
+def test_without_openvino_the_processor_runs_onnx_runtime(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert choose("cpu", print) == "onnxruntime"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DeviceError, match="onnxruntime is not installed"):
+        choose("cpu", print)
+
+
+def test_without_onnx_runtime_the_processor_still_runs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    said = []
+    kind = choose("auto", said.append)
+    assert kind == "openvino"
+    assert "onnxruntime is not installed" in said[0]
+    path = write_network(tmp_path / "a.onnx")
+    engine = load_engine(path, tiny_spec(), kind, threads=1, cache=None, say=print)
+    assert engine(np.zeros((4, 6, 8), np.float32)).shape == (4, 4, 6, 8)
+
+
+def test_every_runtime_reports_its_state():
+    states = availability()
+    assert [state.name for state in states][:2] == ["OpenVINO CPU", "ONNX Runtime CPU"]
+    assert len(states) == 4
+    assert all(state.detail and "\n" not in state.detail for state in states)
+    assert all(state.usable for state in states[:2])

@@ -1,0 +1,48 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from meatus.spec import Window
+from meatus.windows import blend, cut, plan
+
+
+def joined(stack, window):
+    parts = plan(len(stack), window)
+    outputs = (cut(stack, part, window.depth)[None] for part in parts)
+    return blend(parts, window, outputs, len(stack))[0]
+
+
+@pytest.mark.parametrize("slices", [1, 3, 8, 9, 15, 16, 40, 41])
+@pytest.mark.parametrize("window", [Window(8, 2), Window(8, 0), Window(8, 4)])
+def test_cutting_and_blending_give_the_stack_back(slices, window):
+    stack = np.random.default_rng(slices).normal(size=(slices, 2, 3)).astype(np.float32)
+
+    np.testing.assert_allclose(joined(stack, window), stack, atol=1e-6)
+
+
+def test_a_short_stack_lies_in_the_middle_of_black_slices():
+    parts = plan(5, Window(8, 2))
+    window = cut(np.ones((5, 1, 1), dtype=np.float32), parts[0], 8)
+
+    assert window[:, 0, 0].tolist() == [-1, 1, 1, 1, 1, 1, -1, -1]
+
+
+def test_neighbours_share_at_least_the_overlap_and_windows_stay_full():
+    for slices in range(9, 100):
+        parts = plan(slices, Window(8, 3))
+        assert all(part.stop - part.start == 8 for part in parts)
+        assert all(left.stop - right.start >= 3 for left, right in pairwise(parts))
+        assert (parts[0].start, parts[-1].stop) == (0, slices)
+
+
+def test_no_seam_shows_where_two_windows_disagree():
+    """One window says 0, the next 1: the blend must rise in small steps."""
+    window = Window(8, 4)
+    parts = plan(12, window)
+    constant = (np.full((1, 8, 1, 1), value, dtype=np.float32) for value in (0, 1))
+
+    steps = np.diff(blend(parts, window, constant, 12)[0, :, 0, 0])
+
+    assert len(parts) == 2
+    assert steps.max() < 0.3

@@ -1,0 +1,3 @@
+from meatus_training.cli import main
+
+main(prog_name="meatus train")

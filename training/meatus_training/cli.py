@@ -1,0 +1,177 @@
+"""One subcommand per stage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from meatus.cases import find_cases
+from meatus.ensemble import Quality
+from meatus.guard import one_line_errors
+from meatus.images import read_scan
+from meatus.pipeline import DEFAULT_WEIGHTS
+from meatus.preprocess import prepare
+from meatus.spec import Spec
+from meatus.volumes import Scan
+from meatus.windows import cut, plan
+from meatus_phantom.cli import commands as phantom_commands
+from meatus_phantom.generate import Recipe, make_case
+from meatus_training.agreement import export_checked
+from meatus_training.bench import run_bench
+from meatus_training.checkpoints import (
+    import_checkpoint,
+    imported_spec,
+    load_checkpoint,
+)
+from meatus_training.engines import WANTED_DICE, compare_engines, summarise
+from meatus_training.errors import TrainingError
+from meatus_training.manifest import write_manifest
+from meatus_training.networks import ResUNet25d
+from meatus_training.prepare.cli import commands as prepare_commands
+from meatus_training.reproduce.cli import commands as reproduce_commands
+from meatus_training.segmentation.cli import commands as segment_commands
+from meatus_training.selftrain.cli import commands as selftrain_commands
+from meatus_training.translate.cli import commands as translate_commands
+
+say = partial(print, flush=True)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+# A phantom that no cohort contains: what an export is checked on where no scan is given.
+CHECK_SEED = 999_999_999
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make the weights: phantoms, the stages of the training, export."""
+
+
+@main.command()
+@click.argument("checkpoint", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
+@click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
+@one_line_errors
+def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
+    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch."""
+    network, spec = load_checkpoint(checkpoint)[:2]
+    _export(network, spec, out, fp16, scan)
+
+
+@main.command("import-checkpoint")
+@click.argument("file", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
+@click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
+@one_line_errors
+def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None:
+    """Convert FILE.pth, published in the reference's format, to OUT.onnx."""
+    network = import_checkpoint(file)
+    _export(network, imported_spec(network, file), out, fp16, scan)
+
+
+def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None) -> None:
+    """Check on the middle window of a scan, write, and say what was measured."""
+    scan = read_scan(scan_file) if scan_file else _phantom_scan()
+    prepared = prepare(scan, spec)
+    parts = plan(prepared.geometry.size[2], spec.window)
+    window = cut(prepared.voxels, parts[len(parts) // 2], spec.window.depth)
+    agreement = export_checked(network, spec, window, out, fp16=fp16)
+    for line in agreement.lines():
+        say(line)
+    say(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
+
+
+def _phantom_scan() -> Scan:
+    say("no --scan given: painting a phantom to check on")
+    case = make_case(CHECK_SEED, CHECK_SEED, "ldn", "hrT2", Recipe(random_share=0))
+    return Scan(case.voxels.astype(np.float32), case.geometry)
+
+
+@main.command()
+@click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
+@click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
+@click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
+@one_line_errors
+def manifest(folder: Path, scores: Path, made: Path | None) -> None:
+    """Write FOLDER's manifest.json: each file's SHA-256, origin, making and scores."""
+    notes = read_json(made) if made else {}
+    say(f"{write_manifest(folder, read_json(scores), notes)}: written")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in ``file``. Raises ``TrainingError`` where there is none."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file}: cannot be read as JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise TrainingError(f"{file}: expected an object, file names to what is known of them.")
+    return found
+
+
+@main.command()
+@click.argument("scans", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
+@click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default="standard")
+@click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
+@one_line_errors
+def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None) -> None:
+    """Label SCANS with every runtime and with PyTorch in float32; compare the label maps.
+
+    Exit code 1 where a structure's mean Dice between the two is below 0.99.
+    """
+    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()))
+    found = {}
+    for name, dices in compare_engines(cases, weights, quality):
+        found[name] = dices
+        lowest = min(min(each.values()) for each in dices.values())
+        say(f"{name}: lowest Dice {lowest:.4f}")
+    summaries = summarise(found)
+    table = Table("runtime", "structure", "mean Dice", "lowest", "of")
+    for row in summaries:
+        numbers = f"{row.mean:.4f}", f"{row.lowest:.4f}"
+        table.add_row(row.engine, row.structure, *numbers, row.lowest_case)
+    Console(width=100).print(table)
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    if any(row.mean < WANTED_DICE for row in summaries):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--passes", type=click.IntRange(min=1), default=3, help="Of PyTorch's network.")
+@one_line_errors
+def bench(repeats: int, passes: int) -> None:
+    """Print seconds and memory of the main job beside the published pipeline's work."""
+    table = Table("job", "s", "other stages, s", "peak MiB", "times faster")
+    for row in run_bench(repeats, passes, say):
+        table.add_row(
+            row.job,
+            f"{row.seconds:.1f}",
+            *[
+                "" if value is None else f"{value:.{digits}f}"
+                for value, digits in ((row.other_seconds, 2), (row.peak_mib, 0), (row.ratio, 1))
+            ],
+        )
+    Console(width=100).print(table)
+
+
+for command in (
+    *phantom_commands,
+    *prepare_commands,
+    *translate_commands,
+    *segment_commands,
+    *selftrain_commands,
+    *reproduce_commands,
+):
+    main.add_command(command)

@@ -1,0 +1,123 @@
+"""How a training starts: on which devices, in how many processes, and how it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Literal
+
+import click
+import torch
+from lightning.fabric import Fabric
+
+from meatus_training.errors import TrainingError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+class StoppedError(TrainingError):
+    """The training was told to stop and has saved what it had."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(
+            f"{what} was told to stop and saved step {step}; run the same command again to go on."
+        )
+
+
+def launch_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--devices``, ``--nodes``, ``--strategy`` and ``--accelerator`` to a command."""
+    count = click.IntRange(min=1)
+    options = (
+        click.option("--devices", type=count, default=1, help="Processes per node."),
+        click.option("--nodes", type=count, default=1, help="Machines, as torchrun or Slurm has."),
+        click.option("--strategy", type=click.Choice(["auto", "ddp"]), default="auto"),
+        click.option("--accelerator", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_fabric(
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
+    accelerator: str = "auto",
+    precision: Precision = "fp32",
+) -> Fabric:
+    """A launched Fabric; with several processes this starts them, unless torchrun or Slurm did.
+
+    Raises ``TrainingError`` where the machine has not what is asked for.
+    """
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("PyTorch finds no CUDA device; pass --accelerator cpu or auto.")
+    chosen = "cpu" if accelerator == "auto" and not torch.cuda.is_available() else accelerator
+    if chosen != "cpu" and devices > torch.cuda.device_count():
+        raise TrainingError(
+            f"{devices} devices asked for, but this machine has {torch.cuda.device_count()}; "
+            "pass a smaller --devices, or --accelerator cpu."
+        )
+    use_given_threads()
+    torch.backends.cudnn.benchmark = True  # windows have one size or two; not compared
+    for part in ("fabric", "pytorch"):  # one logger, whose name depends on the order of imports
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
+    try:
+        fabric = Fabric(
+            accelerator=chosen if chosen == "cpu" else "cuda",
+            strategy=strategy,
+            devices=devices,
+            num_nodes=nodes,
+            precision=FABRIC_PRECISION[usable_precision(precision, chosen)],
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:  # of Lightning: Slurm's numbers do not fit ours
+        raise TrainingError(f"the processes did not start: {error}") from error
+    return fabric
+
+
+def usable_precision(wanted: Precision, accelerator: str) -> Precision:
+    """A processor has no float16 arithmetic worth the name; bfloat16 takes its place."""
+    return "bf16" if wanted == "fp16" and accelerator == "cpu" else wanted
+
+
+def use_given_threads() -> None:
+    """As many threads as OMP_NUM_THREADS says; torch's own number where it says nothing."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        torch.set_num_threads(int(given))
+
+
+def stop_when_told() -> Callable[[], bool]:
+    """From now on SIGTERM and SIGUSR1 only note that somebody wants the training to stop.
+
+    Slurm sends either before a job's time is up. The result says whether one came. Outside the
+    main thread, where Python hears no signals, nothing changes and it stays false.
+    """
+    told = threading.Event()
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, note)
+    return told.is_set
+
+
+def together(fabric: Fabric, *values: float) -> tuple[float, ...]:
+    """The largest of each value over all processes, so that they decide alike."""
+    if fabric.world_size == 1:
+        return values
+    mine = torch.tensor(values, dtype=torch.float64, device=fabric.device)
+    found = fabric.all_reduce(mine, reduce_op="max")
+    assert isinstance(found, torch.Tensor)
+    return tuple(found.tolist())

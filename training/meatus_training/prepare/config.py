@@ -1,0 +1,46 @@
+"""Settings of the preparation: what the networks will see of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from meatus.spec import (
+    PhysicalCrop,
+    ReferenceCrop,
+    SliceNormalisation,
+    Spec,
+    VolumeNormalisation,
+    Window,
+)
+from meatus_training.version import VERSION
+
+WholeTumour = Literal["refuse", "extra"]
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """Crop, in-plane grid and intensities, by the rules that travel with the weights."""
+
+    crop: ReferenceCrop | PhysicalCrop = field(default_factory=PhysicalCrop)
+    normalisation: SliceNormalisation | VolumeNormalisation = field(
+        default_factory=VolumeNormalisation
+    )
+    # Label maps of 2021 and 2022 hold the tumour as one class. Which part a voxel belongs to
+    # is not to be had from them: "refuse" them, or call all of it "extra"-meatal.
+    whole_tumour: WholeTumour = "refuse"
+
+    def spec(self) -> Spec:
+        """What ``meatus.preprocess`` wants; what concerns the weights alone is left blank."""
+        return Spec(
+            name="",
+            crop=self.crop,
+            normalisation=self.normalisation,
+            window=Window(),
+            trained_on="",
+            licence="",
+            date="",
+            training_version=VERSION,
+            width=1,
+            blocks=1,
+        )

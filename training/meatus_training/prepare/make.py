@@ -1,0 +1,121 @@
+"""One case: from its files to the arrays that the networks read, once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from meatus.atomic import array_bytes, write_whole
+from meatus.geometry import axial, reorient
+from meatus.images import read_scan
+from meatus.preprocess import prepare
+from meatus.volumes import Scan
+from meatus_training.dataset import prepare_sample
+from meatus_training.prepare.cases import PreparedCase, absolute, relative
+from meatus_training.prepare.check import Checked
+from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.raw import NUMBER, Part, RawCase
+from meatus_training.prepare.whole import shows_whole_head
+from meatus_training.settings_files import settings_hash
+from meatus_training.version import VERSION
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished case; written last, so that its arrays are whole."""
+
+    key: str  # of the settings and the files that it was made from
+    case: PreparedCase  # paths of arrays relative to the folder of all
+    checked: Checked
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def make_case(raw: RawCase, checked: Checked, settings: PrepareSettings, folder: Path) -> Record:
+    """Prepare ``raw`` and write its arrays and its record below ``folder``."""
+    record_file = _record_file(raw, folder)
+    record_file.unlink(missing_ok=True)  # no record may speak of arrays that are being replaced
+    key = case_key(raw, settings)
+    scan = read_scan(raw.scan)
+    prepared = prepare(scan, settings.spec())
+    labels = None
+    if raw.label is None:
+        voxels = prepared.voxels.astype(np.float16)
+    else:
+        truth = read_scan(raw.label)
+        truth = replace(truth, voxels=_renumbered(truth, raw.parts))
+        sample = prepare_sample(scan, truth, settings.spec())
+        voxels, labels = sample.voxels, sample.labels
+    native = axial(scan.geometry)
+    stem = folder / raw.split / raw.name
+    case = PreparedCase(
+        name=raw.name,
+        split=raw.split,
+        site=raw.site,
+        modality=raw.modality,
+        scan=raw.scan,
+        voxels=stem.with_name(f"{raw.name}.voxels.npy"),
+        labels=None if labels is None else stem.with_name(f"{raw.name}.labels.npy"),
+        size=native.size,
+        spacing_mm=native.spacing_mm,
+        geometry=prepared.geometry,
+        complete=shows_whole_head(reorient(scan.voxels, scan.geometry, native), native),
+        digest=_digest(voxels, labels),
+    )
+    write_whole(case.voxels, array_bytes(voxels))
+    if case.labels is not None and labels is not None:
+        write_whole(case.labels, array_bytes(labels))
+    record = Record(key, relative(case, folder), checked)
+    write_whole(record_file, _RECORD.dump_json(record))
+    return record
+
+
+def finished(raw: RawCase, settings: PrepareSettings, folder: Path) -> Record | None:
+    """The record of ``raw`` where it is done and neither settings nor files have changed."""
+    try:
+        record = _RECORD.validate_json(_record_file(raw, folder).read_bytes())
+        if record.key != case_key(raw, settings):
+            return None
+    except (OSError, ValidationError):
+        return None
+    case = absolute(record.case, folder)
+    if not all(file is None or file.is_file() for file in (case.voxels, case.labels)):
+        return None
+    # The same files may have been moved, or told to be of another site, since.
+    return replace(record, case=replace(record.case, scan=raw.scan, site=raw.site))
+
+
+def case_key(raw: RawCase, settings: PrepareSettings) -> str:
+    """Changes with the settings, this code's version and the files' sizes and times.
+
+    Raises ``OSError`` where a file is gone.
+    """
+    files = [path.stat() for path in (raw.scan, raw.label) if path is not None]
+    stamps = [(file.st_size, file.st_mtime_ns) for file in files]
+    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, stamps]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _record_file(raw: RawCase, folder: Path) -> Path:
+    return folder / raw.split / f"{raw.name}.json"
+
+
+def _renumbered(truth: Scan, parts: tuple[Part, ...]) -> NDArray[np.float32]:
+    """The label map with the numbers of ``Structure``."""
+    numbers = np.array([NUMBER[part] for part in parts], dtype=np.float32)
+    return numbers[truth.voxels.astype(np.intp)]
+
+
+def _digest(voxels: NDArray[np.float16], labels: NDArray[np.uint8] | None) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(voxels).tobytes())
+    digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
+    return digest.hexdigest()

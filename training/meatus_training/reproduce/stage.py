@@ -1,0 +1,194 @@
+"""All stages, one after the other; each is left out where it is done and nothing changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from meatus_training.crew import Crew, ends_on_sigterm
+from meatus_training.origin import described
+from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
+from meatus_training.prepare.stage import PREPARED, run_prepare
+from meatus_training.reproduce.export import export_all
+from meatus_training.reproduce.settings import ReproduceSettings
+from meatus_training.segmentation.choose import choose_items
+from meatus_training.segmentation.items import Item, ItemScans
+from meatus_training.segmentation.member import NETWORK, train_member
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.selftrain.retrain import items_key, training_key
+from meatus_training.selftrain.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
+from meatus_training.settings_files import settings_hash
+from meatus_training.stamps import begin, file_key, forget, key_of
+from meatus_training.translate.config import TranslateConfig, TranslateSettings
+from meatus_training.translate.stage import run_translate
+from meatus_training.translate.state import FREE as FREE_OF_TRANSLATION
+
+StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
+# The folders in the working folder that a stage fills.
+FOLDERS: dict[StageName, str] = {
+    "prepare": PREPARED,
+    "translate": "translate",
+    "segment": "segment/*",
+    "selftrain": f"{SELFTRAIN}/round_*/*",
+    "export": "weights",
+}
+STAGES = tuple(FOLDERS)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One run from scans to weights."""
+
+    data: Path
+    settings: ReproduceSettings
+    crew: Crew
+    workers: int = 1  # processes that prepare
+    truth: Path | None = None  # label maps of phantoms, to score the rounds
+
+    @property
+    def work(self) -> Path:
+        return self.crew.work
+
+
+def run_reproduce(run: Reproduction) -> Path:
+    """Prepare, translate, segment, self-train, export; the folder WORK/weights.
+
+    What is done and unchanged is left out; what was interrupted goes on from its checkpoint.
+    Raises ``TrainingError`` for what a user can put right, and where the run is told to stop.
+    """
+    settings, crew = run.settings, run.crew
+    cases = _stage(run, "prepare", lambda: _prepare(run))
+    _stage(run, "translate", lambda: _translate(run, cases))
+    members = _stage(run, "segment", lambda: _segment(run, cases))
+    networks = _stage(
+        run,
+        "selftrain",
+        lambda: run_selftrain(members, settings.selftrain, crew, run.truth),
+    )
+    return _stage(run, "export", lambda: _export(run, networks, cases))
+
+
+def redo_from(work: Path, stage: StageName) -> None:
+    """Let the next run begin ``stage`` and all behind it anew; what is there is set aside."""
+    for name in STAGES[STAGES.index(stage) :]:
+        for folder in work.glob(FOLDERS[name]):
+            forget(folder)
+            if name == "prepare":  # which would keep what it can use
+                begin(folder, key_of("again"), work / "aside")
+
+
+def _stage(run: Reproduction, name: StageName, job: Callable[[], Result]) -> Result:
+    title = f"[{STAGES.index(name) + 1}/{len(STAGES)}] {name}"
+    run.crew.say(title)
+    started_s = time.monotonic()
+    result = job()
+    run.crew.say(f"{title}: done after {(time.monotonic() - started_s) / 60:.1f} min")
+    return result
+
+
+def _prepare(run: Reproduction) -> tuple[PreparedCase, ...]:
+    """Its own records tell what is done: scans that are new or changed are prepared, no others."""
+    folder = run.work / PREPARED
+
+    def prepare() -> None:
+        with ends_on_sigterm("the preparation"):
+            run_prepare(run.data, run.work, run.settings.prepare, run.workers)
+
+    key = key_of(settings_hash(run.settings.prepare), str(run.data.resolve()), listing(run.data))
+    run.crew.carry_out(folder, key, prepare, alone=True, keeps=True, makes=[folder / TABLE])
+    return read_prepared(folder)
+
+
+def _translate(run: Reproduction, cases: Sequence[PreparedCase]) -> None:
+    settings, crew = run.settings.translate, run.crew
+
+    def translate() -> None:
+        fabric = crew.launch.fabric(settings.training.precision)
+        run_translate(run.work, settings, fabric, crew.say, crew.should_stop)
+
+    digests = [(case.name, case.split, case.site, case.digest) for case in cases]
+    known = [row for row in digests if row[1] != "validation"]
+    key = key_of(translation_key(settings), known)
+    if run.settings.segment.train_on == "translated":
+        folder = run.work / "translate"
+        crew.carry_out(folder, key, translate, makes=[run.work / "translated"])
+    else:
+        crew.say(f"left out: segment trains on {run.settings.segment.train_on}")
+
+
+def _segment(run: Reproduction, cases: Sequence[PreparedCase]) -> tuple[str, ...]:
+    """The members' names; each is trained from a seed of its own."""
+    settings = run.settings.segment
+    items = choose_items(run.work, settings.train_on, None, run.work / "segment")
+    names = []
+    for number in range(run.settings.export.members):
+        names.append(f"member_{number + 1}")
+        own = replace(settings, seed=settings.seed + number)
+        _member(run, names[-1], own, items, cases)
+    return tuple(names)
+
+
+def _member(
+    run: Reproduction,
+    name: str,
+    settings: SegmentSettings,
+    items: Sequence[Item],
+    cases: Sequence[PreparedCase],
+) -> None:
+    crew, folder = run.crew, run.work / "segment" / name
+
+    def train() -> None:
+        train_member(
+            folder,
+            ItemScans(items, settings.seed),
+            settings,
+            run.settings.prepare,
+            crew.launch.fabric(settings.precision),
+            described(cases),
+            say=crew.say,
+            should_stop=crew.should_stop,
+        )
+
+    key = key_of(training_key(settings), items_key(items, cases))
+    crew.carry_out(folder, key, train, makes=[folder / NETWORK])
+
+
+def _export(run: Reproduction, networks: Sequence[Path], cases: Sequence[PreparedCase]) -> Path:
+    folder, settings = run.work / "weights", run.settings.export
+    scores = _last_scores(run)
+    key = key_of(file_key(*networks), settings_hash(settings), described(cases), scores)
+    run.crew.carry_out(
+        folder,
+        key,
+        lambda: export_all(networks, settings, cases, folder, scores, run.crew.say),
+        alone=True,
+    )
+    return folder
+
+
+def _last_scores(run: Reproduction) -> dict[str, Any]:
+    """Of the last round on the validation scans; empty where there is no truth."""
+    last = run.work / SELFTRAIN / f"round_{run.settings.selftrain.rounds}" / SCORES
+    if run.truth is None or not last.exists():
+        return {}
+    found: dict[str, Any] = json.loads(last.read_text()).get(VALIDATION, {})
+    return found
+
+
+def translation_key(settings: TranslateSettings) -> str:
+    """Of what changes the translations, not of how fast they come about."""
+    plain = TranslateConfig()
+    free = {name: getattr(plain, name) for name in FREE_OF_TRANSLATION}
+    return settings_hash(replace(settings, training=replace(settings.training, **free)))
+
+
+def listing(data: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of ``data``: what tells that a scan was changed."""
+    files = [(file, file.stat()) for file in sorted(data.rglob("*")) if file.is_file()]
+    return [(str(file.relative_to(data)), s.st_size, s.st_mtime_ns) for file, s in files]

@@ -1,0 +1,99 @@
+"""One member of the ensemble: trained, and written as ``export`` wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.fabric import Fabric
+
+from meatus.weights import read_spec
+from meatus_training.checkpoints import load_checkpoint
+from meatus_training.errors import TrainingError
+from meatus_training.exported import read_network
+from meatus_training.launch import StoppedError
+from meatus_training.networks import ResUNet25d
+from meatus_training.origin import begun_from
+from meatus_training.prepare.cases import TABLE, read_table
+from meatus_training.prepare.config import PrepareSettings
+from meatus_training.segmentation.items import Scans
+from meatus_training.segmentation.network import spec_for, write_network
+from meatus_training.segmentation.rendered import Subjects
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.segmentation.train import train_segmenter
+from meatus_training.widen import widen
+
+NETWORK = "network.pt"
+
+
+def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
+    """How the scans of ``work`` were prepared; phantoms may do without any."""
+    folder = work / "prepared"
+    if settings.train_on == "phantoms" and not (folder / TABLE).exists():
+        return settings.phantoms.prepare
+    return read_table(folder).settings
+
+
+def begin(
+    start: Path | None, settings: SegmentSettings, prepared: PrepareSettings, about: str
+) -> tuple[ResUNet25d | None, str]:
+    """The network of the file ``start``, if any, and ``about`` with what that says of itself.
+
+    The file is a checkpoint or an ``.onnx`` file. A narrower network is widened to twice its
+    width, or more, without changing what it says. Raises ``WeightsError`` where the file cannot
+    be used, and ``TrainingError`` where its network cannot become one of the size that
+    ``settings`` ask for, or has learnt from scans that were not ``prepared`` like these.
+    """
+    if start is None:
+        return None, about
+    if start.suffix == ".onnx":
+        spec = read_spec(start)
+        network = read_network(start, spec)
+    else:
+        network, spec, _ = load_checkpoint(start)
+    for rule in ("crop", "normalisation"):
+        learnt, given = getattr(spec, rule), getattr(prepared, rule)
+        if learnt != given:
+            raise TrainingError(
+                f"{start}: its network knows scans of another {rule}, {learnt}; these have "
+                f"{given}: prepare them alike or start from another file."
+            )
+    times, left = divmod(settings.width, network.width)
+    if left or network.blocks != settings.blocks:
+        found, wanted = (network.width, network.blocks), (settings.width, settings.blocks)
+        raise TrainingError(
+            f"{start}: its network has (width, blocks) {found}, the preset says {wanted}: as many "
+            "blocks, and the same width or a multiple; start from another file or change the "
+            "preset."
+        )
+    network = widen(network, times, settings.seed) if times > 1 else network
+    return network, begun_from(about, spec.trained_on, spec.name)
+
+
+def train_member(
+    folder: Path,
+    scans: Scans | Subjects,
+    settings: SegmentSettings,
+    prepared: PrepareSettings,
+    fabric: Fabric,
+    trained_on: str,
+    *,
+    start: ResUNet25d | None = None,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train, and write ``folder/network.pt``; the member is called as its folder.
+
+    Raises ``StoppedError`` where ``should_stop`` came first: the state is saved by then.
+    """
+    trained = train_segmenter(
+        scans, settings, folder, fabric, start=start, say=say, should_stop=should_stop
+    )
+    if not trained.finished:
+        raise StoppedError(f"the training of {folder.name}", trained.step)
+    file = folder / NETWORK
+    if fabric.is_global_zero:
+        spec = spec_for(settings, prepared, folder.name, trained_on)
+        write_network(file, trained.network, spec, settings)
+    fabric.barrier()
+    return file

@@ -1,0 +1,115 @@
+"""Training windows rendered from phantoms' tissue maps, each from the seed and its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from meatus.spec import PhysicalCrop, VolumeNormalisation
+from meatus_phantom.contours.read import Patient
+from meatus_phantom.draws import stream
+from meatus_phantom.tissue_maps import (
+    SPACING_MM,
+    TissueMaps,
+    labelled_places,
+    make_tissue_maps,
+    tissue_maps,
+)
+from meatus_phantom.windows.look import Look, draw_look
+from meatus_phantom.windows.render import render_window
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.config import PrepareSettings
+from meatus_training.segmentation.settings import SegmentSettings
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Phantom subjects to render windows of, as scans ``prepared`` that way would show them.
+
+    Raises ``TrainingError`` where windows cannot be rendered for such a preparation.
+    """
+
+    maps: TissueMaps
+    prepared: PrepareSettings
+
+    def __post_init__(self) -> None:
+        crop, normalisation = self.prepared.crop, self.prepared.normalisation
+        fits = isinstance(crop, PhysicalCrop) and crop.spacing_mm == SPACING_MM[0]
+        if not fits or not isinstance(normalisation, VolumeNormalisation):
+            raise TrainingError(
+                f"phantoms are rendered for a physical crop of {SPACING_MM[0]} mm and a "
+                f"normalisation by volume; the preset has {crop} and {normalisation}."
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        return self.maps.fingerprint
+
+    def __len__(self) -> int:
+        """Windows have no end, and so there is no epoch."""
+        return 0
+
+
+def make_subjects(
+    work: Path,
+    settings: SegmentSettings,
+    prepared: PrepareSettings,
+    patients: Sequence[Patient],
+    workers: int,
+) -> Subjects:
+    """The subjects that ``settings`` describe; what is missing of their maps is made first.
+
+    Raises ``TrainingError`` where a worker is killed or the disk refuses.
+    """
+    subjects = Subjects(
+        tissue_maps(work / "tissue_maps", settings.phantoms.subjects, patients), prepared
+    )
+    make_tissue_maps(subjects.maps, patients, workers)
+    return subjects
+
+
+class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
+    """Window number k of a training, whoever asks and however often it was interrupted."""
+
+    def __init__(self, subjects: Subjects, settings: SegmentSettings) -> None:
+        self.subjects, self.settings = subjects, settings
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
+        """Image (1, Z, Y, X) float32, labels (Z, Y, X) uint8, and the number.
+
+        All windows of a step have one size: a share of steps sees the whole field.
+        """
+        settings, prepared = self.settings, self.subjects.prepared
+        normalisation = prepared.normalisation
+        assert isinstance(prepared.crop, PhysicalCrop)
+        assert isinstance(normalisation, VolumeNormalisation)
+        step = number // settings.batch
+        whole = stream(settings.seed, "whole", step).random() < settings.whole_share
+        columns, rows = prepared.crop.size
+        draw = stream(settings.seed, "window", number)
+        subject = int(draw.integers(self.subjects.maps.settings.subjects))
+        window = render_window(
+            self.subjects.maps.open(subject),
+            labelled_places(self.subjects.maps.file(subject)),
+            (settings.whole_depth or settings.depth, rows, columns) if whole else settings.patch,
+            draw,
+            settings.phantoms.render,
+            normalisation,
+            near=settings.near_structures,
+            whole=whole,
+            look=self._look_of(subject, draw),
+        )
+        return window.image[None], window.labels, number
+
+    def _look_of(self, subject: int, draw: np.random.Generator) -> Look | None:
+        """One of the looks that the subject has; none where each window gets a fresh one."""
+        render = self.settings.phantoms.render
+        if not render.look.per_subject:
+            return None
+        chosen = int(draw.integers(render.look.per_subject))
+        return draw_look(stream(self.settings.seed, "look", subject, chosen), render)

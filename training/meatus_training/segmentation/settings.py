@@ -1,0 +1,93 @@
+"""Settings of the segmentation stage; saved in the checkpoint that they made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from meatus_phantom.tissue_maps import SubjectSettings
+from meatus_phantom.windows.settings import RenderSettings
+from meatus_training.launch import Precision
+from meatus_training.networks import GRID_MULTIPLE
+from meatus_training.prepare.config import PrepareSettings
+from meatus_training.seg_loss import SegLossSettings
+from meatus_training.target_augment import AugmentSettings
+
+Source = Literal["source", "translated", "target", "phantoms"]
+
+# Settings that may change between two starts of one training without changing its result.
+FREE = ("minutes", "workers", "save_every", "log_every", "picture_every", "augment_on_gpu")
+
+
+@dataclass(frozen=True)
+class PhantomSource:
+    """The phantoms that windows are rendered from, and how."""
+
+    subjects: SubjectSettings = field(default_factory=SubjectSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Training of one segmentation network. The defaults are those of the paper.
+
+    Windows are (Z, Y, X). On scans, the first part of the training sees windows of ``patch``, the
+    last one whole slices, as inference cuts them; on phantoms, whole ones come in between.
+    """
+
+    train_on: Source = "translated"
+    width: int = 32
+    blocks: int = 3
+    depth: int = 40  # slices of a window at inference, and of the last part of the training
+    patch: tuple[int, int, int] = (40, 384, 384)
+    whole_share: float = 0.0  # of the training, at its end, on windows of whole slices
+    whole_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
+    near_structures: float = 0.0  # share of windows centred near a labelled voxel
+
+    batch: int = 10  # windows in a step, over all processes together
+    at_once: int = 1  # windows in one pass; a step adds up the gradients of several passes
+    epochs: int = 200  # of all scans, one window of each; see ``steps``
+    steps: int = 0  # 0: as ``epochs`` says
+    minutes: float = 0.0  # after which the schedule has run its course; 0: whatever it takes
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    warm_up: int = 50  # steps
+    last_rate: float = 0.0  # at the end of the cosine, as a share of ``learning_rate``
+    clip: float = 0.1  # norm of the gradients
+    precision: Precision = "bf16"
+    ema: float = 0.0  # of the weights, per step; 0: the last weights are the result
+    background_bias: float = 0.0  # of fresh heads; a canal is one voxel in a thousand
+
+    loss: SegLossSettings = field(default_factory=SegLossSettings)
+    augmentation: AugmentSettings = field(default_factory=AugmentSettings)
+    phantoms: PhantomSource = field(default_factory=PhantomSource)
+
+    seed: int = 0
+    workers: int = 0  # processes that read ahead
+    augment_on_gpu: bool = True  # where there is one; else in the workers
+    save_every: int = 100  # steps, as the next two
+    log_every: int = 20
+    picture_every: int = 500
+
+    def __post_init__(self) -> None:
+        if any(extent % GRID_MULTIPLE for extent in self.patch[1:]):
+            raise ValueError(f"patch: {self.patch[1:]} must be multiples of {GRID_MULTIPLE}")
+        if min(self.patch) < 1 or min(self.width, self.blocks, self.depth) < 1:
+            raise ValueError("patch, width, blocks and depth must be positive")
+        if min(self.batch, self.at_once) < 1 or self.batch % self.at_once:
+            raise ValueError(f"at_once: {self.at_once} must divide the batch of {self.batch}")
+        if not (self.steps or self.epochs or self.minutes):
+            raise ValueError("steps, epochs and minutes are all 0; one must end the training")
+        if (
+            min(self.steps, self.epochs, self.minutes, self.seed, self.workers, self.whole_depth)
+            < 0
+        ):
+            raise ValueError(
+                "steps, epochs, minutes, seed, workers and whole_depth must not be negative"
+            )
+        if min(self.save_every, self.log_every, self.picture_every) < 1:
+            raise ValueError("save_every, log_every and picture_every must be positive")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

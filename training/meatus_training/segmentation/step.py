@@ -1,0 +1,85 @@
+"""One update of the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meatus_training.hard_examples import draw_edge
+from meatus_training.networks import MEMORY_FORMAT
+from meatus_training.seg_loss import seg_loss
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.segmentation.state import State
+from meatus_training.segmentation.windows import Windows, varied
+
+EDGE = 2  # the stream of random numbers of the hard examples' edge; see windows.PLACING
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What an update leaves to look at; of this process alone."""
+
+    losses: Tensor  # (2,), weighted cross-entropy and Dice
+    finite: bool  # whether the network was updated
+    images: Tensor  # (N, 1, Z, Y, X), of the last pass
+    labels: Tensor  # (N, Z, Y, X)
+    found: Tensor  # (N, Z, Y, X), the network's labels
+
+
+def train_step(
+    state: State, passes: Iterator[Windows], settings: SegmentSettings, augment: bool
+) -> Stepped:
+    """One update from the windows of ``batch``; none where the gradients are not finite.
+
+    ``augment`` says that the windows are still to be varied, here on the device.
+    """
+    fabric = state.fabric
+    count = settings.batch // (settings.at_once * fabric.world_size)
+    sums = torch.zeros(2, device=fabric.device)
+    state.optimiser.zero_grad(set_to_none=True)
+    for number in range(count):
+        images, labels, numbers = on_device(next(passes), state, settings, augment)
+        with fabric.no_backward_sync(state.model, enabled=number < count - 1):
+            logits = state.model(images)
+            draw = np.random.default_rng((settings.seed, int(numbers[0]), EDGE))
+            edge = draw_edge(draw, settings.loss.hard_edges)
+            loss = seg_loss(logits, labels, edge, settings.loss)
+            fabric.backward(loss.total / count)
+        sums += torch.stack([loss.entropy, loss.dice]).detach() / count
+    finite = update(state, settings.clip)
+    return Stepped(sums, finite, images, labels, logits[0].detach().argmax(1))
+
+
+def update(state: State, clip: float) -> bool:
+    """Clip the gradients and step; no step, and false, where they are not finite."""
+    norm = state.fabric.clip_gradients(
+        state.model, state.optimiser, max_norm=clip, error_if_nonfinite=False
+    )
+    assert norm is not None
+    finite = math.isfinite(norm.item())
+    # With float16 the optimiser leaves out the step by itself, and must be asked: it lowers the
+    # factor that the loss is multiplied by.
+    if finite or getattr(state.fabric.strategy.precision, "scaler", None) is not None:
+        state.optimiser.step()
+    return finite
+
+
+def on_device(windows: Windows, state: State, settings: SegmentSettings, augment: bool) -> Windows:
+    """The windows where the network is, varied there if they are not yet."""
+    images, labels, numbers = windows
+    device = state.fabric.device
+    images = images.to(device, non_blocking=True)
+    labels = labels.to(device, non_blocking=True)
+    if augment:
+        pairs = [
+            varied(image[0], marked, settings.augmentation, settings.seed, int(number))
+            for image, marked, number in zip(images, labels, numbers, strict=True)
+        ]
+        images = torch.stack([image for image, _ in pairs])[:, None]
+        labels = torch.stack([marked for _, marked in pairs])
+    return images.contiguous(memory_format=MEMORY_FORMAT), labels, numbers

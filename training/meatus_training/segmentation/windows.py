@@ -1,0 +1,124 @@
+"""Training windows, each drawn from the seed and its number alone, and who gets which."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from meatus.intensity import BLACK
+from meatus_training.segmentation.items import Labelled, Scans
+from meatus_training.segmentation.rendered import RenderedWindows
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.target_augment import AugmentSettings, augment_window
+
+JITTER = 0.35  # of the window's size: how far off its centre a structure may lie
+
+# Streams of random numbers that must not be alike.
+PLACING, VARYING = 0, 1
+
+Windows = tuple[Tensor, Tensor, Tensor]  # images (N, 1, Z, Y, X), labels (N, Z, Y, X), numbers (N,)
+
+
+class WindowSet(Dataset[tuple[Tensor, Tensor, int]]):
+    """Window number k of a training, whoever asks and however often it was interrupted."""
+
+    def __init__(
+        self, scans: Scans, settings: SegmentSettings, *, whole: bool, augment: bool
+    ) -> None:
+        """``whole``: of all rows and columns; ``augment``: here, not later on a GPU."""
+        self.scans, self.settings = scans, settings
+        self.whole, self.augment = whole, augment
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
+        """Image (1, Z, Y, X) float32, labels (Z, Y, X) uint8, and the number."""
+        settings = self.settings
+        scan = self.scans.scan(number)
+        draw = np.random.default_rng((settings.seed, number, PLACING))
+        size = (settings.depth, *scan.voxels.shape[1:]) if self.whole else settings.patch
+        voxels, labels = cut(scan, size, place(scan, size, settings.near_structures, draw))
+        image, marked = torch.from_numpy(voxels), torch.from_numpy(labels)
+        if self.augment:
+            image, marked = varied(image, marked, settings.augmentation, settings.seed, number)
+        return image[None], marked, number
+
+
+def place(
+    scan: Labelled, size: tuple[int, int, int], near: float, draw: np.random.Generator
+) -> NDArray[np.int64]:
+    """First voxel (3,) of a random window, with probability ``near`` about a structure.
+
+    Inside the scan where that is large enough, else about its middle, as inference pads.
+    """
+    shape, wanted = np.array(scan.voxels.shape), np.array(size)
+    about = draw.random() < near and len(scan.places) > 0
+    centre = scan.places[draw.integers(len(scan.places))] if about else draw.integers(shape)
+    start = np.rint(centre + draw.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
+    room = shape - wanted
+    inside = np.clip(start, 0, np.maximum(room, 0)).astype(np.int64)
+    chosen: NDArray[np.int64] = np.where(room >= 0, inside, room // 2)
+    return chosen
+
+
+def cut(
+    scan: Labelled, size: tuple[int, int, int], start: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Voxels and labels of the window of ``size`` at ``start``; outside black and background."""
+    low = np.maximum(start, 0)
+    high = np.minimum(start + size, scan.voxels.shape)
+    read = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    put = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
+    voxels = np.full(size, BLACK, dtype=np.float32)
+    labels = np.zeros(size, dtype=np.uint8)
+    voxels[put], labels[put] = scan.voxels[read], scan.labels[read]
+    return voxels, labels
+
+
+def varied(
+    image: Tensor, labels: Tensor, settings: AugmentSettings, seed: int, number: int
+) -> tuple[Tensor, Tensor]:
+    """Window ``number`` (Z, Y, X) augmented, on the device where it lies."""
+    draw = np.random.default_rng((seed, number, VARYING))
+    return augment_window(image, labels, draw, settings)
+
+
+def batches(
+    windows: WindowSet | RenderedWindows,
+    steps: range,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    on_gpu: bool = False,
+) -> Iterator[Windows]:
+    """The windows of process ``rank``, ``at_once`` at a time, one step after the other.
+
+    Each step takes ``batch`` numbers that follow on one another; the processes share them.
+    """
+    settings = windows.settings
+    share = settings.batch // world
+    starts = (step * settings.batch + rank * share for step in steps)
+    numbers = (
+        list(range(first, first + settings.at_once))
+        for start in starts
+        for first in range(start, start + share, settings.at_once)
+    )
+    return iter(
+        DataLoader(
+            windows,
+            batch_sampler=numbers,
+            num_workers=settings.workers,
+            pin_memory=on_gpu,
+            worker_init_fn=_outlive_signals,
+        )
+    )
+
+
+def _outlive_signals(_worker: int) -> None:
+    """Slurm tells all processes to stop: those that read go on until the training has saved."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,184 @@
+"""Settings of the stages in YAML: read and checked to the last key, written, told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import types
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from meatus_training.errors import TrainingError
+
+PRESETS = Path(__file__).parent / "presets"
+SUFFIXES = (".yaml", ".yml")
+STRICT = ConfigDict(extra="forbid", strict=True)
+SHOWN = 60  # characters of a wrong value that its line repeats
+
+# YAML 1.2 and every reader of numbers take 2e-4 for one; YAML 1.1, PyYAML's, wants 2.0e-4.
+EXPONENT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+
+Settings = TypeVar("Settings")
+
+
+class SettingsError(TrainingError):
+    """A preset or a settings file that cannot be used; one line per mistake."""
+
+
+def preset_names(stage: str) -> tuple[str, ...]:
+    """The presets that come with the project and say something of the ``stage``."""
+    return tuple(sorted(file.parent.name for file in PRESETS.glob(f"*/{stage}.yaml")))
+
+
+def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Settings:
+    """The ``stage``'s settings, as the frozen dataclass ``model``; what is not said is default.
+
+    ``preset_or_file`` is a preset's name, a YAML file with this stage's settings, or a folder
+    of one's own that holds ``<stage>.yaml`` as a preset's folder does.
+
+    Raises ``SettingsError`` with one line per mistake: the file, the key, what is wrong.
+    """
+    file = settings_file(stage, preset_or_file)
+    given = _read_yaml(file)
+    try:
+        # As JSON, so that lists may become tuples and yet "3" is no number.
+        text = json.dumps({} if given is None else given, default=str)
+        checked = TypeAdapter(_strict(model)).validate_json(text)
+        return TypeAdapter(model).validate_python(checked)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(file, error))) from error
+
+
+def settings_file(stage: str, preset_or_file: str) -> Path:
+    """Where the ``stage``'s settings lie. Raises ``SettingsError`` where there are none."""
+    path, presets = Path(preset_or_file), preset_names(stage)
+    if path.suffix in SUFFIXES:
+        file = path
+    elif preset_or_file in presets:
+        file = PRESETS / preset_or_file / f"{stage}.yaml"
+    elif path.is_dir():
+        file = path / f"{stage}.yaml"
+    else:
+        raise SettingsError(
+            f"{preset_or_file}: no preset of '{stage}'; expected {', '.join(presets)}, "
+            f"a YAML file, or a folder with {stage}.yaml."
+        )
+    if not file.is_file():
+        raise SettingsError(f"{file}: no such file; expected the settings of '{stage}'.")
+    return file
+
+
+def save_settings(settings: object) -> str:
+    """The YAML text from which ``load_settings`` makes equal settings."""
+    return str(yaml.safe_dump(_plain(settings), sort_keys=False, allow_unicode=True, width=100))
+
+
+def settings_hash(settings: object) -> str:
+    """Sixteen hexadecimal digits that change with any value, and with nothing else."""
+    text = json.dumps([type(settings).__name__, _plain(settings)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(settings: object) -> Any:
+    """Dictionaries, lists and numbers."""
+    return TypeAdapter[Any](type(settings)).dump_python(settings, mode="json")
+
+
+class _Yaml(yaml.SafeLoader):  # type: ignore[misc]
+    """The safe loader without two traps: ``2e-4`` as a text, and keys that stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [str(key) for key in keys if keys.count(key) > 1]:
+            problem = f"'{twice[0]}' stands twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789."))
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), _Yaml)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        raise SettingsError(f"{where}: not YAML ({error.problem}); correct the line.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not YAML in UTF-8 ({str(error).splitlines()[0]}).") from error
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror}).") from error
+
+
+def _strict(hint: Any) -> Any:
+    """The type ``hint`` with every dataclass in it as a dictionary that bears no other keys."""
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _strict_dictionary(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is None or origin is Literal:
+        return hint
+    if origin is Annotated:
+        return Annotated[(_strict(arguments[0]), *arguments[1:])]
+    inner = tuple(_strict(argument) for argument in arguments)
+    if origin not in (Union, types.UnionType):
+        return origin[inner]
+    # There is no X | Y of a tuple.
+    either: Any = Union[inner]  # noqa: UP007
+    tag = _tag(arguments)
+    return Annotated[either, Field(discriminator=tag)] if tag else either
+
+
+def _tag(kinds: tuple[Any, ...]) -> str | None:
+    """The field that tells the dataclasses of a union apart: a literal in each of them."""
+    if not all(isinstance(kind, type) and is_dataclass(kind) for kind in kinds):
+        return None
+    hints = [get_type_hints(kind) for kind in kinds]
+    shared = set.intersection(*(set(hint) for hint in hints))
+    literal = [n for n in sorted(shared) if all(get_origin(h[n]) is Literal for h in hints)]
+    return literal[0] if literal else None
+
+
+def _strict_dictionary(model: type[Any]) -> Any:
+    hints = get_type_hints(model, include_extras=True)
+    keys: dict[str, Any] = {}
+    for field in fields(model):
+        if field.init:
+            needed = field.default is MISSING and field.default_factory is MISSING
+            kind = _strict(hints[field.name])
+            keys[field.name] = kind if needed else NotRequired[kind]
+    make: Any = TypedDict
+    dictionary = make(model.__name__, keys)
+    dictionary.__pydantic_config__ = STRICT
+    return dictionary
+
+
+def _lines(file: Path, error: ValidationError) -> list[str]:
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"]) or "the whole file"
+        what = mistake["msg"]
+        if mistake["type"] == "extra_forbidden":
+            what = "no such key"
+        elif mistake["type"] == "union_tag_not_found":
+            what = f"say which with {mistake['ctx']['discriminator']}"
+        found = mistake["input"]
+        shown = "" if isinstance(found, dict) else f", found {found!r}"[:SHOWN]
+        lines.append(f"{file}: {where}: {what}{shown}")
+    return lines

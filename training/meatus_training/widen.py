@@ -1,0 +1,46 @@
+"""A wider network that says what a narrow one says, to go on training from.
+
+Source of the idea: Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge
+Transfer", ICLR 2016.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from meatus_training.networks import ResUNet25d
+
+SPREAD = 0.5  # SD of what tells twins apart, of that of a layer's weights
+
+
+@torch.no_grad()
+def widen(network: ResUNet25d, times: int, seed: int) -> ResUNet25d:
+    """``network`` with ``times`` twins of each channel, and the same logits (Net2WiderNet).
+
+    Twins see and say the same, but what follows weighs each of them differently, with the same
+    sum, so that training moves them apart. ``seed`` draws these weights.
+    """
+    wide = ResUNet25d(network.width * times, network.blocks, network.classes, network.in_channels)
+    draw = torch.Generator().manual_seed(seed)
+    narrow, wanted = network.state_dict(), wide.state_dict()
+    for name, value in narrow.items():
+        shape = wanted[name].shape
+        grown = value.repeat_interleave(shape[0] // value.shape[0], 0)
+        if value.ndim > 1 and shape[1] != value.shape[1]:
+            grown = _shared(grown, times, draw)
+        wanted[name] = grown
+    wide.load_state_dict(wanted)
+    return wide
+
+
+def _shared(weight: Tensor, times: int, draw: torch.Generator) -> Tensor:
+    """``weight`` (out, in, ...) for ``times`` twins of each input: (out, in times, ...).
+
+    Each twin gets its part and a random share that sums to nothing over the twins.
+    """
+    parts = (weight / times)[:, :, None].expand(-1, -1, times, *weight.shape[2:])
+    noise = torch.randn(parts.shape, generator=draw)
+    noise = noise - noise.mean(2, keepdim=True)
+    told_apart = parts + SPREAD * weight.std() / times * noise
+    return told_apart.reshape(len(weight), -1, *weight.shape[2:])
