@@ -1,4 +1,4 @@
-"""The commands of ``meatus``: scores here, what is made of them in ``commands``."""
+"""The commands that score and time; what is made of scores is in ``commands``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model
-from meatus_evaluation.commands import ANY, commands, json_option, resample_option
+from meatus_evaluation.commands import ANY, json_option, resample_option
 from meatus_evaluation.exits import (
     BROKEN,
     check_writable,
@@ -29,16 +29,7 @@ from meatus_evaluation.stages import time_stages
 from meatus_evaluation.summary import as_json, summarise
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Score, rank and compare label maps; measure growth, speed and memory."""
-
-
-for command in commands:
-    main.add_command(command)
-
-
-@main.command()
+@click.command()
 @click.argument("predictions", type=ANY)
 @click.argument("reference", type=ANY)
 @click.option("--csv", "csv_file", type=ANY, help="Write a row per case and structure.")
@@ -117,7 +108,7 @@ def _end(scores: Sequence[CaseScore], undrawn: Sequence[str]) -> None:
         sys.exit(BROKEN)
 
 
-@main.command()
+@click.command()
 @click.argument("scan", type=ANY)
 @click.option("--weights", type=ANY, default=DEFAULT_WEIGHTS)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto")
@@ -132,7 +123,7 @@ def stages(
     print(json.dumps({"seconds": times.seconds, "peak_mib": times.peak_mib}))
 
 
-@main.command()
+@click.command()
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
 @json_option
 def bench(repeats: int, json_file: Path | None) -> None:

@@ -245,6 +245,3 @@ def measure_reliability(
             draw_reliability(bins, picture)
     if unusable:
         sys.exit(BROKEN)
-
-
-commands: list[click.Command] = [rank, compare_results, measure_growth, budget, measure_reliability]

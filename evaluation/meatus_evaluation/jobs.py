@@ -15,12 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import meatus
 from meatus.errors import InferenceError, UsageError
 from meatus_evaluation.gpu_memory import GpuMeter
 from meatus_evaluation.tree_memory import TreeMeter
 
-ROOT = Path(inference.__file__).resolve().parents[1]
 LOOK_EVERY_S = 0.02
 CONTAINER_TOOLS = ("docker", "podman")
 GPU_OPTIONS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
@@ -60,8 +58,6 @@ def run_job(job: Job, source: Path, rss: TreeMeter, gpu: GpuMeter) -> float:
         started = time.perf_counter()
         process = subprocess.Popen(
             command.arguments,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": _python_path()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -91,7 +87,7 @@ def container_tool() -> str:
 
 
 def _process(job: Job, source: Path, out: Path) -> Command:
-    predict = [sys.executable, "-m", "inference", "predict", str(source), str(out)]
+    predict = [sys.executable, "-m", "meatus", "predict", str(source), str(out)]
     return Command([*predict, *job.options])
 
 
@@ -147,11 +143,6 @@ def _end(process: subprocess.Popen[bytes], command: Command) -> None:
         tool, name = command.container
         subprocess.run([tool, "rm", "--force", name], capture_output=True, check=False)
     process.wait()
-
-
-def _python_path() -> str:
-    known = os.environ.get("PYTHONPATH")
-    return f"{ROOT}{os.pathsep}{known}" if known else str(ROOT)
 
 
 def _last_line(errors: bytes, code: int) -> str:

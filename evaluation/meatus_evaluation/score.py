@@ -38,7 +38,6 @@ from meatus_evaluation.metrics import (
     compare,
     structure_masks,
 )
-from meatus_evaluation.summary import summary
 from meatus_evaluation.surface import bounding_box
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "score_case",
     "score_folders",
     "score_pairs",
-    "summary",
     "table_text",
 ]
 

@@ -1,7 +1,7 @@
 """What grand-challenge.org and the challenge's organisers take: model, description, image.
 
-``python -m meatus_evaluation.submission OUT``; a command of its own as it ships the program and is no
-part of what is shipped.
+``python -m meatus_evaluation.submission OUT``; a command of its own as it ships the program and
+is no part of what is shipped.
 """
 
 from __future__ import annotations

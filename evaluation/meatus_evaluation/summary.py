@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-if TYPE_CHECKING:
-    from meatus_evaluation.score import CaseScore
+from meatus_evaluation.score import CaseScore
 
 OVERALL = "all"
 BOUNDARY = "boundary"

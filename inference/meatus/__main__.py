@@ -1,3 +1,3 @@
 from meatus.cli import main
 
-main(prog_name="meatus")
+main()

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import click
 
 from meatus import __version__
+from meatus.commands import SETTINGS, OpenGroup, distributions
 from meatus.console import nothing_hidden, open_console
 from meatus.engines import Device, availability, usable_threads
 from meatus.ensemble import Quality
@@ -28,13 +29,13 @@ weights_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("meatus", cls=OpenGroup, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="meatus")
 def main() -> None:
     """Find vestibular schwannoma and cochlea in hrT2 MRI. Not for clinical use."""
 
 
-@main.command()
+@main.command(short_help="Label scans: a map of structures for each.")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path), default="/input")
 @click.argument("output", type=click.Path(path_type=Path), default="/output")
 @weights_option
@@ -156,7 +157,7 @@ def predict(
     sys.exit(run(request))
 
 
-@main.command()
+@main.command(short_help="Show the engines usable here, and the weights.")
 @weights_option
 @click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
 def info(weights: Path | None, debug: bool) -> None:
@@ -168,3 +169,10 @@ def info(weights: Path | None, debug: bool) -> None:
             console.say(f"{'+' if engine.usable else '-'} {engine.name}: {engine.detail}")
         for line in describe(weights or DEFAULT_WEIGHTS):
             console.say(line)
+
+
+@main.command(short_help="Show the version of each installed package of meatus.")
+def version() -> None:
+    """Print the version of meatus, and of each package that adds commands to it."""
+    for name, number in ({"meatus": __version__} | distributions()).items():
+        print(f"{name} {number}")

@@ -6,8 +6,12 @@ Every message says what was found, in which file, what was expected and what to 
 from __future__ import annotations
 
 
-class InferenceError(Exception):
+class MeatusError(Exception):
     """Base of all errors that end in one line instead of a traceback."""
+
+
+class InferenceError(MeatusError):
+    """Of labelling scans, and of judging labels."""
 
 
 class ScanError(InferenceError):
@@ -28,6 +32,10 @@ class DeviceError(InferenceError):
 
 class UsageError(InferenceError):
     """The command's arguments do not fit together; nothing was started."""
+
+
+class WorkerError(MeatusError):
+    """A process that shared the work was ended from outside."""
 
 
 def printable(text: str) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from meatus.errors import InferenceError
-from meatus_training.errors import TrainingError
+from meatus.errors import MeatusError
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -18,7 +17,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-        except (TrainingError, InferenceError) as error:
+        except MeatusError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
-from meatus_training.errors import TrainingError
+from meatus.errors import WorkerError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -30,7 +30,7 @@ def in_parallel(
     """Each job with its result, as they are ready; memory does not grow with their number.
 
     Ctrl-C ends the main process; workers finish the job that they are at. Raises
-    ``TrainingError``, with ``advice``, where a worker is killed.
+    ``WorkerError``, with ``advice``, where a worker is killed.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -51,7 +51,7 @@ def in_parallel(
                 running |= {pool.submit(work, other): other for other in islice(ahead, 1)}
                 yield job, future.result()
     except BrokenProcessPool as error:
-        raise TrainingError(
+        raise WorkerError(
             f"a worker was ended from outside, most likely for want of memory; {advice}"
         ) from error
     finally:

@@ -21,7 +21,9 @@ from meatus.voting import vote
 from meatus.weights import check_same_input, find_members, read_spec
 from meatus.windows import cut, plan
 
-DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+# Beside this file where the package was installed, in the repository's own folder in a checkout.
+_PACKAGED = Path(__file__).resolve().parent / "shipped_weights"
+DEFAULT_WEIGHTS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parents[2] / "weights"
 
 
 def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Labels:

@@ -54,7 +54,7 @@ def share_option(name: str, what: str) -> Callable[[Command], Command]:
     )
 
 
-@click.command("phantom")
+@click.command("cohort")
 @click.argument("out", type=FOLDER)
 @click.option("--source", type=COUNT, default=0, help="Labelled ceT1 scans.")
 @click.option("--target", type=COUNT, default=0, help="Unlabelled hrT2 scans.")
@@ -74,7 +74,7 @@ def share_option(name: str, what: str) -> Callable[[Command], Command]:
     "Of target scans with a small tumour in the canal, a residue, one by each ear ...",
 )
 @one_line_errors
-def phantom(
+def cohort_command(
     out: Path,
     contours: Path | None,
     device: str,
@@ -127,7 +127,7 @@ def contours_command(folder: Path, out: Path) -> None:
         sys.exit(OUT_OF_RANGE)
 
 
-@click.command("phantom-check")
+@click.command("check")
 @click.argument("folder", type=FOLDER)
 @click.option("--sheet", type=FILE, help="Also draw a contact sheet (PNG).")
 @click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
@@ -135,7 +135,7 @@ def contours_command(folder: Path, out: Path) -> None:
 @click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
 @one_line_errors
-def phantom_check(
+def check_command(
     folder: Path,
     sheet: Path | None,
     json_file: Path | None,
@@ -165,6 +165,3 @@ def table_of(checks: list[Check]) -> Table:
         ranges = [f"{low:.3g} to {high:.3g}" for low, high in (check.wanted, check.allowed)]
         table.add_row(check.name, measured, *ranges, str(check.count), check.verdict)
     return table
-
-
-commands: list[click.Command] = [phantom, contours_command, phantom_check]

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
-from meatus.atomic import array_bytes, write_whole
+from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
 from meatus.parallel import in_parallel, one_thread_each
 from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.array_files import array_bytes
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.draws import SEEDS, stream
 from meatus_phantom.generate import MARGIN_MM
@@ -88,7 +89,7 @@ class TissueMaps:
 
 
 def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Patient]) -> TissueMaps:
-    """Where the maps of ``settings`` lie below ``folder``; another number of subjects shares them."""
+    """Where the maps of ``settings`` lie below ``folder``, however many subjects there are."""
     names = sorted(patient.subject for patient in patients)
     told = repr((replace(settings, subjects=1), names, SIZE, SPACING_MM))
     return TissueMaps(folder / hashlib.sha256(told.encode()).hexdigest()[:16], settings)
@@ -97,7 +98,7 @@ def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Pati
 def make_tissue_maps(maps: TissueMaps, patients: Sequence[Patient], workers: int) -> int:
     """Make the maps that are not there yet, side by side; returns how many were made.
 
-    Raises ``PhantomError`` where a worker is killed or the disk refuses.
+    Raises ``MeatusError`` where a worker is killed or the disk refuses.
     """
     missing = [n for n in range(maps.settings.subjects) if not maps.file(n).exists()]
     job = partial(_make_one, maps, tuple(patients))

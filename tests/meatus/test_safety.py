@@ -11,7 +11,7 @@ import pytest
 from meatus.console import HIDDEN, name_hider
 from tests.meatus.tiny_runs import ROOT, run, run_here, save_scan, write_weights
 
-SOURCES = sorted((ROOT / "inference").rglob("*.py"))
+SOURCES = sorted((ROOT / "inference" / "meatus").rglob("*.py"))
 UNSAFE_MODULES = {
     *("pickle", "cPickle", "_pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"),
     *("subprocess", "pty", "code", "runpy", "yaml"),

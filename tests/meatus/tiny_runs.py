@@ -53,7 +53,7 @@ def save_scan(path, seed=0):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "inference", *map(str, arguments)]
+    return [sys.executable, "-m", "meatus", *map(str, arguments)]
 
 
 def run(*arguments, wrapper=(), **environment):

@@ -5,10 +5,10 @@ import gzip
 import numpy as np
 from click.testing import CliRunner
 
+from meatus.cli import main
 from meatus.geometry import Geometry
 from meatus.images import write_labels
 from meatus.volumes import Labels
-from meatus_evaluation.cli import main
 
 GRID = Geometry((20, 20, 4), (0.5, 0.5, 1.5), (0, 0, 0))
 TRUTH = {1: np.s_[1:3, 5:10, 5:9], 2: np.s_[1:3, 5:10, 9:12], 3: np.s_[1:3, 2:4, 2:4]}
@@ -45,7 +45,7 @@ def save_damaged(file):
 
 
 def run(*arguments):
-    """A command of ``meatus``."""
+    """A command of ``meatus`` that this package adds."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 

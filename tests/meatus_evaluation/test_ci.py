@@ -40,5 +40,5 @@ def test_the_budget_is_measured_on_scans_made_for_it():
     target = (ROOT / "Makefile").read_text().split("\nbudget:")[1].split("\n\n")[0]
 
     made, measured = target.splitlines()[1:]
-    assert "training phantom work/budget" in made
-    assert "evaluation budget work/budget/crossmoda23_test $(BUDGET)" in measured
+    assert "meatus phantom cohort work/budget" in made
+    assert "meatus budget work/budget/crossmoda23_test $(BUDGET)" in measured

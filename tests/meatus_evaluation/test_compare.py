@@ -5,11 +5,11 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from meatus.cli import main
 from meatus.errors import UsageError
 from meatus.geometry import Geometry
 from meatus.images import write_labels
 from meatus.volumes import Labels
-from meatus_evaluation.cli import main
 from meatus_evaluation.compare import compare, holm, wilcoxon_p
 from meatus_evaluation.score_tables import scores_of
 from tests.meatus_evaluation.label_maps import save as save_map

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from meatus.cli import main
 from meatus.errors import UsageError
-from meatus_evaluation.cli import main
 from meatus_evaluation.ranking import case_ranks, places, score_cube, standings
 from meatus_evaluation.score_tables import Column, column_of, read_scores, scores_of
 from meatus_evaluation.stability import Bootstrap, rank_stability, resampled_means

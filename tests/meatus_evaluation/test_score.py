@@ -10,12 +10,8 @@ from meatus.errors import InferenceError
 from meatus.geometry import Geometry
 from meatus.images import write_labels
 from meatus.volumes import Labels
-from meatus_evaluation.score import (
-    EvaluationError,
-    score_folders,
-    summary,
-    table_text,
-)
+from meatus_evaluation.score import EvaluationError, score_folders, table_text
+from meatus_evaluation.summary import summary
 from tests.meatus_evaluation.label_maps import GRID, TRUTH
 from tests.meatus_evaluation.label_maps import save as save_map
 

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from meatus_phantom.errors import PhantomError
 from scipy.ndimage import uniform_filter1d
 from scipy.stats import norm
 
@@ -18,6 +17,7 @@ from meatus_phantom.cohort import write_cohort
 from meatus_phantom.cohort_files import write_table
 from meatus_phantom.cohort_plan import CohortSettings
 from meatus_phantom.edges import edge_width
+from meatus_phantom.errors import PhantomError
 from meatus_phantom.expected import Check, by_chance
 from meatus_phantom.label_measures import LabelMeasures, measure_labels
 from meatus_phantom.measures import Known, brightness
@@ -136,7 +136,7 @@ def test_the_command_ends_with_one_where_a_number_is_out(copy, tmp_path):
     rows = rows_of(copy)
     (copy / rows[0]["label"]).unlink()
 
-    done = run("phantom-check", copy, "--json", tmp_path / "numbers.json", "--workers", 1)
+    done = run("check", copy, "--json", tmp_path / "numbers.json", "--workers", 1)
 
     assert done.exit_code == 1
     numbers = {row["name"]: row for row in json.loads((tmp_path / "numbers.json").read_text())}
@@ -145,14 +145,14 @@ def test_the_command_ends_with_one_where_a_number_is_out(copy, tmp_path):
 
 
 def test_the_command_draws_a_sheet_of_what_passed(good, tmp_path):
-    done = run("phantom-check", good, "--sheet", tmp_path / "sheet.png", "--workers", 1)
+    done = run("check", good, "--sheet", tmp_path / "sheet.png", "--workers", 1)
 
     assert (done.exit_code, done.stderr) == (0, "")
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_folder_without_a_cohort_is_one_line(tmp_path):
-    done = run("phantom-check", tmp_path)
+    done = run("check", tmp_path)
 
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()

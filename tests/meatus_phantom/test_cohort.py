@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from meatus_phantom.errors import PhantomError
 
+from meatus.cli import main
 from meatus_phantom import cli
 from meatus_phantom.again import check_again
 from meatus_phantom.anatomy.lesions import DIFFICULT, LesionMix
@@ -20,6 +20,7 @@ from meatus_phantom.cohort import Writer, write_cohort
 from meatus_phantom.cohort_files import volume_bytes
 from meatus_phantom.cohort_plan import CohortSettings, plan_cohort, share_patients
 from meatus_phantom.contours import Patient
+from meatus_phantom.errors import PhantomError
 from tests.meatus_phantom.scenes import GRID, tiny_case
 
 SMALL = CohortSettings(source=1, target=1, validation=1, test=1, sites=("ldn", "etz"), seed=3)
@@ -278,16 +279,14 @@ def test_a_scan_made_again_is_the_same(small):
 
 
 def run(*arguments):
-    from meatus_phantom.cli import commands
-
-    command = {one.name: one for one in commands}[arguments[0]]
-    return CliRunner().invoke(command, [str(word) for word in arguments[1:]])
+    """A command of ``meatus phantom``."""
+    return CliRunner().invoke(main, ["phantom", *map(str, arguments)])
 
 
 def test_the_command_tells_of_each_scan_in_a_plain_line(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "write_cohort", partial(write_cohort, make=tiny_case))
 
-    done = run("phantom", tmp_path / "out", "--source", 2, "--sites", "etz", "--workers", 1)
+    done = run("cohort", tmp_path / "out", "--source", 2, "--sites", "etz", "--workers", 1)
 
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -311,7 +310,7 @@ def test_what_a_user_can_put_right_ends_in_one_line(tmp_path, options, expected)
     (tmp_path / "bad" / "bad.json").write_text("no contours")
 
     words = [str(word).format(folder=tmp_path) for word in options]
-    done = run("phantom", tmp_path / "out", "--device", "cpu", *words)
+    done = run("cohort", tmp_path / "out", "--device", "cpu", *words)
 
     assert done.exit_code == 2
     assert expected in done.stderr.splitlines()[-1]

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from meatus_phantom.errors import PhantomError
 
 from meatus.geometry import Geometry
 from meatus.images import read_scan
@@ -20,6 +19,7 @@ from meatus_phantom.contours import (
     rasterise,
     read_contours,
 )
+from meatus_phantom.errors import PhantomError
 from tests.shared_files import shared
 
 

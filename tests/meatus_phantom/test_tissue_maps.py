@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from meatus_phantom.errors import PhantomError
 
 from meatus.geometry import Geometry
 from meatus_phantom import tissue_maps as module
 from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.errors import PhantomError
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissue_maps import (
     FULL,

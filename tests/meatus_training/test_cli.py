@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,12 +15,10 @@ from tests.meatus.specs import make_spec
 from tests.meatus.tiny_runs import save_scan
 from tests.shared_files import shared
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def run(module, *arguments):
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def run(*arguments):
+    command = [sys.executable, "-m", "meatus", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +32,7 @@ def work(tmp_path_factory):
     save_checkpoint(folder / "network.pt", network, spec)
 
     arguments = (folder / "network.pt", folder / "tiny.onnx", "--fp16", "--scan", scan)
-    done = run("training", "export", *arguments)
+    done = run("train", "export", *arguments)
 
     assert (done.returncode, done.stderr) == (0, "")
     return folder, done.stdout
@@ -57,7 +54,7 @@ def test_the_exported_file_labels_a_scan_on_its_own_grid(work):
     folder, _ = work
     scan = folder / "head_0001_T2.nii.gz"
 
-    done = run("inference", "predict", scan, folder / "out", "--weights", folder / "tiny.onnx")
+    done = run("predict", scan, folder / "out", "--weights", folder / "tiny.onnx")
 
     assert (done.returncode, done.stderr) == (0, "")
     labels = nib.load(folder / "out" / "head_0001.nii.gz")
@@ -75,7 +72,7 @@ def test_a_published_checkpoint_becomes_weights_of_ours(tmp_path, work):
     torch.save({"state_dict": state, "meta": {"epoch": 3}}, tmp_path / "published.pth")
 
     done = run(
-        "training", "import-checkpoint", tmp_path / "published.pth", tmp_path / "out.onnx",
+        "train", "import-checkpoint", tmp_path / "published.pth", tmp_path / "out.onnx",
         "--scan", work[0] / "head_0001_T2.nii.gz",
     )  # fmt: skip
 
@@ -88,7 +85,7 @@ def test_a_published_checkpoint_becomes_weights_of_ours(tmp_path, work):
 def test_what_is_no_checkpoint_ends_in_one_line(tmp_path):
     (tmp_path / "no.pth").write_bytes(b"no checkpoint")
 
-    done = run("training", "import-checkpoint", tmp_path / "no.pth", tmp_path / "out.onnx")
+    done = run("train", "import-checkpoint", tmp_path / "no.pth", tmp_path / "out.onnx")
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

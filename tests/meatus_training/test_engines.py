@@ -83,7 +83,7 @@ def test_the_command_prints_a_table_and_its_exit_code_tells(work, tmp_path):
     file = tmp_path / "numbers.json"
     weights = ("--weights", work / "tiny.onnx")
 
-    done = run("training", "engines", work / "scans", *weights, "--quality", "fast", "--json", file)
+    done = run("train", "engines", work / "scans", *weights, "--quality", "fast", "--json", file)
 
     numbers = json.loads(file.read_text())
     assert sorted(numbers) == ["c1", "c2"]

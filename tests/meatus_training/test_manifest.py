@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from meatus.errors import WeightsError
 from meatus.weights import describe, find_members
-from meatus_training.cli import main
+from meatus_training.cli import manifest
 from meatus_training.errors import TrainingError
 from meatus_training.manifest import write_manifest
 from tests.meatus.onnx_files import tiny_spec, write_network
@@ -58,9 +58,9 @@ def test_how_a_file_was_made_is_told_to_users(tmp_path):
 def test_the_command_names_a_file_that_is_no_object(tmp_path):
     write_network(tmp_path / "a.onnx")
     (tmp_path / "scores.json").write_text("[1]")
-    arguments = ["manifest", str(tmp_path), "--scores", str(tmp_path / "scores.json")]
+    arguments = [str(tmp_path), "--scores", str(tmp_path / "scores.json")]
 
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(manifest, arguments)
 
     assert result.exit_code == 2
     assert "scores.json: expected an object" in result.output

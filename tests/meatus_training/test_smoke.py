@@ -14,7 +14,6 @@ import pytest
 from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.weights import find_members, read_spec
 from tests.meatus_training.reproduce.tiny import (
-    ROOT,
     command,
     done_stages,
     make_cohort,
@@ -81,10 +80,10 @@ def test_every_stage_is_done_and_told(reproduced):
 def test_the_weights_label_scans_and_say_what_they_were_trained_on(reproduced, cohort, tmp_path):
     work, _ = reproduced
     scans = cohort / "crossmoda23_validation"
-    predict = [sys.executable, "-m", "inference", "predict", scans, tmp_path / "out", "--weights"]
+    predict = [sys.executable, "-m", "meatus", "predict", scans, tmp_path / "out", "--weights"]
 
     ended = subprocess.run(
-        [str(part) for part in (*predict, work / "weights")], cwd=ROOT, capture_output=True
+        [str(part) for part in (*predict, work / "weights")], capture_output=True
     )
 
     assert ended.returncode == 0, ended.stderr
@@ -191,7 +190,6 @@ def _killed_after(file, number, cohort, work, preset):
     """Start a run and send it signal ``number`` as soon as ``file`` is there; code and stderr."""
     started = subprocess.Popen(
         command(cohort, work, preset),
-        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,6 @@
 """Lower precision on the processor: a torch release has returned NaN as a convolution's gradient.
 
-See ``meatus_training.networks.conv_of_concatenation``. These are the convolutions of one whole step.
+See ``meatus_training.networks.conv_of_concatenation``. These are the convolutions of one step.
 """
 
 from dataclasses import replace

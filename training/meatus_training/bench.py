@@ -110,7 +110,7 @@ def torch_pass(passes: int) -> float:
 
 def time_job(job: str, scan: Path, weights: Path, quality: str, repeats: int) -> Row:
     """Run the main job in a process of its own, whose memory is then its peak."""
-    command = [sys.executable, "-m", "evaluation", "stages", str(scan), "--weights", str(weights)]
+    command = [sys.executable, "-m", "meatus", "stages", str(scan), "--weights", str(weights)]
     command += ["--device", "cpu", "--quality", quality, "--repeats", str(repeats)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""One subcommand per stage."""
+"""The commands that are no stage: export, import, manifest, and comparisons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from meatus.preprocess import prepare
 from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
-from meatus_phantom.cli import commands as phantom_commands
 from meatus_phantom.generate import Recipe, make_case
 from meatus_training.agreement import export_checked
 from meatus_training.bench import run_bench
@@ -35,11 +34,6 @@ from meatus_training.engines import WANTED_DICE, compare_engines, summarise
 from meatus_training.errors import TrainingError
 from meatus_training.manifest import write_manifest
 from meatus_training.networks import ResUNet25d
-from meatus_training.prepare.cli import commands as prepare_commands
-from meatus_training.reproduce.cli import commands as reproduce_commands
-from meatus_training.segmentation.cli import commands as segment_commands
-from meatus_training.selftrain.cli import commands as selftrain_commands
-from meatus_training.translate.cli import commands as translate_commands
 
 say = partial(print, flush=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -49,12 +43,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 CHECK_SEED = 999_999_999
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Make the weights: phantoms, the stages of the training, export."""
-
-
-@main.command()
+@click.command()
 @click.argument("checkpoint", type=FILE)
 @click.argument("out", type=FILE)
 @click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
@@ -66,7 +55,7 @@ def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
     _export(network, spec, out, fp16, scan)
 
 
-@main.command("import-checkpoint")
+@click.command("import-checkpoint")
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 @click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
@@ -96,7 +85,7 @@ def _phantom_scan() -> Scan:
     return Scan(case.voxels.astype(np.float32), case.geometry)
 
 
-@main.command()
+@click.command()
 @click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
 @click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
 @click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
@@ -118,7 +107,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return found
 
 
-@main.command()
+@click.command()
 @click.argument("scans", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
 @click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default="standard")
@@ -147,7 +136,7 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
         sys.exit(1)
 
 
-@main.command()
+@click.command()
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--passes", type=click.IntRange(min=1), default=3, help="Of PyTorch's network.")
 @one_line_errors
@@ -164,14 +153,3 @@ def bench(repeats: int, passes: int) -> None:
             ],
         )
     Console(width=100).print(table)
-
-
-for command in (
-    *phantom_commands,
-    *prepare_commands,
-    *translate_commands,
-    *segment_commands,
-    *selftrain_commands,
-    *reproduce_commands,
-):
-    main.add_command(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from meatus.errors import MeatusError
 
-class TrainingError(Exception):
+
+class TrainingError(MeatusError):
     """Ends in one line: what was found, what was expected, what to do."""

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import yaml
 
@@ -12,8 +11,6 @@ from meatus_phantom.cohort_plan import CohortSettings
 from meatus_training.settings_files import PRESETS
 from meatus_training.stamps import read_stamp
 from tests.meatus_phantom.scenes import tiny_case
-
-ROOT = Path(__file__).resolve().parents[3]
 
 # Of the smoke preset; what is not named here stays as it is there.
 SMALLER = {
@@ -44,7 +41,7 @@ def make_preset(folder, **changes):
 
 
 def command(data, work, preset, *options):
-    parts = [sys.executable, "-m", "training", "reproduce", data, work]
+    parts = [sys.executable, "-m", "meatus", "train", "reproduce", data, work]
     parts += ["--preset", preset, "--workers", "1"]
     return [str(part) for part in (*parts, *options)]
 
@@ -53,7 +50,6 @@ def run(data, work, preset, *options):
     """The finished process, its output as text."""
     return subprocess.run(
         command(data, work, preset, *options),
-        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=600,

@@ -40,6 +40,3 @@ def prepare_command(
     if vs_as:
         settings = replace(settings, whole_tumour=vs_as)
     run_prepare(data, work, settings, workers)
-
-
-commands: list[click.Command] = [prepare_command]

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from meatus.atomic import array_bytes, write_whole
+from meatus.atomic import write_whole
 from meatus.geometry import axial, reorient
 from meatus.images import read_scan
 from meatus.preprocess import prepare
 from meatus.volumes import Scan
+from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import prepare_sample
 from meatus_training.prepare.cases import PreparedCase, absolute, relative
 from meatus_training.prepare.check import Checked

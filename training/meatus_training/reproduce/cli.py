@@ -48,7 +48,7 @@ def reproduce(
     strategy: str,
     accelerator: str,
 ) -> None:
-    """Make an ensemble from the scans in DATA: WORK/weights, ready for inference --weights.
+    """Make an ensemble from the scans in DATA: WORK/weights, ready for predict --weights.
 
     Stages that are done stay as long as their settings and inputs are the same. Told to stop
     (SIGTERM), it saves its state and ends with exit code 2; the same command then goes on.
@@ -70,6 +70,3 @@ def reproduce(
     known = truth if (data / COHORT).is_file() and truth.is_dir() else None
     weights = run_reproduce(Reproduction(data, settings, crew, workers, known))
     crew.say(f"{weights}: ready; meatus predict SCANS OUTPUT --weights {weights}")
-
-
-commands: list[click.Command] = [reproduce]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from meatus.atomic import array_bytes, write_whole
+from meatus.atomic import write_whole
 from meatus.images import read_scan
+from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import labels_on
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, read_prepared

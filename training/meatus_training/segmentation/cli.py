@@ -117,6 +117,3 @@ def _prepared_scans(
     with fabric.rank_zero_first():
         items = choose_items(work, settings.train_on, labels, cache)
     return ItemScans(items, settings.seed)
-
-
-commands: list[click.Command] = [segment]

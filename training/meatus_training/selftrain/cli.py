@@ -58,6 +58,3 @@ def selftrain(
 def members_of(work: Path) -> tuple[str, ...]:
     """The networks that the segment command has finished, by name."""
     return tuple(sorted(file.parent.name for file in (work / "segment").glob(f"*/{NETWORK}")))
-
-
-commands: list[click.Command] = [selftrain]

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from meatus.atomic import array_bytes, write_whole
+from meatus.atomic import write_whole
 from meatus.ensemble import Model
 from meatus.images import write_labels
 from meatus.volumes import Labels
+from meatus_phantom.array_files import array_bytes
 from meatus_training.crew import Crew
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase

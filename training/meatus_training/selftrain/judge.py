@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from meatus_training.prepare.cases import PreparedCase
 from meatus_training.selftrain.settings import SelftrainSettings
 from meatus_training.selftrain.teacher import load_teacher
 
-ROOT = Path(__file__).resolve().parents[2]  # where ``evaluation`` lies
 SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
 
 
@@ -45,13 +43,11 @@ def score(predictions: Path, truth: Path, *, resample: bool = False) -> dict[str
     its last words where it cannot score.
     """
     out = predictions.with_name(f"{predictions.name}.scores.json")
-    command = [sys.executable, "-m", "evaluation", "score", predictions, truth, "--json", out]
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    command = [sys.executable, "-m", "meatus", "score", predictions, truth, "--json", out]
     ended = subprocess.run(
         [str(part) for part in [*command, *(["--resample"] if resample else [])]],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
     )
     if ended.returncode not in (0, 1) or not out.exists():
         said = ended.stderr.strip().splitlines() or ["no word"]

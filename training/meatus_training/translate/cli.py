@@ -38,6 +38,3 @@ def translate(
         say=lambda line: fabric.print(line, flush=True),
         should_stop=should_stop,
     )
-
-
-commands: list[click.Command] = [translate]

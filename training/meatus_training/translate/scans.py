@@ -13,7 +13,8 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from meatus.atomic import array_bytes, write_whole
+from meatus.atomic import write_whole
+from meatus_phantom.array_files import array_bytes
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.translate.apply import translate_volume
 from meatus_training.translate.config import ApplyConfig, TranslateConfig

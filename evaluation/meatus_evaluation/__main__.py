@@ -1,3 +1,0 @@
-from meatus_evaluation.cli import main
-
-main(prog_name="meatus")

@@ -1,0 +1,38 @@
+"""What ``meatus`` lists of this package; imports nothing of it until a command is called."""
+
+from __future__ import annotations
+
+from meatus.commands import Later
+
+commands = (
+    Later(
+        "score",
+        "meatus_evaluation.cli:score",
+        "Score label maps against a reference, case by case.",
+    ),
+    Later("rank", "meatus_evaluation.commands:rank", "Rank teams as crossMoDA does."),
+    Later(
+        "compare",
+        "meatus_evaluation.commands:compare_results",
+        "Compare two results on the same cases.",
+    ),
+    Later(
+        "growth",
+        "meatus_evaluation.commands:measure_growth",
+        "Measure what changed between two label maps of one patient.",
+    ),
+    Later(
+        "reliability",
+        "meatus_evaluation.commands:measure_reliability",
+        "Compare probabilities and flags with reference label maps.",
+    ),
+    Later(
+        "budget",
+        "meatus_evaluation.commands:budget",
+        "Check seconds and memory of predict against budgets.",
+    ),
+    Later("stages", "meatus_evaluation.cli:stages", "Time each stage of the main job."),
+    Later(
+        "bench", "meatus_evaluation.cli:bench", "Time the scoring of a large case against MedPy."
+    ),
+)

@@ -1,0 +1,63 @@
+"""Commands that are imported when they are called, so that listing them costs nothing.
+
+An installed distribution adds its own to ``meatus`` by an entry point of the group
+``meatus.commands``, which names a sequence of click commands: ``Later`` ones, or a ``Group``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import click
+
+GROUP = "meatus.commands"
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class Later(click.Command):
+    """Stands for a command, with its one line of help, until it is called."""
+
+    def __init__(self, name: str, place: str, short_help: str) -> None:
+        """``place`` is the command's own, as "package.module:name"."""
+        super().__init__(name, short_help=short_help)
+        self.place = place
+
+    def load(self) -> click.Command:
+        module, _, name = self.place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+class Group(click.Group):
+    """A group whose ``Later`` commands are loaded where one is called, never where all are told."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, Later) else command, rest
+
+
+class OpenGroup(Group):
+    """A group that other installed distributions add their commands to."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._join()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:  # its own are found without looking at all that is there
+            self._join()
+        return super().get_command(ctx, cmd_name)
+
+    def _join(self) -> None:
+        for entry in entry_points(group=GROUP):
+            for command in entry.load():
+                self.commands.setdefault(str(command.name), command)
+
+
+def distributions() -> dict[str, str]:
+    """Those that add commands, by name: their versions."""
+    found = [entry.dist for entry in entry_points(group=GROUP)]
+    return {dist.name: dist.version for dist in found if dist is not None}

@@ -1,3 +1,0 @@
-from meatus_training.cli import main
-
-main(prog_name="meatus train")

@@ -1,0 +1,62 @@
+"""What ``meatus`` lists of this package; imports nothing of it until a command is called."""
+
+from __future__ import annotations
+
+from meatus.commands import SETTINGS, Group, Later
+
+train = Group(
+    "train",
+    commands=[
+        Later(
+            "prepare",
+            "meatus_training.prepare.cli:prepare_command",
+            "Check scans and bring them onto the networks' grid.",
+        ),
+        Later(
+            "translate",
+            "meatus_training.translate.cli:translate",
+            "Train a translator from ceT1 to hrT2, and translate.",
+        ),
+        Later(
+            "segment",
+            "meatus_training.segmentation.cli:segment",
+            "Train a segmentation network; goes on where it stopped.",
+        ),
+        Later(
+            "selftrain",
+            "meatus_training.selftrain.cli:selftrain",
+            "Label real hrT2 scans and train on plausible labels.",
+        ),
+        Later(
+            "reproduce",
+            "meatus_training.reproduce.cli:reproduce",
+            "Make an ensemble from scans, through all stages.",
+        ),
+        Later(
+            "export",
+            "meatus_training.cli:export",
+            "Write an ONNX file once every runtime agrees with torch.",
+        ),
+        Later(
+            "import-checkpoint",
+            "meatus_training.cli:import_command",
+            "Convert a checkpoint in the published format.",
+        ),
+        Later(
+            "manifest", "meatus_training.cli:manifest", "Write the manifest of a folder of weights."
+        ),
+        Later(
+            "engines",
+            "meatus_training.cli:engines",
+            "Compare the label maps of all runtimes with PyTorch's.",
+        ),
+        Later(
+            "bench",
+            "meatus_training.cli:bench",
+            "Time the main job beside the published pipeline's work.",
+        ),
+    ],
+    help="Make the weights: the stages of the training, export.",
+    context_settings=SETTINGS,
+)
+commands = (train,)
