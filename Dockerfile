@@ -12,29 +12,26 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS builder
-COPY requirements/sbom.txt requirements/install.sh /build/
-RUN /build/install.sh tool /build/sbom.txt /build/sbom
-COPY pyproject.toml /build/
+COPY requirements/tools.txt requirements/install.sh /build/
+RUN /build/install.sh tools /build/tools.txt /build/tools
+COPY inference/pyproject.toml /build/
 
-FROM ${BASE} AS program
+FROM builder AS program
 COPY LICENSE /opt/meatus/
-COPY weights /opt/meatus/weights
-COPY inference /opt/meatus/inference
-# The checkout's umask must not decide who may read the program.
-RUN chmod -R u=rwX,go=rX /opt/meatus \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/meatus/inference
+COPY weights /build/weights
+COPY inference /build/inference
+RUN /build/install.sh program /build/inference /opt/meatus/venv
 
 FROM ${BASE} AS runtime
 # Home is the one place besides /output that may be written to.
 ENV HOME=/tmp \
     PATH=/opt/meatus/venv/bin:${PATH} \
-    PYTHONPATH=/opt/meatus \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/meatus
 USER 65532:65532
-ENTRYPOINT ["python", "-m", "inference"]
+ENTRYPOINT ["meatus"]
 CMD ["predict", "/input", "/output"]
 ARG VERSION=0.1.0
 ARG REVISION=

@@ -5,7 +5,9 @@ SCANS ?= 4
 BUILD ?= docker build
 SUBMISSION ?= work/submission
 
-.PHONY: demo test lint smoke bench budget image image-test submission clean
+PACKAGES := inference evaluation phantom training
+
+.PHONY: demo test lint smoke bench budget wheel image image-test submission clean
 
 demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
 	$(BIN)/meatus phantom cohort demo/cohort --test $(SCANS) --seed 3 --resume
@@ -36,6 +38,11 @@ budget: .venv/ready  ## fail where the main job takes more than the paper's 27 s
 	$(BIN)/meatus phantom cohort work/budget --test 3 --seed 3 --resume
 	$(BIN)/meatus budget work/budget/crossmoda23_test $(BUDGET)
 
+wheel: .venv/ready  ## dist/: a wheel of each of the four packages
+	for package in $(PACKAGES); do \
+		(cd $$package && ../$(BIN)/python -m hatchling build -t wheel -d ../dist) || exit; \
+	done
+
 image:  ## container images: meatus (GPU, else processor) and meatus:cpu (smallest)
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus .
 	$(BUILD) --build-arg REVISION=$$(git rev-parse HEAD) -t meatus:cpu --target cpu .
@@ -46,10 +53,12 @@ image-test: .venv/ready  ## build the cpu image and run it, shut off from everyt
 submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
 	$(BIN)/python -m meatus_evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
 
-.venv/ready: requirements.txt requirements-dev.txt
+.venv/ready: requirements.txt requirements-dev.txt $(PACKAGES:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		$(PACKAGES:%=-e ./%)
 	touch $@
 
 clean:
-	rm -rf demo .venv
+	rm -rf demo dist .venv

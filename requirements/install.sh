@@ -1,20 +1,31 @@
 #!/bin/sh
-# Runs inside the image's builder: installs a lock file into a virtual environment of its own.
+# Runs inside the image's builder: installs into a virtual environment of its own.
 #
-#   install.sh tool LOCK VENV       the lock file and no more
-#   install.sh packages LOCK VENV   then drops what inference never loads, lists the rest as
+#   install.sh tools LOCK VENV      the lock file and no more
+#   install.sh packages LOCK VENV   then drops what the program never loads, lists the rest as
 #                                   CycloneDX in /build/sbom.cdx.json, and compiles it
+#   install.sh program FOLDER VENV  builds FOLDER's wheel, installs that and no more, compiles it;
+#                                   the result goes over an environment of packages
 set -eu
-kind=$1 lock=$2 venv=$3
+kind=$1 from=$2 venv=$3
 
 python3 -m venv --without-pip "$venv"
+if [ "$kind" = program ]; then
+    (cd "$from" && /build/tools/bin/python -m hatchling build -t wheel -d /build/wheel)
+    python3 -m pip --python "$venv/bin/python" install --no-cache-dir --no-compile \
+        --disable-pip-version-check --no-deps --no-index /build/wheel/*.whl
+    "$venv/bin/python" -m compileall -q --invalidation-mode unchecked-hash "$venv/lib"
+    # The checkout's umask must not decide who may read the program.
+    chmod -R u=rwX,go=rX "$venv" "$venv/.."
+    exit 0
+fi
 # Without its dependencies each package is what the lock file says, and nothing else comes in.
 python3 -m pip --python "$venv/bin/python" install --no-cache-dir --no-compile \
-    --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r "$lock"
+    --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r "$from"
 [ "$kind" = packages ] || exit 0
 
 packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-/build/sbom/bin/cyclonedx-py environment --pyproject /build/pyproject.toml \
+/build/tools/bin/cyclonedx-py environment --pyproject /build/pyproject.toml \
     --output-reproducible --output-format JSON --output-file /build/sbom.cdx.json "$venv"
 
 find "$packages" -type d -name tests -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@
 #
 #   cpu.txt   requirements.txt without ONNX Runtime
 #   gpu.txt   requirements.txt with ONNX Runtime's CUDA 13 and cuDNN 9 wheels
-#   sbom.txt  the tool that lists what is inside the image; stays out of it
+#   tools.txt what builds the wheel and lists what is inside the image; stays out of it
 #
 # openvino-telemetry is left out: it is there to call home on import, and OpenVINO works without
 # it. So install these with --no-deps, as requirements/install.sh does.
@@ -27,4 +27,4 @@ lock() { # NAME: locks what comes on standard input
 
 sed '/^onnxruntime/d' requirements.txt | lock cpu
 sed 's/^onnxruntime-gpu==/onnxruntime-gpu[cuda,cudnn]==/' requirements.txt | lock gpu
-echo cyclonedx-bom==7.5.0 | lock sbom
+printf 'cyclonedx-bom==7.5.0\nhatchling==1.33.0\n' | lock tools

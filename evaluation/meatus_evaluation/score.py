@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.engines import usable_threads
 from meatus.errors import ScanError
 from meatus.geometry import Geometry
 from meatus.images import read_scan
@@ -110,7 +110,7 @@ def score_pairs(
     """Score each pair, in order, on all cores or ``processes`` of them. See ``score_folders``."""
     if not resample:
         check_grids(pairs)
-    wanted = processes or len(os.sched_getaffinity(0))
+    wanted = processes or usable_threads()
     workers = min(wanted, len(pairs))
     score = partial(score_case, scheme=scheme, resample=resample)
     if workers <= 1:

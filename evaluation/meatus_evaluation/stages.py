@@ -21,7 +21,7 @@ class StageTimes:
     """Medians in seconds over the repeats, from file to file, after one warm-up."""
 
     seconds: dict[str, float]
-    peak_mib: float  # resident memory of the whole process so far
+    peak_mib: float | None  # resident memory of the whole process so far
 
     @property
     def total(self) -> float:

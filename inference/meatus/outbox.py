@@ -8,7 +8,6 @@ two containers that write into one folder often have the same.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -46,7 +45,7 @@ class Outbox:
         made = self.folder / result.name
         try:
             write_labels(labels, made)
-            with made.open("rb") as file:
+            with made.open("r+b") as file:  # some systems flush none that is open to read alone
                 os.fsync(file.fileno())
             made.replace(result)
         except OutputError as error:
@@ -106,7 +105,11 @@ def _own_folder(output: Path) -> tuple[Path, int]:
 
 
 def _lock(file: int) -> bool | None:
-    """Whether the lock could be taken; None where the file system knows no locks."""
+    """Whether the lock could be taken; None where the system or the folder's disk knows none."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -24,7 +24,8 @@ def stopping(leave: Callable[[str], None]) -> Iterator[None]:
         return
     wanted = [stop for stop in STOPS if signal.getsignal(stop) is not signal.SIG_IGN]
     receiving, sending = os.pipe()
-    os.set_blocking(sending, False)
+    if hasattr(os, "set_blocking"):  # on Windows since Python 3.12
+        os.set_blocking(sending, False)
     threading.Thread(target=_wait, args=(receiving, leave), daemon=True).start()
     wakeup = signal.set_wakeup_fd(sending)
     kept = {stop: signal.signal(stop, _nothing) for stop in wanted}

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meatus.errors import OutputError
 from meatus.geometry import Geometry
 from meatus_phantom import tissue_maps as module
 from meatus_phantom.anatomy.lesions import LesionMix
-from meatus_phantom.errors import PhantomError
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissue_maps import (
     FULL,
@@ -66,7 +66,7 @@ def test_a_training_does_not_go_on_with_another_number_of_subjects(tmp_path):
 def test_a_folder_that_cannot_be_written_ends_in_one_line(tmp_path, cheap):
     (tmp_path / "taken").write_text("")
 
-    with pytest.raises(PhantomError, match="cannot be written") as raised:
+    with pytest.raises(OutputError, match="cannot be written") as raised:
         make_tissue_maps(tissue_maps(tmp_path / "taken", SubjectSettings(1), ()), (), workers=1)
     assert "\n" not in str(raised.value)
 

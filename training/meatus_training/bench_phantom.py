@@ -21,7 +21,7 @@ from meatus_phantom.subject import draw_subject
 GRID = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-111.75, -111.75, -39.5))  # about the ears
 
 
-def time_phantom(repeats: int) -> tuple[float, float]:
+def time_phantom(repeats: int) -> tuple[float, float | None]:
     """Median seconds for a scan of 80 x 448 x 448 after a warm-up, and the peak in MiB.
 
     In a process of its own, whose memory is then its peak.
@@ -30,7 +30,7 @@ def time_phantom(repeats: int) -> tuple[float, float]:
         return pool.submit(_time_phantom, repeats).result()
 
 
-def _time_phantom(repeats: int) -> tuple[float, float]:
+def _time_phantom(repeats: int) -> tuple[float, float | None]:
     torch.set_num_threads(usable_threads())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     seconds = []

@@ -16,7 +16,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 def usable_threads() -> int:
     """The number of threads that can run at once; at least 1."""
-    return threads_within(len(os.sched_getaffinity(0)), cpu_quota(MEMBERSHIP, CGROUPS))
+    return threads_within(_processors(), cpu_quota(MEMBERSHIP, CGROUPS))
 
 
 def threads_within(processors: int, quota: float | None) -> int:
@@ -66,6 +66,13 @@ def parse_cfs(quota: str, period: str) -> float | None:
     if not quota.strip().isdecimal() or not period.strip().isdecimal():
         return None
     return int(quota) / int(period) if int(quota) and int(period) else None
+
+
+def _processors() -> int:
+    """Those that this process may run on; all where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quota(folder: Path) -> float | None:

@@ -22,6 +22,7 @@ from meatus.formats.headers import Header
 from meatus.geometry import Array
 
 GZIP = b"\x1f\x8b"
+NOT_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # Windows has none, nor pipes among files
 CHUNK = 2**20  # bytes read, converted or skipped at once
 
 # Deflate's best: 258 bytes in two bits (zlib's technical notes).
@@ -43,7 +44,7 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
     """
     _check_regular(path.stat())  # before opening: that alone may act on a device
     # Not blocking: a pipe that has taken the file's place meanwhile must not stop the run.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | NOT_BLOCKING), "rb") as file:
         _check_regular(os.fstat(file.fileno()))
         yield file
 
