@@ -24,6 +24,7 @@ def pins(file):
 @pytest.mark.parametrize("lock", ["cpu", "gpu"])
 def test_a_lock_file_pins_what_the_requirements_pin(lock):
     asked = pins(ROOT / "requirements.txt")
+    del asked["onnxruntime"]  # of other systems than the image's
     if lock == "cpu":
         del asked["onnxruntime-gpu"]
 
@@ -33,7 +34,7 @@ def test_a_lock_file_pins_what_the_requirements_pin(lock):
     assert {name: locked.get(name) for name in asked} == asked, hint
 
 
-@pytest.mark.parametrize("lock", ["cpu", "gpu", "sbom"])
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "tools"])
 def test_a_lock_file_holds_nothing_but_packages_with_hashes(lock):
     text = (ROOT / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -1,3 +1,5 @@
 """Of the training code, as weights and prepared scans name it."""
 
-VERSION = "0.1.0"
+from meatus import __version__
+
+VERSION = __version__
