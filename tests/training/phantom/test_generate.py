@@ -12,7 +12,8 @@ from inference.structures import Structure
 from training.phantom.anatomy.lesions import LesionMix
 from training.phantom.generate import Recipe, render_case
 from training.phantom.scene import _averaged, subdivided
-from training.phantom.sites import SITES, draw_setup
+from training.phantom.signal.sequences import TurboSpinEcho
+from training.phantom.sites import SITES, UNLIKE, draw_setup
 from training.phantom.strip import BRAIN, brain_mask
 from training.phantom.subject import draw_subject
 from training.phantom.tissues import Tissue
@@ -123,3 +124,16 @@ def test_clefts_in_the_brain_stay_and_a_scan_without_brain_is_emptied():
     assert not mask[:, :6].any()
     assert mask[:, 7, 10].all()
     assert not brain_mask(np.full_like(tissues, Tissue.FAT), grid, 1.0).any()
+
+
+def test_the_unlike_site_shows_what_no_training_site_does():
+    unlike = [draw_setup(UNLIKE, "hrT2", seed) for seed in range(40)]
+    seen = [draw_setup(site, "hrT2", seed) for site in SITES.values() for seed in range(40)]
+
+    for setups, inside in ((seen, True), (unlike, False)):
+        echoes = [s.protocol.echo_ms for s in setups if isinstance(s.protocol, TurboSpinEcho)]
+        assert echoes
+        assert all((90 <= echo <= 250) == inside for echo in echoes)
+    assert {s.geometry.spacing_mm[2] for s in unlike} == {0.4, 2.5, 4.0}
+    assert not {s.geometry.spacing_mm[2] for s in seen} & {0.4, 2.5, 4.0}
+    assert UNLIKE.name not in SITES, "cohorts and trainings leave it out unless it is asked for"

@@ -90,7 +90,7 @@ def _set_tumour(level: NDArray[np.float64], wanted: float) -> None:
 
 
 def _random_levels(draw: np.random.Generator, rules: LookSettings) -> NDArray[np.float64]:
-    """Levels that T2-weighting leaves open: fluid is bright, bone and air dark, the rest is free."""
+    """Levels that T2-weighting leaves open: fluid bright, bone and air dark, the rest free."""
     level = np.zeros(len(Tissue))
     brain, spread = log_uniform(draw, 0.1, 0.7), draw.uniform(0, 0.25)
     level[BRAIN] = brain * np.exp(draw.uniform(-spread, spread, len(BRAIN)))
