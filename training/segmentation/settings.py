@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from inference.windows import GRID_MULTIPLE
 from training.launch import Precision
-from training.networks import GRID_MULTIPLE
 from training.phantom.tissue_maps import SubjectSettings
 from training.phantom.windows.settings import RenderSettings
 from training.prepare.config import PrepareSettings
