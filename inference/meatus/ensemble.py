@@ -11,9 +11,10 @@ import numpy as np
 
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
-from meatus.spec import Spec
+from meatus.spec import PhysicalCrop, Spec
+from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
-from meatus.windows import Part, blend, cut, plan
+from meatus.windows import Part, blend, cut, plan, shown_field
 
 Quality = Literal["fast", "standard", "full"]
 Flip = tuple[int, ...]  # window axes (z, y, x) = (0, 1, 2) that are reversed
@@ -52,14 +53,28 @@ class Model:
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid.
 
-    Windows overlap and blend along z; within each, members and flips count alike.
+    Windows overlap and blend along z; within each, members and flips count alike. Beyond a
+    narrow field there is background; the published crop keeps its black margins, as published.
     """
     window = model.spec.window
     slices = prepared.geometry.size[2]
     parts = plan(slices, window)
-    outputs = _outputs(prepared.voxels, parts, model)
-    joined = blend(parts, window, outputs, slices)
+    field: tuple[slice, slice] = (slice(None), slice(None))
+    if isinstance(model.spec.crop, PhysicalCrop):
+        field = shown_field(prepared.voxels)
+    outputs = _outputs(prepared.voxels[:, field[0], field[1]], parts, model)
+    joined = _placed(blend(parts, window, outputs, slices), prepared.geometry.shape, field)
     return Probabilities(joined, prepared.geometry, prepared.field)
+
+
+def _placed(joined: Array, shape: tuple[int, int, int], field: tuple[slice, slice]) -> Array:
+    """``joined`` (C, Z, y, x) at ``field`` of a grid (Z, Y, X) that is background elsewhere."""
+    if joined.shape[1:] == shape:
+        return joined
+    whole = np.zeros((len(joined), *shape), dtype=np.float32)
+    whole[Structure.BACKGROUND] = 1
+    whole[:, :, field[0], field[1]] = joined
+    return whole
 
 
 def _outputs(voxels: Array, parts: list[Part], model: Model) -> Iterator[Array]:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meatus.geometry import Array
 from meatus.intensity import BLACK
 from meatus.spec import Window
+
+GRID_MULTIPLE = 16  # the network halves rows and columns four times
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,29 @@ class Part:
     start: int  # first slice of the stack that the window holds
     stop: int  # one past the last
     before: int  # padding slices in front of them
+
+
+def shown_field(voxels: Array) -> tuple[slice, slice]:
+    """The rows and columns of ``voxels`` (Z, Y, X) that a network needs: all but black margins.
+
+    Instance norms count every voxel of a window, so that black margins of a narrow field shift
+    what a network sees of the rest. Both extents are multiples of ``GRID_MULTIPLE``, as the
+    network's halvings need, where the grid's are.
+    """
+    seen = voxels > BLACK
+    rows, columns = (_widened(seen.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    return rows, columns
+
+
+def _widened(seen: NDArray[np.bool_]) -> slice:
+    """What is true of (N,), widened evenly to a multiple of ``GRID_MULTIPLE``; all if nothing."""
+    places = np.flatnonzero(seen)
+    if not places.size:
+        return slice(0, len(seen))
+    first, last = int(places[0]), int(places[-1]) + 1
+    extent = min(-(-(last - first) // GRID_MULTIPLE) * GRID_MULTIPLE, len(seen))
+    start = min(max(first - (extent - (last - first)) // 2, 0), len(seen) - extent)
+    return slice(start, start + extent)
 
 
 def plan(slices: int, window: Window) -> list[Part]:

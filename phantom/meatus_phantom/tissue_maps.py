@@ -89,7 +89,7 @@ class TissueMaps:
 
 
 def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Patient]) -> TissueMaps:
-    """Where the maps of ``settings`` lie below ``folder``, however many subjects there are."""
+    """The maps of ``settings`` below ``folder``; another number of subjects shares them."""
     names = sorted(patient.subject for patient in patients)
     told = repr((replace(settings, subjects=1), names, SIZE, SPACING_MM))
     return TissueMaps(folder / hashlib.sha256(told.encode()).hexdigest()[:16], settings)

@@ -9,7 +9,7 @@ from meatus.pipeline import segment, segment_by_vote
 from meatus.postprocess import Rules
 from meatus.preprocess import prepare
 from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation
-from meatus.volumes import Scan
+from meatus.volumes import Prepared, Scan
 from tests.meatus.specs import make_spec
 
 SPEC = make_spec(crop=PhysicalCrop(size=(96, 80), spacing_mm=1.0), depth=8, overlap=2)
@@ -144,6 +144,47 @@ def test_probabilities_sum_to_one_where_windows_overlap():
     total = predict(prepared, model(LeftEngine(), quality="fast")).voxels.sum(axis=0)
 
     np.testing.assert_allclose(total, 1, atol=1e-5)
+
+
+class ShapeEngine(BrightnessEngine):
+    """Keeps the shapes of the windows that it is shown."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def __call__(self, window):
+        self.seen.add(window.shape)
+        return super().__call__(window)
+
+
+def narrow_field(rows, columns):
+    """A prepared scan that fills a part of its grid, with a cochlea; the rest is black."""
+    voxels = np.full((20, 80, 96), -1, np.float32)
+    voxels[:, rows, columns] = -0.5
+    voxels[8:12, 40:44, 50:54] = 1
+    grid = Geometry((96, 80, 20), (1.0, 1.0, 1.5), (0.0, 0.0, 0.0))
+    return Prepared(voxels, grid, grid)
+
+
+def test_a_network_is_not_shown_the_margins_of_a_narrow_field():
+    engine = ShapeEngine()
+
+    found = predict(narrow_field(slice(20, 60), slice(10, 86)), model(engine, quality="fast"))
+
+    assert engine.seen == {(8, 48, 80)}, "40 rows and 76 columns, in multiples of 16"
+    assert found.voxels.shape == (4, 20, 80, 96)
+    np.testing.assert_allclose(found.voxels.sum(axis=0), 1, atol=1e-5)
+    assert (found.voxels[0, :, :16] == 1).all(), "background beyond the field"
+    assert (found.voxels[3, 8:12, 40:44, 50:54] == 1).all()
+
+
+def test_the_published_crop_keeps_its_black_margins():
+    spec = make_spec(crop=ReferenceCrop(size=(96, 80)), depth=8, overlap=2)
+    engine = ShapeEngine()
+
+    predict(narrow_field(slice(20, 60), slice(10, 86)), model(engine, quality="fast", spec=spec))
+
+    assert engine.seen == {(8, 80, 96)}
 
 
 def test_the_published_vote_finds_the_same_structures():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meatus.spec import Window
-from meatus.windows import blend, cut, plan
+from meatus.windows import blend, cut, plan, shown_field
 
 
 def joined(stack, window):
@@ -46,3 +46,28 @@ def test_no_seam_shows_where_two_windows_disagree():
 
     assert len(parts) == 2
     assert steps.max() < 0.3
+
+
+def test_black_margins_are_left_out_in_multiples_of_sixteen():
+    voxels = np.full((3, 64, 96), -1, np.float32)
+    voxels[1, 20:41, 70:80] = 0
+
+    rows, columns = shown_field(voxels)
+
+    assert (rows.start, rows.stop) == (15, 47), "21 rows and 11 about them, evenly"
+    assert (columns.start, columns.stop) == (67, 83)
+
+
+@pytest.mark.parametrize("at", [0, 63])
+def test_a_field_at_the_border_is_widened_inwards(at):
+    voxels = np.full((1, 64, 64), -1, np.float32)
+    voxels[0, at, 10] = 1
+
+    rows, _ = shown_field(voxels)
+
+    assert (rows.start, rows.stop) == ((0, 16) if at == 0 else (48, 64))
+
+
+@pytest.mark.parametrize("value", [-1, 1])
+def test_all_is_kept_where_nothing_or_everything_is_seen(value):
+    assert shown_field(np.full((2, 32, 48), value, np.float32)) == (slice(0, 32), slice(0, 48))

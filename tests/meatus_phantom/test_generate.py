@@ -12,7 +12,8 @@ from meatus.structures import Structure
 from meatus_phantom.anatomy.lesions import LesionMix
 from meatus_phantom.generate import Recipe, render_case
 from meatus_phantom.scene import _averaged, subdivided
-from meatus_phantom.sites import SITES, draw_setup
+from meatus_phantom.signal.sequences import TurboSpinEcho
+from meatus_phantom.sites import SITES, UNLIKE, draw_setup
 from meatus_phantom.strip import BRAIN, brain_mask
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissues import Tissue
@@ -123,3 +124,16 @@ def test_clefts_in_the_brain_stay_and_a_scan_without_brain_is_emptied():
     assert not mask[:, :6].any()
     assert mask[:, 7, 10].all()
     assert not brain_mask(np.full_like(tissues, Tissue.FAT), grid, 1.0).any()
+
+
+def test_the_unlike_site_shows_what_no_training_site_does():
+    unlike = [draw_setup(UNLIKE, "hrT2", seed) for seed in range(40)]
+    seen = [draw_setup(site, "hrT2", seed) for site in SITES.values() for seed in range(40)]
+
+    for setups, inside in ((seen, True), (unlike, False)):
+        echoes = [s.protocol.echo_ms for s in setups if isinstance(s.protocol, TurboSpinEcho)]
+        assert echoes
+        assert all((90 <= echo <= 250) == inside for echo in echoes)
+    assert {s.geometry.spacing_mm[2] for s in unlike} == {0.4, 2.5, 4.0}
+    assert not {s.geometry.spacing_mm[2] for s in seen} & {0.4, 2.5, 4.0}
+    assert UNLIKE.name not in SITES, "cohorts and trainings leave it out unless it is asked for"

@@ -23,6 +23,7 @@ HOW = SHIPPED.phantoms.prepare
 SMALL = replace(HOW, crop=replace(HOW.crop, size=(64, 48)))
 SETTINGS = replace(
     TINY,
+    at_once=2,
     train_on="phantoms",
     whole_share=0.5,
     phantoms=PhantomSource(SubjectSettings(subjects=2), CALM, SMALL),
@@ -58,6 +59,20 @@ def test_windows_of_a_step_share_their_size_and_some_steps_see_the_whole_field(w
 
     assert set(shapes) == {(1, 8, 32, 32), (1, 8, 48, 64)}
     assert all(shapes[first] == shapes[first + 1] for first in range(0, 24, SETTINGS.batch))
+
+
+def test_black_margins_are_left_out_as_inference_does_where_a_pass_has_one_window(tmp_path):
+    narrow = replace(CALM, field=replace(CALM.field, narrow_chance=1.0, narrowest_mm=8.0))
+    one = replace(SETTINGS, batch=1, at_once=1, phantoms=replace(SETTINGS.phantoms, render=narrow))
+    windows = RenderedWindows(make_subjects(tmp_path, one, SMALL, (), 1), one)
+
+    shown = [windows[number] for number in range(20)]
+
+    assert len({tuple(image.shape) for image, _, _ in shown}) > 4
+    for image, labels, _ in shown:
+        assert image.shape[1:] == labels.shape
+        assert not image.shape[2] % 16
+        assert not image.shape[3] % 16
 
 
 def test_a_subject_has_as_many_looks_as_asked(tmp_path):

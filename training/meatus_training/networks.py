@@ -16,9 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from meatus.structures import Structure
-
-# Height and width are halved four times and must come back to the same size.
-GRID_MULTIPLE = 16
+from meatus.windows import GRID_MULTIPLE
 
 # Batch, depth, height and width in memory before channels: what CPU convolutions like best.
 MEMORY_FORMAT = torch.channels_last_3d

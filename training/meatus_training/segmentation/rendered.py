@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from meatus.spec import PhysicalCrop, VolumeNormalisation
+from meatus.windows import shown_field
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.draws import stream
 from meatus_phantom.tissue_maps import (
@@ -82,7 +83,8 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
         """Image (1, Z, Y, X) float32, labels (Z, Y, X) uint8, and the number.
 
-        All windows of a step have one size: a share of steps sees the whole field.
+        All windows of a step have one size, but for the black margins of narrow fields, which
+        inference leaves out as well: a share of steps sees the whole field.
         """
         settings, prepared = self.settings, self.subjects.prepared
         normalisation = prepared.normalisation
@@ -104,7 +106,10 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
             whole=whole,
             look=self._look_of(subject, draw),
         )
-        return window.image[None], window.labels, number
+        if settings.at_once > 1:  # windows of one pass have one size
+            return window.image[None], window.labels, number
+        rows, columns = shown_field(window.image.numpy())  # as inference cuts them
+        return window.image[None, :, rows, columns], window.labels[:, rows, columns], number
 
     def _look_of(self, subject: int, draw: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""

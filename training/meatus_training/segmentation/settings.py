@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_phantom.windows.settings import RenderSettings
 from meatus_training.launch import Precision
-from meatus_training.networks import GRID_MULTIPLE
 from meatus_training.prepare.config import PrepareSettings
 from meatus_training.seg_loss import SegLossSettings
 from meatus_training.target_augment import AugmentSettings
