@@ -32,8 +32,7 @@ def shown_field(voxels: Array) -> tuple[slice, slice]:
     network's halvings need, where the grid's are.
     """
     seen = voxels > BLACK
-    rows, columns = (_widened(seen.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    return rows, columns
+    return _widened(np.any(seen, axis=(0, 2))), _widened(np.any(seen, axis=(0, 1)))
 
 
 def _widened(seen: NDArray[np.bool_]) -> slice:

@@ -108,8 +108,8 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         )
         if settings.at_once > 1:  # windows of one pass have one size
             return window.image[None], window.labels, number
-        rows, columns = shown_field(window.image.numpy())  # as inference cuts them
-        return window.image[None, :, rows, columns], window.labels[:, rows, columns], number
+        along_y, along_x = shown_field(window.image.numpy())  # as inference cuts them
+        return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
 
     def _look_of(self, subject: int, draw: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""
