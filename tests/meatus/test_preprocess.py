@@ -14,7 +14,7 @@ from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation, VolumeN
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
 from tests.meatus.specs import make_spec
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 CASES = [
     "sq400",
@@ -38,7 +38,7 @@ PUBLISHED = make_spec(crop=ReferenceCrop(), normalisation=SliceNormalisation(), 
 
 @pytest.fixture(scope="module")
 def golden():
-    return np.load(shared("golden/preprocess.npz"))
+    return np.load(GOLDEN / "preprocess.npz")
 
 
 def flipped_volume(golden, case):
