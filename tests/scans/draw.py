@@ -16,7 +16,9 @@ from meatus_phantom.subject import draw_subject
 
 HERE = Path(__file__).resolve().parent
 GRIDS = Grids(matrices=((0.7, 256),), slices_mm=(1.5,), slab_mm=(36, 36))  # 256 x 256 x 24
-BRIGHT = 200  # the grey value of fluid, of which every STEP is kept: noise would only fill the files
+BRIGHT = (
+    200  # the grey value of fluid, of which every STEP is kept: noise would only fill the files
+)
 STEP = 4
 
 
