@@ -13,8 +13,8 @@ from meatus.preprocess import prepare
 from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation, VolumeNormalisation
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
-from tests.meatus.specs import make_spec
 from tests.golden_files import GOLDEN
+from tests.meatus.specs import make_spec
 
 CASES = [
     "sq400",

@@ -11,9 +11,9 @@ import torch
 from meatus.weights import read_spec
 from meatus_training.checkpoints import save_checkpoint
 from meatus_training.networks import ResUNet25d
+from tests.golden_files import GOLDEN
 from tests.meatus.specs import make_spec
 from tests.meatus.tiny_runs import save_scan
-from tests.golden_files import GOLDEN
 
 
 def run(*arguments):

@@ -22,7 +22,7 @@ CASES = ("large", "small")
 
 
 def predict(out, cwd):
-    """Label the stored scans as a user does, into ``out``; the quality a processor has by default."""
+    """Label the stored scans into ``out`` as a user does, at the quality of a processor."""
     options = ["--quality", "standard", "--device", "cpu"]
     return subprocess.run(
         [sys.executable, "-m", "meatus", "predict", str(SCANS), str(out), *options],
