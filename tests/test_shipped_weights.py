@@ -18,9 +18,9 @@ from tests.scans.stored import (
     scores_of,
 )
 
-# Engines and precisions move single voxels at the borders of structures: bfloat16 for float32 moved 4
-# of 2929, a Dice of 0.998 or more. The smallest structure has some 130 voxels, so that 0.98 allows for
-# five of them; a fault in the pipeline moves far more.
+# Engines and precisions move single voxels at the borders of structures: bfloat16 for float32
+# moved 4 of 2929, a Dice of 0.998 or more. The smallest structure has some 130 voxels, so that
+# 0.98 allows for five of them; a fault in the pipeline moves far more.
 SAME_LABELS = 0.98
 # What new voxels at the borders may cost against the truth. A floor is the Dice that was measured
 # when the labels were stored (scores.json) less this.
