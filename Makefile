@@ -7,13 +7,22 @@ SUBMISSION ?= work/submission
 
 PACKAGES := inference evaluation phantom training
 
-.PHONY: demo test lint smoke bench budget wheel image image-test submission clean
+.PHONY: demo demo-phantom renew-labels test lint smoke bench budget wheel image image-test submission clean
 
-demo: .venv/ready  ## segment generated scans, print the scores, write label maps and pictures
-	$(BIN)/meatus phantom cohort demo/cohort --test $(SCANS) --seed 3 --resume
-	$(BIN)/meatus predict demo/cohort/crossmoda23_test demo/labels --report demo/report
-	$(BIN)/meatus score demo/labels demo/cohort/truth/test \
-		--scans demo/cohort/crossmoda23_test --pictures demo/pictures
+demo: .venv/demo-ready  ## label two stored scans, print the scores, write label maps and pictures
+	$(BIN)/meatus predict tests/scans/hrT2 demo/labels --report demo/report
+	$(BIN)/meatus score demo/labels tests/scans/truth \
+		--scans tests/scans/hrT2 --pictures demo/pictures
+
+demo-phantom: .venv/ready  ## the same with SCANS=4 phantoms, drawn first
+	$(BIN)/meatus phantom cohort demo-phantom/cohort --test $(SCANS) --seed 3 --resume
+	$(BIN)/meatus predict demo-phantom/cohort/crossmoda23_test demo-phantom/labels \
+		--report demo-phantom/report
+	$(BIN)/meatus score demo-phantom/labels demo-phantom/cohort/truth/test \
+		--scans demo-phantom/cohort/crossmoda23_test --pictures demo-phantom/pictures
+
+renew-labels: .venv/ready  ## after new weights: the labels and scores that tests compare with
+	$(BIN)/python -m tests.scans.stored
 
 test: .venv/ready lint  ## lint, format, types, tests
 	$(BIN)/python -m pytest -n 2 tests
@@ -53,6 +62,13 @@ image-test: .venv/ready  ## build the cpu image and run it, shut off from everyt
 submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
 	$(BIN)/python -m meatus_evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
 
+# What inference and evaluation need, and no torch; nothing more where all is there already.
+.venv/demo-ready: requirements.txt inference/pyproject.toml evaluation/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -e .venv/ready || $(BIN)/pip install --quiet --disable-pip-version-check \
+		-c requirements.txt -e ./inference -e ./evaluation
+	touch $@
+
 .venv/ready: requirements.txt requirements-dev.txt $(PACKAGES:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -61,4 +77,4 @@ submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that i
 	touch $@
 
 clean:
-	rm -rf demo dist .venv
+	rm -rf demo demo-phantom dist .venv

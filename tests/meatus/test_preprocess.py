@@ -13,8 +13,8 @@ from meatus.preprocess import prepare
 from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation, VolumeNormalisation
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
+from tests.golden_files import GOLDEN
 from tests.meatus.specs import make_spec
-from tests.shared_files import shared
 
 CASES = [
     "sq400",
@@ -38,7 +38,7 @@ PUBLISHED = make_spec(crop=ReferenceCrop(), normalisation=SliceNormalisation(), 
 
 @pytest.fixture(scope="module")
 def golden():
-    return np.load(shared("golden/preprocess.npz"))
+    return np.load(GOLDEN / "preprocess.npz")
 
 
 def flipped_volume(golden, case):

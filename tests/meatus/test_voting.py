@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from meatus.voting import count, disagreement, vote
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 EXTRA, INTRA, COCHLEA = 1, 2, 3
 CASES = [
@@ -30,7 +30,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(shared("golden/postprocess.npz")) as arrays:
+    with np.load(GOLDEN / "postprocess.npz") as arrays:
         return dict(arrays)
 
 

@@ -18,7 +18,7 @@ from meatus_training.checkpoints import (
 )
 from meatus_training.export import export_onnx
 from meatus_training.networks import ResUNet25d
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_imported_weights_ask_for_the_published_input():
 
 
 def test_published_weights_give_the_published_output_after_import_and_export(tmp_path):
-    with np.load(shared("golden/resunet25d.npz")) as golden:
+    with np.load(GOLDEN / "resunet25d.npz") as golden:
         prefix = "state/"
         state = {
             f"module.{name.removeprefix(prefix)}": torch.from_numpy(golden[name])

@@ -11,9 +11,9 @@ import torch
 from meatus.weights import read_spec
 from meatus_training.checkpoints import save_checkpoint
 from meatus_training.networks import ResUNet25d
+from tests.golden_files import GOLDEN
 from tests.meatus.specs import make_spec
 from tests.meatus.tiny_runs import save_scan
-from tests.shared_files import shared
 
 
 def run(*arguments):
@@ -63,7 +63,7 @@ def test_the_exported_file_labels_a_scan_on_its_own_grid(work):
 
 
 def test_a_published_checkpoint_becomes_weights_of_ours(tmp_path, work):
-    golden = np.load(shared("golden/resunet25d.npz"))
+    golden = np.load(GOLDEN / "resunet25d.npz")
     state = {
         name.removeprefix("state/"): torch.from_numpy(golden[name])
         for name in golden.files

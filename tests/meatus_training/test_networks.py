@@ -11,7 +11,7 @@ from meatus_training.networks import (
     conv_of_concatenation,
     upsample,
 )
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 # Published names of the features, and the module whose output each is.
 FEATURES = ("in_conv", "layer1", "layer2", "layer3", "conv5", "conv6", "conv7")
@@ -19,7 +19,7 @@ FEATURES = ("in_conv", "layer1", "layer2", "layer3", "conv5", "conv6", "conv7")
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(shared("golden/resunet25d.npz")) as file:
+    with np.load(GOLDEN / "resunet25d.npz") as file:
         return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
@@ -87,7 +87,7 @@ def test_parameter_counts_are_the_published_ones(golden):
 
 
 def test_tensor_names_and_shapes_are_those_of_published_checkpoints():
-    published = json.loads(shared("golden/resunet25d_keys.json").read_text())["tensors"]
+    published = json.loads((GOLDEN / "resunet25d_keys.json").read_text())["tensors"]
     with torch.device("meta"):
         state = ResUNet25d(width=32, blocks=3).state_dict()
 

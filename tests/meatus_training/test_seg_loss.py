@@ -7,7 +7,7 @@ import torch
 
 from meatus_training.hard_examples import IGNORE, draw_edge, hard_negatives, hard_positives
 from meatus_training.seg_loss import SegLossSettings, dice_loss, seg_loss, voxel_weights
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 SETS = ("two_tumours", "empty", "single")
 REFERENCE = SegLossSettings()
@@ -16,7 +16,7 @@ PRESENT = SegLossSettings(dice="present")
 
 @cache
 def golden():
-    with np.load(shared("golden/segloss.npz")) as file:
+    with np.load(GOLDEN / "segloss.npz") as file:
         return dict(file)
 
 

@@ -9,7 +9,7 @@ from meatus_training.translate.blur import BlurDown, BlurUp
 from meatus_training.translate.losses import lsgan, patch_nce
 from meatus_training.translate.networks import Discriminator, Generator, PatchSampler
 from meatus_training.translate.objective import critic_loss, generator_loss, translate_batch
-from tests.shared_files import shared
+from tests.golden_files import GOLDEN
 
 LAYERS = (0, 4, 8, 12, 16)
 LEVELS = range(len(LAYERS))
@@ -17,7 +17,7 @@ LEVELS = range(len(LAYERS))
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(shared("golden/cut.npz")) as file:
+    with np.load(GOLDEN / "cut.npz") as file:
         return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
