@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from meatus_evaluation.match import site_of
-
 from meatus.images import SUFFIXES
+from meatus_evaluation.match import site_of
 from meatus_training.prepare.cases import Split
 from meatus_training.prepare.raw import THREE_PARTS, WHOLE_TUMOUR, Found, RawCase, duplicates, shown
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from meatus_evaluation.match import same_grid
 
 from meatus.errors import ScanError
 from meatus.geometry import Array, Geometry, axial
 from meatus.images import read_scan
 from meatus.volumes import Scan
+from meatus_evaluation.match import same_grid
 from meatus_training.prepare.config import PrepareSettings
 from meatus_training.prepare.raw import RawCase, shown
 

@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 
 from meatus_evaluation.match import site_of
-
 from meatus_training.prepare.description import FILE, Description, describe
 from meatus_training.prepare.raw import Found, RawCase, duplicates, shown
 

@@ -8,10 +8,9 @@ uncropped, padded with black. Training may treat them apart by ``PreparedCase.co
 
 from __future__ import annotations
 
-from meatus_evaluation.surface import bounding_box
-
 from meatus.crop import RATIO_LIMITS
 from meatus.geometry import Array, Geometry
+from meatus_evaluation.surface import bounding_box
 
 # An adult head is about 150 mm wide; both inner ears lie within 90 mm. Less than this along an
 # axis is a part of a head, in which the middle of the tissue is not the middle of the head.
