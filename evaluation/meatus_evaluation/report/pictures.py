@@ -19,7 +19,7 @@ from meatus.pictures.views import Slices, View, as_slices, busiest, extent_mm, m
 from meatus.report import write_whole
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
-from meatus_evaluation.scoring.match import Pair, labels_on
+from meatus_evaluation.scoring.match import Pair, nearest_labels_on
 from meatus_evaluation.scoring.score import Scheme, read_labels
 
 FIELD_MM = 100.0  # shown about the structures
@@ -69,7 +69,8 @@ def draw_case(
     scan = read_scan(scan_file)
     maps = {
         title: as_slices(
-            scan, Labels(labels_on(*drawn_labels(file, scheme), scan.geometry), scan.geometry)
+            scan,
+            Labels(nearest_labels_on(*drawn_labels(file, scheme), scan.geometry), scan.geometry),
         )
         for title, file in label_files.items()
     }

@@ -116,7 +116,9 @@ def same_grid(one: Geometry, other: Geometry) -> bool:
     )
 
 
-def labels_on(labels: NDArray[np.uint8], source: Geometry, target: Geometry) -> NDArray[np.uint8]:
+def nearest_labels_on(
+    labels: NDArray[np.uint8], source: Geometry, target: Geometry
+) -> NDArray[np.uint8]:
     """``labels`` (Z, Y, X) as they are where both grids are one, else by ``resample_labels``."""
     return labels if same_grid(source, target) else resample_labels(labels, source, target)
 

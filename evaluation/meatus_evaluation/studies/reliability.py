@@ -18,7 +18,7 @@ from meatus.pipeline import segment_with_probabilities
 from meatus.postprocess import Rules
 from meatus.report import write_whole
 from meatus.structures import Structure
-from meatus_evaluation.scoring.match import Pair, labels_on
+from meatus_evaluation.scoring.match import Pair, nearest_labels_on
 from meatus_evaluation.scoring.measures import dice
 from meatus_evaluation.scoring.score import read_labels
 
@@ -102,8 +102,8 @@ def try_case(pair: Pair, model: Model) -> Trial:
     scan = read_scan(pair.prediction)
     reference, grid = read_labels(pair.reference, "2023")
     found, probabilities = segment_with_probabilities(scan, model, Rules())
-    truth = structure_masks(labels_on(reference, grid, scan.geometry))["whole_vs"]
-    near = structure_masks(labels_on(reference, grid, probabilities.geometry))
+    truth = structure_masks(nearest_labels_on(reference, grid, scan.geometry))["whole_vs"]
+    near = structure_masks(nearest_labels_on(reference, grid, probabilities.geometry))
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),

@@ -10,8 +10,7 @@ from scipy import stats
 from meatus.cli import main
 from meatus.errors import UsageError
 from meatus_evaluation.challenge.ranking import case_ranks, places, score_cube, standings
-from meatus_evaluation.challenge.stability import Bootstrap, rank_stability, resampled_means
-from meatus_evaluation.scoring.score_tables import Column, column_of, read_scores, scores_of
+from meatus_evaluation.scoring.score_tables import read_scores
 from tests.shared_files import shared
 
 HEADER = "Case,Team,VS_Dice,VS_ASSD,Cochlea_Dice,Cochlea_ASSD"
@@ -100,24 +99,6 @@ def test_a_file_for_each_team_gives_what_one_file_gives(tmp_path):
     np.testing.assert_array_equal(apart.values, together.values)
 
 
-def test_wide_long_and_nested_tables_say_the_same(tmp_path):
-    wide = scores_of([{"case": "a", "cochlea_dice": 0.5, "cochlea_assd_mm": 2}], "T", "wide")
-    long = scores_of([{"case": "a", "structure": "cochlea", "dice": 0.5, "assd_mm": 2}], "T", "l")
-    nested = {"case": "a", "structures": {"cochlea": {"dice": 0.5, "assd_mm": 2, "outcome": "x"}}}
-    path = tmp_path / "T.json"
-    path.write_text(json.dumps({"mean": {}, "cases": {"a": nested}}))
-
-    assert wide == long == read_scores(path)
-
-
-def test_a_columns_name_tells_structure_and_metric_in_either_order():
-    assert column_of("VS_Dice") == column_of("dice vs") == Column("whole_vs", "dice")
-    assert column_of("boundary_assd_mm") == Column("boundary", "assd")
-    assert column_of("cochlea_surface_dice") == Column("cochlea", "nsd")
-    assert column_of("cochlea_volume_mm3") is None
-    assert column_of("assd_means_mm") is None
-
-
 def test_a_missing_score_ranks_as_an_empty_prediction_and_is_told(tmp_path):
     rows = [*TOY[:4], TOY[4].replace("0.7,0.1", ",nan")]  # B lacks its cochlea, C case 2
     cube = score_cube(read_scores(table(tmp_path, rows=rows)))
@@ -129,45 +110,6 @@ def test_a_missing_score_ranks_as_an_empty_prediction_and_is_told(tmp_path):
     assert cube.values[1, 1].tolist() == [0.6, 0.5, 0, 350]
     assert cube.values[2, 1].tolist() == [0, 350, 0, 350]
     assert "scored as empty" in rank(tmp_path / "scores.csv").output
-
-
-def test_a_team_that_is_always_best_keeps_its_place_in_every_resample(tmp_path):
-    rows = [
-        f"c{k},{t},{d},{1 - d},{d},{1 - d}" for k in range(8) for t, d in (("A", 0.9), ("B", 0.5))
-    ]
-    steady = rank_stability(score_cube(read_scores(table(tmp_path, rows=rows))))
-
-    assert steady.same_order == 1
-    assert steady.tau == 1
-    assert steady.teams[0].place_shares == (1, 0)
-    assert steady.teams[1].cumulative_interval == (2, 2)
-
-
-def test_two_teams_that_win_half_the_cases_each_change_places(tmp_path):
-    """Of 2 cases drawn anew, a quarter are both won by A, a quarter by B, half are a tie."""
-    pairs = (("1", "A", 0.9), ("1", "B", 0.5), ("2", "A", 0.5), ("2", "B", 0.9))
-    rows = [f"c{k},{t},{d},{1 - d},{d},{1 - d}" for k, t, d in pairs]
-    cube = score_cube(read_scores(table(tmp_path, rows=rows)))
-
-    steady = rank_stability(cube, Bootstrap(4000, seed=1))
-
-    assert steady.teams[0].place_shares[0] == pytest.approx(0.75, abs=0.03)
-    assert steady.teams[0].cumulative_interval == (1, 2)
-    once, again = (rank_stability(cube, Bootstrap(50, 7)) for _ in range(2))
-    assert once.teams == again.teams
-    assert math.isnan(once.tau)  # all cases together tie both teams
-
-
-def test_resampled_means_agree_with_scipys_bootstrap():
-    values = np.random.default_rng(3).normal(size=60)
-    oracle = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, rng=np.random.default_rng(0), method="percentile"
-    )
-
-    means = resampled_means(values, Bootstrap(4000))
-
-    assert means.std() == pytest.approx(oracle.standard_error, rel=0.05)
-    assert means.mean() == pytest.approx(values.mean(), abs=0.01)
 
 
 def test_means_that_differ_by_rounding_share_a_place():
