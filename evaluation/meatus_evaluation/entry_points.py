@@ -7,32 +7,36 @@ from meatus.commands import Later
 commands = (
     Later(
         "score",
-        "meatus_evaluation.cli:score",
+        "meatus_evaluation.commands.scores:score",
         "Score label maps against a reference, case by case.",
     ),
-    Later("rank", "meatus_evaluation.commands:rank", "Rank teams as crossMoDA does."),
+    Later("rank", "meatus_evaluation.commands.scores:rank", "Rank teams as crossMoDA does."),
     Later(
         "compare",
-        "meatus_evaluation.commands:compare_results",
+        "meatus_evaluation.commands.scores:compare_results",
         "Compare two results on the same cases.",
     ),
     Later(
         "growth",
-        "meatus_evaluation.commands:measure_growth",
+        "meatus_evaluation.commands.studies:measure_growth",
         "Measure what changed between two label maps of one patient.",
     ),
     Later(
         "reliability",
-        "meatus_evaluation.commands:measure_reliability",
+        "meatus_evaluation.commands.studies:measure_reliability",
         "Compare probabilities and flags with reference label maps.",
     ),
     Later(
         "budget",
-        "meatus_evaluation.commands:budget",
+        "meatus_evaluation.commands.benchmarks:budget",
         "Check seconds and memory of predict against budgets.",
     ),
-    Later("stages", "meatus_evaluation.cli:stages", "Time each stage of the main job."),
     Later(
-        "bench", "meatus_evaluation.cli:bench", "Time the scoring of a large case against MedPy."
+        "stages", "meatus_evaluation.commands.benchmarks:stages", "Time each stage of the main job."
+    ),
+    Later(
+        "bench",
+        "meatus_evaluation.commands.benchmarks:bench",
+        "Time the scoring of a large case against MedPy.",
     ),
 )

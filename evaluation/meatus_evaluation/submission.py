@@ -7,6 +7,7 @@ is no part of what is shipped.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -14,16 +15,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from meatus import __version__
 from meatus.errors import InferenceError, OutputError, UsageError
 from meatus.grand_challenge import OUTPUT_SLUG
 from meatus.pipeline import DEFAULT_WEIGHTS
-from meatus.weights import MANIFEST, find_members
-from meatus_evaluation.description import Sockets, describe_submission
+from meatus.weights import MANIFEST, describe, find_members, read_spec
 
 MODEL, IMAGE, DESCRIPTION = "model.tar.gz", "image.tar.gz", "DESCRIPTION.md"
 INPUT_SLUG = "t2-brain-mri"
@@ -35,6 +37,71 @@ SAVERS = {
     "podman": ("save", "--format", "docker-archive", "--output", "{file}", "{image}"),
     "buildah": ("push", "--quiet", "{image}", "docker-archive:{file}:{image}"),
 }
+
+# Resources were measured with ``meatus stages`` on the benchmark's large scan, with
+# one untrained network of width 32 and 3 blocks, quality "standard": 1763 MiB at the peak and
+# 101 s on two cores that other work shared.
+TEXT = """\
+# Meatus {version}
+
+Labels the vestibular schwannoma and both cochleae in high-resolution T2 MRI (hrT2), without
+contrast agent. **Research software, not for clinical use.** Its weights were trained on:
+{trained_on}.
+
+## Files
+
+{files}
+
+## Weights
+
+{weights}
+
+## Sockets on grand-challenge.org
+
+- input: image socket `{scan}`, one `.mha` in `/input/images/{scan}/`
+- output: image socket `{result}`, one `.mha` in `/output/images/{result}/`: compressed, 8 bit, on
+  the scan's own grid
+- settings of the container: `MEATUS_OUTPUT_SLUG={result}`, and where a job has several images
+  `MEATUS_INPUT_SLUG={scan}`
+- model tarball, unpacked at `/opt/ml/model`: used instead of the weights in the image
+
+| value | meaning |
+|---|---|
+| 0 | background |
+| 1 | vestibular schwannoma outside the meatus (extra-meatal) |
+| 2 | vestibular schwannoma inside the meatus (intra-meatal) |
+| 3 | both cochleae |
+
+## Run by the organisers of crossMoDA
+
+    docker load -i image.tar.gz
+    docker run --rm -v IN:/input:ro -v OUT:/output IMAGE
+
+Every `/input/<case>_T2.nii.gz` gives `/output/<case>.nii.gz`. OUT must be writable for the
+container's user, or for the one that `--user` names.
+
+## Resources
+
+- memory: ask for 8 GB. On a processor, a scan of 512 x 512 x 256 voxels took 1.8 GB at the peak
+  with one network of width 32.
+- GPU: none needed; one is used where CUDA works. Its memory was not measured.
+- time: under two minutes for that scan on two shared processor cores; a limit of ten minutes
+  leaves room for an ensemble.
+- network: none. Written to: `/output`, and at most `/tmp`.
+
+## When it fails
+
+Exit code 0: all done. 1: a scan could not be labelled. 2: nothing was started. The reason is one
+line on stderr; the log is on stdout. With `MEATUS_ANONYMOUS_LOG=1` neither names a file.
+"""
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """The slugs that a job's two images have on grand-challenge.org."""
+
+    scan: str
+    result: str
 
 
 @click.command()
@@ -101,6 +168,19 @@ def save_image(image: str, out: Path) -> Path:
     return out / IMAGE
 
 
+def describe_submission(weights: Path, sockets: Sockets, files: tuple[Path, ...]) -> str:
+    """The description in Markdown; nothing in it is left to fill in."""
+    trained_on = sorted({read_spec(path).trained_on for path, _ in find_members(weights)})
+    return TEXT.format(
+        version=__version__,
+        trained_on="; ".join(trained_on),
+        files="\n".join(_file_line(file) for file in files),
+        weights="\n".join(f"    {line}" for line in describe(weights)),
+        scan=sockets.scan,
+        result=sockets.result,
+    )
+
+
 def _save(image: str, file: Path) -> None:
     """Save with the first tool that can: one may be installed and not know the image."""
     reasons = []
@@ -117,6 +197,12 @@ def _save(image: str, file: Path) -> None:
         f"the image '{image}' cannot be saved ({'; '.join(reasons) or 'no tool for images here'}). "
         "Build it with 'make image', or leave --image out."
     )
+
+
+def _file_line(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"- `{path.name}`: {path.stat().st_size:,} bytes, SHA-256 `{digest}`"
 
 
 @contextmanager

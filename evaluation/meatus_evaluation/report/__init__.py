@@ -1,5 +1,1 @@
-"""The scores as one HTML file. Needs jinja2, so import it only where a report is wanted."""
-
-from meatus_evaluation.report.page import write_report
-
-__all__ = ["write_report"]
+"""What is shown of results: on a terminal, as HTML, as pictures, in files."""

@@ -1,4 +1,4 @@
-"""Scores of a round: by the evaluation's own command, on label maps with a known answer."""
+"""Scores of a round: as the evaluation finds them, on label maps with a known answer."""
 
 import numpy as np
 import pytest

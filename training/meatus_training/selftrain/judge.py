@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from meatus.errors import InferenceError
 from meatus.images import read_scan, write_labels
 from meatus.pipeline import segment
+from meatus_evaluation.report.files import write_json
+from meatus_evaluation.scoring.score import score_folders
+from meatus_evaluation.scoring.summary import as_json
 from meatus_training.crew import Crew
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
@@ -37,22 +38,17 @@ def predict_scans(
 
 
 def score(predictions: Path, truth: Path, *, resample: bool = False) -> dict[str, Any]:
-    """Means of Dice and ASSD (mm) per structure, by ``meatus score``.
+    """Means of Dice and ASSD (mm) per structure, as ``meatus score`` finds them.
 
-    A process of its own: training does not import what judges it. Raises ``TrainingError`` with
-    its last words where it cannot score.
+    All numbers are written beside ``predictions``. Raises ``TrainingError`` where they cannot be
+    scored, or the file not be written.
     """
-    out = predictions.with_name(f"{predictions.name}.scores.json")
-    command = [sys.executable, "-m", "meatus", "score", predictions, truth, "--json", out]
-    ended = subprocess.run(
-        [str(part) for part in [*command, *(["--resample"] if resample else [])]],
-        capture_output=True,
-        text=True,
-    )
-    if ended.returncode not in (0, 1) or not out.exists():
-        said = ended.stderr.strip().splitlines() or ["no word"]
-        raise TrainingError(f"{predictions} cannot be scored by {truth}: {said[-1]}")
-    return shortened(json.loads(out.read_text()))
+    try:
+        scores = as_json(score_folders(predictions, truth, resample=resample))
+        write_json(predictions.with_name(f"{predictions.name}.scores.json"), scores)
+    except InferenceError as error:
+        raise TrainingError(f"{predictions} cannot be scored by {truth}: {error}") from error
+    return shortened(scores)
 
 
 def shortened(scores: dict[str, Any]) -> dict[str, Any]:

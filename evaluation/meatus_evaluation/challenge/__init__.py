@@ -1,0 +1,1 @@
+"""Who is best, as crossMoDA ranks, and how sure that is."""

@@ -1,0 +1,1 @@
+"""The commands that ``meatus`` takes from this package."""

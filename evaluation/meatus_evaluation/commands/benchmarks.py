@@ -1,0 +1,100 @@
+"""``budget``, ``stages`` and ``bench``: seconds and memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from meatus.engines import Device
+from meatus.ensemble import Quality
+from meatus.pipeline import load_model
+from meatus_evaluation.benchmark.batch import Batch
+from meatus_evaluation.benchmark.budget import Budgets, check_budgets, is_broken, measure_batch
+from meatus_evaluation.benchmark.stage_times import time_stages
+from meatus_evaluation.commands.exit_codes import BROKEN, one_line_errors, say_error
+from meatus_evaluation.commands.options import (
+    ANY,
+    device_option,
+    json_option,
+    quality_option,
+    weights_option,
+)
+from meatus_evaluation.report import terminal_tables
+from meatus_evaluation.report.files import check_writable, write_json
+
+BUDGETS = Budgets()
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=ANY)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.option("--max-seconds", type=float, default=BUDGETS.seconds, show_default=True)
+@click.option("--max-gpu-mib", type=float, default=BUDGETS.gpu_mib, show_default=True)
+@click.option("--max-rss-mib", type=float, default=None, help="Default: measured, no budget.")
+@click.option("--image", default=None, help="Run this image with docker or podman.")
+@click.option("--require-gpu", is_flag=True, help="Broken where no GPU can be measured.")
+@json_option
+def budget(
+    source: Path,
+    options: tuple[str, ...],
+    max_seconds: float,
+    max_gpu_mib: float,
+    max_rss_mib: float | None,
+    image: str | None,
+    require_gpu: bool,
+    json_file: Path | None,
+) -> None:
+    """Label INPUT as a user does, and check seconds and memory against budgets.
+
+    OPTIONS, after --, go to predict, for example: budget scans -- --device cpu
+    """
+    with one_line_errors():
+        check_writable(json_file)
+        usage = measure_batch(source, Batch(image, options))
+        budgets = Budgets(max_seconds, max_gpu_mib, max_rss_mib)
+        lines = check_budgets(usage, budgets, require_gpu=require_gpu)
+        terminal_tables.print_budget(lines)
+        write_json(json_file, asdict(usage) | {"lines": [asdict(line) for line in lines]})
+    if is_broken(lines):
+        broken = ", ".join(line.name for line in lines if line.verdict == "broken")
+        say_error(f"over budget: {broken}")
+        sys.exit(BROKEN)
+
+
+@click.command()
+@click.argument("scan", type=ANY)
+@weights_option
+@device_option
+@quality_option
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+def stages(
+    scan: Path, weights: Path, device: Device, quality: Quality | None, repeats: int
+) -> None:
+    """Print, as JSON, the median seconds of each stage for SCAN and the process's peak memory."""
+    with one_line_errors():
+        times = time_stages(scan, load_model(weights, device=device, quality=quality), repeats)
+    print(json.dumps({"seconds": times.seconds, "peak_mib": times.peak_mib}))
+
+
+@click.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+def bench(repeats: int, json_file: Path | None) -> None:
+    """Time the scoring of a 448 x 448 x 80 case, on one core, against MedPy in the same run."""
+    from meatus_evaluation.benchmark.scoring_speed import (  # MedPy only where it is timed
+        LIMIT_S,
+        time_scoring,
+    )
+
+    with one_line_errors():
+        times = time_scoring(repeats)
+        write_json(json_file, times.as_json())
+    for line in times.lines():
+        print(line)
+    if times.ours_s > LIMIT_S:
+        say_error(f"a case took {times.ours_s:.2f} s; expected {LIMIT_S} s at most.")
+        sys.exit(BROKEN)

@@ -1,0 +1,286 @@
+"""Results as tables on a terminal, 120 columns wide."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from meatus.errors import printable
+from meatus_evaluation.benchmark.budget import Line
+from meatus_evaluation.challenge.ranking import ScoreCube, Standing
+from meatus_evaluation.challenge.stability import Stability
+from meatus_evaluation.report.labels import SHORT_STRUCTURES, counted, group_name
+from meatus_evaluation.scoring.match import Matched
+from meatus_evaluation.scoring.measures import MEASURES, Measure
+from meatus_evaluation.scoring.score import CaseScore
+from meatus_evaluation.scoring.structure_score import StructureScore
+from meatus_evaluation.scoring.summary import OVERALL, GroupSummary, Statistics
+from meatus_evaluation.studies.compare import Compared, Comparison
+from meatus_evaluation.studies.growth import Change, Growth
+from meatus_evaluation.studies.reliability import BINS, POOR_DICE, Alarms, Bins, Trial
+
+WIDTH = 120
+SHOWN = 5  # names in a line
+
+
+def print_scores(scores: Sequence[CaseScore]) -> None:
+    """Dice and ASSD of each case and structure, and the boundary's ASSD."""
+    names = list(scores[0].structures)
+    bounded = scores[0].boundary_assd_mm is not None
+    table = Table("case", title="Dice and ASSD in mm")
+    for name in names:
+        table.add_column(f"{SHORT_STRUCTURES[name]}\n Dice    ASSD", no_wrap=True)
+    if bounded:
+        table.add_column("boundary\n   ASSD", no_wrap=True, justify="right")
+    for entry in scores:
+        cells = [_score_cell(entry.structures[name], entry.failure) for name in names]
+        cells += [f"{entry.boundary_assd_mm:.3f}"] if bounded else []
+        table.add_row(entry.case, *cells)
+    print_table(table)
+    if any(cell.outcome == "absent" for entry in scores for cell in entry.structures.values()):
+        say("absent: in neither map, which counts as Dice 1 and ASSD 0")
+
+
+def print_summary(groups: Sequence[GroupSummary]) -> None:
+    """Of all cases first, then of each site."""
+    for group in groups:
+        print_table(_statistics_table(group))
+    print_table(_counts_table(groups))
+
+
+def print_unmatched(matched: Matched) -> None:
+    """Predictions that no reference asks for are no failures, but may be misnamed."""
+    if matched.unmatched:
+        names = [file.name for file in matched.unmatched]
+        say(f"without a reference, not scored: {len(names)} ({listed(names)})")
+
+
+def _score_cell(score: StructureScore, failure: str | None) -> str:
+    if score.outcome == "absent" and failure is None:
+        return "absent"
+    return f"{score.dice:.3f} {score.assd_mm:7.3f}"
+
+
+def _statistics_table(group: GroupSummary) -> Table:
+    counts = f"{counted(group.cases, 'case')}, {counted(len(group.failures), 'failure')}"
+    title = f"{group_name(group.group)}: {counts}"
+    table = Table("structure", "measure", title=title)
+    for name in ("cases", "mean", "SD", "95 % of the mean", "median", "quartiles"):
+        table.add_column(name, justify="right")
+    for structure, measures in group.measures.items():
+        for measure in (one for one in _printed(group) if one.name in measures):
+            cells = _statistics_cells(measures[measure.name], measure.digits)
+            table.add_row(SHORT_STRUCTURES[structure], measure.terminal_head, *cells)
+    return table
+
+
+def _printed(group: GroupSummary) -> list[Measure]:
+    """Of sites only what the challenge ranks by; files have all measures."""
+    printed = [measure for measure in MEASURES.values() if measure.is_printed]
+    return [one for one in printed if one.is_ranked or group.group == OVERALL]
+
+
+def _statistics_cells(found: Statistics, digits: int) -> list[str]:
+    return [
+        str(found.count),
+        _decimals(found.mean, digits),
+        _decimals(found.sd, digits),
+        _ends(found.mean_low, found.mean_high, digits),
+        _decimals(found.median, digits),
+        _ends(found.lower_quartile, found.upper_quartile, digits),
+    ]
+
+
+def _counts_table(groups: Sequence[GroupSummary]) -> Table:
+    table = Table("cases of", "structure", title="In how many cases; false parts in all")
+    for name in ("found", "missed", "false positive", "absent", "false parts"):
+        table.add_column(name, justify="right")
+    for group in groups:
+        for structure, count in group.counts.items():
+            numbers = (count.found, count.missed, count.false_positive, count.absent)
+            cells = (str(number) for number in (*numbers, count.false_positives))
+            table.add_row(group_name(group.group), SHORT_STRUCTURES[structure], *cells)
+    return table
+
+
+def _decimals(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _ends(low: float | None, high: float | None, digits: int) -> str:
+    return "-" if low is None else f"{_decimals(low, digits)} to {_decimals(high, digits)}"
+
+
+def print_ranking(cube: ScoreCube, parts: Sequence[Standing], stability: Stability) -> None:
+    """The overall order, how sure it is, and the teams' places in every part."""
+    order = sorted(range(len(cube.teams)), key=lambda team: parts[0].cumulative[team])
+    print_table(_overall(cube, parts[0], stability, order))
+    say(
+        f"order of all cases in {stability.same_order:.0%} of resamples; Kendall's tau to it "
+        f"{_number(stability.tau)} on average, 95 % from {_range(stability.tau_interval)}"
+    )
+    numbers = [f"team {place}" for place in range(1, len(order) + 1)]
+    table = Table("part", "cases", *numbers, "tau")
+    table.title = (
+        "Places (mean cumulative ranks) of the teams above, and Kendall's tau to their order"
+    )
+    for part in parts:
+        cells = [f"{part.places[team]} ({part.cumulative[team]:.3f})" for team in order]
+        table.add_row(part.part, str(part.cases), *cells, _number(part.tau))
+    print_table(table)
+    if cube.failures:
+        told = [f"{team} {case}" for team, case in cube.failures]
+        say(f"scored as empty, as a score is missing: {listed(told)}")
+
+
+def _overall(cube: ScoreCube, all_cases: Standing, stability: Stability, order: list[int]) -> Table:
+    table = Table("place", "team", "mean cumulative rank", "95 %", "places, 95 %", "same place")
+    table.title = f"{len(cube.cases)} cases; {', '.join(map(str, cube.columns))}"
+    for team in order:
+        place, steady = all_cases.places[team], stability.teams[team]
+        table.add_row(
+            str(place),
+            cube.teams[team],
+            f"{all_cases.cumulative[team]:.4f}",
+            _range(steady.cumulative_interval),
+            "{:g} to {:g}".format(*steady.place_interval),
+            f"{steady.place_shares[place - 1]:.0%}",
+        )
+    return table
+
+
+def print_comparison(compared: Compared, worst: int) -> None:
+    """Differences with their tests, then the cases that got worse most."""
+    table = Table("", "cases", "mean A", "mean B", "B - A", "95 %", "better/worse", "p (Holm)")
+    for entry in compared.columns:
+        table.add_row(*_comparison_cells(entry))
+    table.title = f"{compared.cases} cases in both"
+    print_table(table)
+    falls = Table("got worse most", "case", "A", "B", "B - A")
+    for entry in compared.columns:
+        for pair in entry.worst(worst):
+            numbers = (f"{pair.before:.4f}", f"{pair.after:.4f}", f"{pair.difference:+.4f}")
+            falls.add_row(str(entry.column), pair.case, *numbers)
+    print_table(falls)
+    for side, cases in (("A", compared.only_a), ("B", compared.only_b)):
+        if cases:
+            say(f"{len(cases)} cases in {side} alone, not compared: {listed(cases)}")
+    if compared.unpaired:
+        say(f"{len(compared.unpaired)} numbers on one side alone: {listed(compared.unpaired)}")
+
+
+def _comparison_cells(entry: Comparison) -> list[str]:
+    return [
+        str(entry.column),
+        str(len(entry.pairs)),
+        f"{entry.mean_a:.4f}",
+        f"{entry.mean_b:.4f}",
+        f"{entry.mean_difference:+.4f}",
+        _range(entry.difference_interval, "+"),
+        f"{entry.better}/{entry.worse}",
+        f"{entry.p_holm:.2g}",
+    ]
+
+
+def print_growth(found: Growth) -> None:
+    """Both time points, what changed, and the verdict in words."""
+    points = Table("", "volume, mm3", "largest extra-meatal diameter, mm", "side")
+    points.title = "Measured, with one standard deviation"
+    for name, point in (("earlier", found.earlier), ("later", found.later)):
+        volume = f"{point.volume_mm3:.0f} ± {point.volume_sd_mm3:.0f}"
+        diameter = f"{point.diameter_mm:.1f} ± {point.diameter_sd_mm:.1f}"
+        points.add_row(name, volume, diameter, point.side)
+    print_table(points)
+    changes = Table("change", "in all", "95 %", "a year", "verdict")
+    changes.add_row("volume, mm3", *_change_cells(found.volume_mm3, 1, 0))
+    if found.volume_share:
+        share = found.volume_share
+        verdict = _verdict(share.verdict, share.certain)
+        changes.add_row("volume, %", *_change_cells(share, 100, 1), verdict)
+    verdict = _verdict(found.diameter_mm.verdict, found.diameter_mm.certain)
+    changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2), verdict)
+    print_table(changes)
+    if found.years is None:
+        say("no dates given: no change per year")
+    if found.earlier.side != found.later.side:
+        say(f"look twice: tumour side {found.earlier.side}, then {found.later.side}")
+    say(f"verdict: {_verdict(found.verdict, found.certain)} (not for clinical use)")
+
+
+def _change_cells(change: Change, scale: float, digits: int) -> list[str]:
+    numbers = (change.value, change.low, change.high, change.per_year)
+    total, low, high, yearly = (
+        "-" if value is None else f"{value * scale:+.{digits}f}" for value in numbers
+    )
+    return [total, f"{low} to {high}", yearly]
+
+
+def _verdict(verdict: str, certain: bool) -> str:
+    """Certain: the whole 95 % interval says so."""
+    return verdict if certain else f"{verdict}, not certain"
+
+
+def print_budget(lines: Sequence[Line]) -> None:
+    table = Table("of the main job", "measured", "budget", "", "note")
+    for line in lines:
+        measured, budget = (
+            "-" if value is None else f"{value:,.1f}" for value in (line.measured, line.budget)
+        )
+        table.add_row(line.name, measured, budget, line.verdict, line.note)
+    print_table(table)
+
+
+def trial_line(trial: Trial) -> str:
+    """What one case came to, in a line."""
+    sure = "-" if trial.expected_dice is None else f"{trial.expected_dice:.2f}"
+    told = "; ".join(trial.alarms) or "no flag"
+    return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, expected {sure}, {told}"
+
+
+def print_reliability(bins: dict[str, Bins], alarms: Alarms) -> None:
+    """Shares of true voxels by probability, a column per structure; then the flags."""
+    table = Table("probability", *[name.replace("_", "-") for name in bins])
+    for place in range(BINS):
+        cells = [
+            _number(float(one.true[place] / (one.voxels[place] or math.nan)))
+            for one in bins.values()
+        ]
+        table.add_row(f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}", *cells)
+    errors = [_number(one.expected_error) for one in bins.values()]
+    table.add_row("expected error", *errors)
+    print_table(table)
+    say(
+        f"flagged: {alarms.caught} of {alarms.poor} cases with whole-VS Dice below {POOR_DICE}, "
+        f"{alarms.false} of {alarms.good} others"
+    )
+
+
+def print_table(table: Table) -> None:
+    """Without colours, so that no cell can command the terminal."""
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
+    for line in text.getvalue().splitlines():
+        say(line.rstrip())
+
+
+def say(text: str) -> None:
+    """One line on stdout."""
+    print(printable(text))
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _range(ends: tuple[float, float], sign: str = "") -> str:
+    low, high = ends
+    return f"{low:{sign}.3f} to {high:{sign}.3f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

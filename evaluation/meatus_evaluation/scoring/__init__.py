@@ -1,0 +1,1 @@
+"""Label maps in, numbers of each case and of all out."""

@@ -1,0 +1,224 @@
+"""Which prediction belongs to which reference, and whether both lie on the same grid."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meatus.cases import CONTRAST_MARKS
+from meatus.errors import InferenceError, ScanError
+from meatus.geometry import Geometry
+from meatus.images import SUFFIXES, read_grid
+from meatus_evaluation.scoring.surface import bounding_box
+
+REFERENCE_MARK = "_Label"
+SCAN_MARKS = (*CONTRAST_MARKS, "_ceT1")
+
+SITE = re.compile(r"crossmoda\d{4}_([a-z]+)_\d+")
+NO_SITE = "other"
+
+# Two grids are one where no corner lies further apart than this.
+SAME_PLACE_MM = 0.01
+
+# A position within a hair of the middle between two voxels belongs to the further one, always.
+HAIR = 1e-6
+
+SHOWN = 3  # names in a message
+
+
+class EvaluationError(InferenceError):
+    """Two folders that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case's reference and its prediction, or None where there is none."""
+
+    case: str
+    reference: Path
+    prediction: Path | None
+
+
+@dataclass(frozen=True)
+class Matched:
+    pairs: tuple[Pair, ...]  # one per reference, sorted by case
+    unmatched: tuple[Path, ...]  # predictions without a reference
+
+
+def match_folders(predictions: Path, reference: Path) -> Matched:
+    """Pair the label maps of two folders by case.
+
+    A case's name is the file's without ending, ``_Label`` and the marks of scans (``_T2``,
+    ``_hrT2``, ``_ceT1``, ``_0000``). Where a folder has names ``<case>_Label``, these are its
+    references; for predictions ``<case>`` goes before ``<case>_Label``. Names of scans count only
+    in a folder that holds no others: what else lies there are the scans themselves.
+
+    Raises ``EvaluationError`` where a folder holds no label map, two files are of one case, or
+    the folders have no case in common.
+    """
+    wanted = _by_case(reference, ("_Label", ""))
+    given = _by_case(predictions, ("", "_Label"))
+    common = wanted.keys() & given.keys()
+    if not common:
+        raise EvaluationError(
+            f"{predictions} and {reference} have no case in common: found {_names(given)}, "
+            f"expected {_names(wanted)}. Name each prediction <case>.nii.gz."
+        )
+    pairs = tuple(Pair(case, wanted[case], given.get(case)) for case in sorted(wanted))
+    return Matched(pairs, tuple(given[case] for case in sorted(given.keys() - common)))
+
+
+def site_of(case: str) -> str:
+    """The site in ``crossmoda<year>_<site>_<n>``; ``NO_SITE`` for other names."""
+    found = SITE.fullmatch(case)
+    return found.group(1) if found else NO_SITE
+
+
+def check_grids(pairs: Sequence[Pair]) -> None:
+    """Compare the grids of all pairs by their headers alone, before anything is scored.
+
+    A prediction whose header cannot be read is left to its reader. Raises ``EvaluationError``
+    with both geometries of the first pair that differs, ``ScanError`` for an unreadable reference.
+    """
+    apart = []
+    for pair in pairs:
+        expected = read_grid(pair.reference)[0]
+        try:
+            found = read_grid(pair.prediction)[0] if pair.prediction else expected
+        except ScanError:
+            continue
+        if not same_grid(found, expected):
+            apart.append((pair, found, expected))
+    if apart:
+        pair, found, expected = apart[0]
+        more = f" The same holds for {len(apart) - 1} more." if len(apart) > 1 else ""
+        raise EvaluationError(
+            f"{pair.prediction} lies on another grid than its reference: {_described(found)}; "
+            f"expected {_described(expected)}. Write it on the scan's grid, or pass --resample."
+            f"{more}"
+        )
+
+
+def same_grid(one: Geometry, other: Geometry) -> bool:
+    """Whether both have the same voxels: as many along each axis, and all corners in one place."""
+    if one.size != other.size:
+        return False
+    x, y, z = ((0, count - 1) for count in one.size)
+    return all(
+        float(np.abs(np.subtract(one.position_mm(c), other.position_mm(c))).max()) <= SAME_PLACE_MM
+        for c in itertools.product(x, y, z)
+    )
+
+
+def nearest_labels_on(
+    labels: NDArray[np.uint8], source: Geometry, target: Geometry
+) -> NDArray[np.uint8]:
+    """``labels`` (Z, Y, X) as they are where both grids are one, else by ``resample_labels``."""
+    return labels if same_grid(source, target) else resample_labels(labels, source, target)
+
+
+def resample_labels(
+    labels: NDArray[np.uint8], source: Geometry, target: Geometry
+) -> NDArray[np.uint8]:
+    """Each voxel (Z, Y, X) of ``target`` gets the label of the nearest one of ``source``.
+
+    By position in the patient, so the grids may be oblique to each other. Outside ``source``
+    there is background. Only the part of ``target`` about the labels is looked at.
+    """
+    result = np.zeros(target.shape, dtype=np.uint8)
+    box = bounding_box(labels)
+    to_target = _index_map(source, target)
+    ends = [(side.start - 1, side.stop) for side in reversed(box)]
+    corners = np.array(list(itertools.product(*ends))) @ to_target[0].T + to_target[1]
+    low = np.clip(np.floor(corners.min(axis=0)), 0, target.size).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, target.size).astype(int)
+    if not labels.size or (high <= low).any():
+        return result
+    turn, shift = _index_map(target, source)
+    x, y = (np.arange(low[axis], high[axis]) for axis in (0, 1))
+    plane = x[None, :, None] * turn[:, 0] + y[:, None, None] * turn[:, 1] + shift  # (Y, X, 3)
+    for z in range(low[2], high[2]):
+        at = np.floor(plane + z * turn[:, 2] + 0.5 + HAIR).astype(int)
+        inside = ((at >= 0) & (at < source.size)).all(axis=-1)
+        hit = at[inside]
+        result[z, low[1] : high[1], low[0] : high[0]][inside] = labels[
+            hit[:, 2], hit[:, 1], hit[:, 0]
+        ]
+    return result
+
+
+def _index_map(
+    source: Geometry, target: Geometry
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(3, 3) and (3,): index in ``target`` = matrix @ index in ``source`` + offset; (x, y, z)."""
+    into = (target.axes / np.array(target.spacing_mm)).T  # millimetres to indices
+    offset = np.array(source.origin_mm) - np.array(target.origin_mm)
+    return into @ (source.axes * np.array(source.spacing_mm)), into @ offset
+
+
+def _by_case(folder: Path, marks: tuple[str, str]) -> dict[str, Path]:
+    """Files of label maps by case; the first of ``marks`` goes before the second."""
+    kinds: dict[str, dict[str, Path]] = {mark: {} for mark in (*marks, "scan")}
+    for file in _files(folder):
+        case, kind = _case_and_kind(file)
+        if case in kinds[kind]:
+            raise EvaluationError(
+                f"{kinds[kind][case].name} and {file.name} in {folder} are both of the case "
+                f"{case}. Keep one of them in the folder."
+            )
+        kinds[kind][case] = file
+    first, second, scans = kinds.values()
+    found = (first or second or scans) if marks[0] else (second | first or scans)
+    if not found:
+        raise EvaluationError(
+            f"{folder} holds no label map; expected files named <case>{REFERENCE_MARK}.nii.gz "
+            f"or <case>.nii.gz (or {', '.join(SUFFIXES[1:])})."
+        )
+    return found
+
+
+def _case_and_kind(file: Path) -> tuple[str, str]:
+    """The case, and whether the name is a label map's (``_Label``), plain or a scan's."""
+    ending = next(suffix for suffix in SUFFIXES if file.name.endswith(suffix))
+    stem, kind = file.name.removesuffix(ending), ""
+    while mark := next((m for m in (REFERENCE_MARK, *SCAN_MARKS) if stem.endswith(m)), None):
+        if mark == stem:
+            break
+        kind = kind or (mark if mark == REFERENCE_MARK else "scan")
+        stem = stem.removesuffix(mark)
+    return stem, kind
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise EvaluationError(
+            f"{folder} cannot be read ({error.strerror}). Pass a folder of label maps."
+        ) from error
+    return [
+        file
+        for file in files
+        if not file.name.startswith(".") and file.name.endswith(SUFFIXES) and not file.is_dir()
+    ]
+
+
+def _names(cases: dict[str, Path]) -> str:
+    shown = ", ".join(sorted(cases)[:SHOWN])
+    return f"{shown} and {len(cases) - SHOWN} more" if len(cases) > SHOWN else shown
+
+
+def _described(grid: Geometry) -> str:
+    """Size, spacing, origin and axes of a grid in one line."""
+    spacing, origin = (
+        " x ".join(f"{value:.4g}" for value in grid.spacing_mm),
+        ", ".join(f"{value:.2f}" for value in grid.origin_mm),
+    )
+    axes = " ".join(f"{value:.3f}" for value in (np.array(grid.direction) + 0.0).tolist())
+    return f"{grid.size} voxels of {spacing} mm from ({origin}) mm, axes [{axes}]"

@@ -1,0 +1,1 @@
+"""What results say: of another result, of growth, of their own certainty."""

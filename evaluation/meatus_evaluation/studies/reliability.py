@@ -1,0 +1,185 @@
+"""Whether the pipeline knows what it does not know: probabilities and flags beside the truth."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meatus.ensemble import Model
+from meatus.images import read_scan
+from meatus.measure import measure_segmented, structure_masks
+from meatus.pipeline import segment_with_probabilities
+from meatus.postprocess import Rules
+from meatus.report import write_whole
+from meatus.structures import Structure
+from meatus_evaluation.scoring.match import Pair, nearest_labels_on
+from meatus_evaluation.scoring.measures import dice
+from meatus_evaluation.scoring.score import read_labels
+
+BINS = 10
+# Below it a structure is out of the question: a scan's plain voxels would hide the rest.
+LEAST_P = 0.01
+POOR_DICE = 0.7  # of the whole tumour
+# Flags that speak of the scan, not of what was found in it.
+OF_THE_SCAN = ("unusual spacing", "few slices", "structure at the border")
+
+INCHES, DPI = (5.2, 5.0), 100  # of the curves
+FEWEST = 30  # voxels in a bin that is drawn: shares of fewer are noise
+
+CLASSES: dict[str, tuple[Structure, ...]] = {
+    "whole_vs": (Structure.EXTRA_MEATAL, Structure.INTRA_MEATAL),
+    "extra_meatal": (Structure.EXTRA_MEATAL,),
+    "intra_meatal": (Structure.INTRA_MEATAL,),
+    "cochlea": (Structure.COCHLEA,),
+}
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Voxels of one structure by the probability that they were given, in ``BINS`` equal steps."""
+
+    voxels: NDArray[np.int64]
+    p: NDArray[np.float64]  # sums of the probabilities
+    true: NDArray[np.int64]  # voxels that the reference has
+
+    def __add__(self, other: Bins) -> Bins:
+        return Bins(self.voxels + other.voxels, self.p + other.p, self.true + other.true)
+
+    @property
+    def expected_error(self) -> float:
+        """Expected calibration error: the mean of |p - share of true|, by voxels (Guo 2017)."""
+        total = int(self.voxels.sum())
+        return float(np.abs(self.p - self.true).sum() / total) if total else float("nan")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "voxels": self.voxels.tolist(),
+            "mean_p": _share(self.p, self.voxels),
+            "share_true": _share(self.true, self.voxels),
+            "expected_calibration_error": self.expected_error,
+        }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One case, labelled and compared."""
+
+    case: str
+    whole_vs_dice: float
+    expected_dice: float | None
+    flags: tuple[str, ...]
+    bins: dict[str, Bins]
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """The flags on what was found, without those on the scan."""
+        return tuple(flag for flag in self.flags if not flag.startswith(OF_THE_SCAN))
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """How many of the poor cases are flagged, and how many of the good ones."""
+
+    poor: int  # whole-VS Dice below POOR_DICE
+    caught: int
+    good: int
+    false: int
+
+
+def try_case(pair: Pair, model: Model) -> Trial:
+    """Label the scan ``pair.prediction`` and compare with its reference.
+
+    Probabilities are compared on the network's grid, label maps on the scan's.
+    Raises ``ScanError`` or ``BadLabelsError`` where a file cannot be used.
+    """
+    assert pair.prediction is not None, "the scan"
+    scan = read_scan(pair.prediction)
+    reference, grid = read_labels(pair.reference, "2023")
+    found, probabilities = segment_with_probabilities(scan, model, Rules())
+    truth = structure_masks(nearest_labels_on(reference, grid, scan.geometry))["whole_vs"]
+    near = structure_masks(nearest_labels_on(reference, grid, probabilities.geometry))
+    return Trial(
+        case=pair.case,
+        whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
+        expected_dice=found.certainty.expected_dice,
+        flags=measure_segmented(found).flags,
+        bins={
+            name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
+            for name, classes in CLASSES.items()
+        },
+    )
+
+
+def fill_bins(p: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> Bins:
+    """Sort the voxels where a structure is possible or true by ``p``, of the same shape."""
+    counted = (p >= LEAST_P) | true
+    given, is_true = p[counted].astype(np.float64), true[counted]
+    place = np.minimum((given * BINS).astype(np.int64), BINS - 1)
+    return Bins(
+        np.bincount(place, minlength=BINS),
+        np.bincount(place, weights=given, minlength=BINS).astype(np.float64),
+        np.bincount(place[is_true], minlength=BINS),
+    )
+
+
+def all_bins(trials: Sequence[Trial]) -> dict[str, Bins]:
+    """The bins of all cases together, by structure."""
+    empty = Bins(np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(BINS, np.int64))
+    return {name: sum((trial.bins[name] for trial in trials), empty) for name in CLASSES}
+
+
+def count_alarms(trials: Sequence[Trial]) -> Alarms:
+    poor = [trial for trial in trials if trial.whole_vs_dice < POOR_DICE]
+    good = [trial for trial in trials if trial.whole_vs_dice >= POOR_DICE]
+    return Alarms(len(poor), _flagged(poor), len(good), _flagged(good))
+
+
+def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
+    return {
+        "structures": {name: bins.as_json() for name, bins in all_bins(trials).items()},
+        "alarms": vars(count_alarms(trials)),
+        "poor_dice": POOR_DICE,
+        "cases": [
+            {
+                "case": trial.case,
+                "whole_vs_dice": trial.whole_vs_dice,
+                "expected_dice": trial.expected_dice,
+                "flags": list(trial.flags),
+            }
+            for trial in trials
+        ],
+    }
+
+
+def draw_reliability(bins: dict[str, Bins], out: Path) -> None:
+    """One curve per structure: the share of true voxels over the mean probability of a bin."""
+    from meatus.pictures.plotting import Figure  # matplotlib only where it is needed
+
+    figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfect")
+    for name, one in bins.items():
+        drawn = one.voxels >= FEWEST
+        label = f"{name.replace('_', '-')} (expected error {one.expected_error:.3f})"
+        voxels = one.voxels[drawn]
+        axes.plot(one.p[drawn] / voxels, one.true[drawn] / voxels, marker="o", ms=4, label=label)
+    axes.set(xlabel="probability", ylabel="share of voxels that are so", xlim=(0, 1), ylim=(0, 1))
+    axes.set_aspect("equal")
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_whole(out, content.getvalue())
+
+
+def _flagged(trials: Sequence[Trial]) -> int:
+    return sum(bool(trial.alarms) for trial in trials)
+
+
+def _share(part: NDArray[Any], of: NDArray[np.int64]) -> list[float | None]:
+    return [float(a / b) if b else None for a, b in zip(part, of, strict=True)]
