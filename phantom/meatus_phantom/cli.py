@@ -16,16 +16,16 @@ from rich.table import Table
 
 from meatus.engines import usable_threads
 from meatus.guard import one_line_errors
-from meatus_phantom.again import check_again
-from meatus_phantom.check import check_cohort, failed
-from meatus_phantom.cohort import write_cohort
-from meatus_phantom.cohort_plan import CohortSettings, plan_cohort
+from meatus_phantom.acquisition.sites import ALL_SITES, SITES
+from meatus_phantom.cohort.make import write_cohort
+from meatus_phantom.cohort.plan import CohortSettings, plan_cohort
 from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
 from meatus_phantom.errors import PhantomError
-from meatus_phantom.expected import Check
 from meatus_phantom.progress import progress
-from meatus_phantom.sheet import draw_sheet
-from meatus_phantom.sites import ALL_SITES, SITES
+from meatus_phantom.validate.checks import check_cohort, failed
+from meatus_phantom.validate.contact_sheet import draw_sheet
+from meatus_phantom.validate.expected import Check
+from meatus_phantom.validate.reproducibility import check_again
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)

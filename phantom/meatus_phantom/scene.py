@@ -19,9 +19,9 @@ from meatus_phantom.acquisition.flow import fade_flow
 from meatus_phantom.acquisition.sampled import Sampled
 from meatus_phantom.acquisition.setup import Effects
 from meatus_phantom.acquisition.susceptibility import inner_air, off_resonance, signal_kept
-from meatus_phantom.draws import stream
-from meatus_phantom.paint import TissueMap, label, paint, window_of
 from meatus_phantom.parts import Part
+from meatus_phantom.random_streams import stream
+from meatus_phantom.render import TissueMap, label, paint, window_of
 from meatus_phantom.signal.appearance import Appearance, Signal, draw_textures, render
 from meatus_phantom.signal.texture import Noise
 from meatus_phantom.space import canonical

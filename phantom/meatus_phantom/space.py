@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from meatus.geometry import Geometry
-from meatus_phantom.draws import bounded_normal, stream
+from meatus_phantom.random_streams import bounded_normal, stream
 
 # The warp's knots: cubic splines over a cube about the origin of the canonical frame.
 KNOT_MM = 40.0

@@ -5,8 +5,8 @@ from scipy.ndimage import gaussian_filter
 
 from meatus.geometry import Geometry
 from meatus.structures import Structure
-from meatus_phantom.draws import stream
 from meatus_phantom.generate import Case
+from meatus_phantom.random_streams import stream
 from meatus_phantom.tissues import Tissue
 
 GRID = Geometry((128, 128, 12), (1.5, 1.5, 1.5), (-95.25, -90.0, -8.25))

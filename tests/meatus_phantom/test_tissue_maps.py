@@ -6,7 +6,7 @@ import pytest
 from meatus.errors import OutputError
 from meatus.geometry import Geometry
 from meatus_phantom import tissue_maps as module
-from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissue_maps import (
     FULL,

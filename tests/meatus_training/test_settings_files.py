@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from meatus.spec import PhysicalCrop, ReferenceCrop
-from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import (
     SettingsError,
     load_settings,

@@ -33,7 +33,7 @@ from meatus.weights import find_members, read_spec
 from meatus_phantom.generate import Case, Recipe, make_case
 from meatus_training.bench_phantom import time_phantom
 from meatus_training.errors import TrainingError
-from meatus_training.export import export_onnx
+from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 
 Spacing = tuple[float, float, float]

@@ -13,9 +13,9 @@ import torch
 from meatus.engines import usable_threads
 from meatus.geometry import Geometry
 from meatus.timing import peak_mib
-from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.acquisition.sites import SITES, draw_setup
+from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.generate import Recipe, render_case
-from meatus_phantom.sites import SITES, draw_setup
 from meatus_phantom.subject import draw_subject
 
 GRID = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-111.75, -111.75, -39.5))  # about the ears

@@ -23,17 +23,17 @@ from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.agreement import export_checked
 from meatus_training.bench import run_bench
-from meatus_training.checkpoints import (
+from meatus_training.errors import TrainingError
+from meatus_training.export.agreement import export_checked
+from meatus_training.export.engines import WANTED_DICE, compare_engines, summarise
+from meatus_training.export.manifest import write_manifest
+from meatus_training.networks import ResUNet25d
+from meatus_training.runs.checkpoints import (
     import_checkpoint,
     imported_spec,
     load_checkpoint,
 )
-from meatus_training.engines import WANTED_DICE, compare_engines, summarise
-from meatus_training.errors import TrainingError
-from meatus_training.manifest import write_manifest
-from meatus_training.networks import ResUNet25d
 
 say = partial(print, flush=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -13,7 +13,7 @@ from meatus_phantom.acquisition.coil import receive_field
 from meatus_phantom.acquisition.kspace import bright_level, through_k_space, with_ghosts
 from meatus_phantom.acquisition.sampling import fold, shift_fat, slice_profile
 from meatus_phantom.acquisition.setup import Setup
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.signal.appearance import Signal
 
 CHUNK_VOXELS = 1_600_000  # transformed at a time, which bounds the memory

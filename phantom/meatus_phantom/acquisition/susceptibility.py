@@ -11,7 +11,7 @@ from meatus.geometry import Geometry
 from meatus_phantom.acquisition.coil import squared_radius
 from meatus_phantom.acquisition.sampled import Sampled, coarse
 from meatus_phantom.acquisition.setup import Effects
-from meatus_phantom.paint import TissueMap
+from meatus_phantom.render import TissueMap
 from meatus_phantom.signal.texture import draw_noise
 from meatus_phantom.tissues import Tissue
 

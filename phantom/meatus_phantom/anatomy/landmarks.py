@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.shapes import Vec
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meatus.geometry import Geometry
-from meatus_phantom.paint import TissueMap
+from meatus_phantom.render import TissueMap
 from meatus_phantom.signal.texture import Noise, draw_noise
 from meatus_phantom.tissues import Tissue
 

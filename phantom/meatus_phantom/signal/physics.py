@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import bounded_normal
+from meatus_phantom.random_streams import bounded_normal
 from meatus_phantom.signal.appearance import Appearance, Texture
 from meatus_phantom.signal.properties import BRAIN, Properties, draw_properties
 from meatus_phantom.signal.sequences import (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import bounded_normal
+from meatus_phantom.random_streams import bounded_normal
 from meatus_phantom.tissues import Tissue
 
 Vector = NDArray[np.float64]

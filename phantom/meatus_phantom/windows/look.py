@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import SEEDS
+from meatus_phantom.acquisition.sites import SITES, draw_setup
+from meatus_phantom.random_streams import SEEDS
 from meatus_phantom.signal.physics import physics_appearance
-from meatus_phantom.sites import SITES, draw_setup
 from meatus_phantom.tissues import Tissue
-from meatus_phantom.windows.draws import chance, log_uniform
+from meatus_phantom.windows.ranges import chance, log_uniform
 from meatus_phantom.windows.settings import LookSettings, RenderSettings
 
 Table = NDArray[np.float32]  # (T,), in the order of ``Tissue``

@@ -19,8 +19,8 @@ from meatus.spec import VolumeNormalisation
 from meatus.structures import Structure
 from meatus_phantom.tissue_maps import COMMONEST, FULL, SPACING_MM, Maps
 from meatus_phantom.tissues import Tissue
-from meatus_phantom.windows.draws import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.look import BRAIN, Look, draw_look
+from meatus_phantom.windows.ranges import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.scanner import scanned, toned
 from meatus_phantom.windows.settings import GeometrySettings, RenderSettings
 from meatus_phantom.windows.view import draw_field, repeated_slices

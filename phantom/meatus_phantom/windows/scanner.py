@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from meatus_phantom.windows.draws import chance, log_uniform, smooth_noise
+from meatus_phantom.windows.ranges import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.settings import ScannerSettings
 
 UNLIMITED = 10.0  # of the fluid's level: nothing is that bright

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meatus_phantom.windows.draws import chance, log_uniform
+from meatus_phantom.windows.ranges import chance, log_uniform
 from meatus_phantom.windows.settings import FieldSettings
 
 STEP_MM = 0.5  # of the network's grid in the plane

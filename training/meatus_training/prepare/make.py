@@ -20,8 +20,8 @@ from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import prepare_sample
 from meatus_training.prepare.cases import PreparedCase, absolute, relative
 from meatus_training.prepare.check import Checked
-from meatus_training.prepare.config import PrepareSettings
 from meatus_training.prepare.raw import NUMBER, Part, RawCase
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.prepare.whole import shows_whole_head
 from meatus_training.settings_files import settings_hash
 from meatus_training.version import VERSION

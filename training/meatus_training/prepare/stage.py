@@ -11,8 +11,8 @@ from rich.console import Console
 from meatus_phantom.progress import progress
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.prepare.cohort import carry_out, check_all, done_before
-from meatus_training.prepare.config import PrepareSettings
 from meatus_training.prepare.layouts import find_scans
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.prepare.survey import survey, survey_table, write_survey
 
 PREPARED = "prepared"  # in the working folder

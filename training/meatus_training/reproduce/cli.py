@@ -9,10 +9,8 @@ import click
 
 from meatus.engines import usable_threads
 from meatus.guard import one_line_errors
-from meatus_phantom.cohort_files import SETTINGS as COHORT
-from meatus_training.crew import Crew, Launch
+from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
-from meatus_training.launch import launch_options, stop_when_told
 from meatus_training.reproduce.settings import load_all
 from meatus_training.reproduce.stage import (
     STAGES,
@@ -21,6 +19,8 @@ from meatus_training.reproduce.stage import (
     redo_from,
     run_reproduce,
 )
+from meatus_training.runs.launch import launch_options, stop_when_told
+from meatus_training.runs.run_context import Crew, Launch
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 

@@ -12,12 +12,12 @@ import numpy as np
 from meatus.geometry import Array
 from meatus.spec import Window
 from meatus.windows import cut, plan
-from meatus_training.agreement import export_checked
-from meatus_training.checkpoints import load_checkpoint
-from meatus_training.manifest import write_manifest
-from meatus_training.origin import described
+from meatus_training.export.agreement import export_checked
+from meatus_training.export.manifest import write_manifest
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.reproduce.settings import ExportSettings
+from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.runs.provenance import described
 
 
 def export_all(

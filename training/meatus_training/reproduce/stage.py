@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from meatus_training.crew import Crew, ends_on_sigterm
-from meatus_training.origin import described
 from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
 from meatus_training.prepare.stage import PREPARED, run_prepare
 from meatus_training.reproduce.export import export_all
 from meatus_training.reproduce.settings import ReproduceSettings
-from meatus_training.segmentation.choose import choose_items
-from meatus_training.segmentation.items import Item, ItemScans
+from meatus_training.runs.provenance import described
+from meatus_training.runs.run_context import Crew, ends_on_sigterm
+from meatus_training.runs.stage_records import begin, file_key, forget, key_of
 from meatus_training.segmentation.member import NETWORK, train_member
+from meatus_training.segmentation.samples import Item, ItemScans
+from meatus_training.segmentation.select import choose_items
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.selftrain.retrain import items_key, training_key
-from meatus_training.selftrain.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
+from meatus_training.selftraining.retrain import items_key, training_key
+from meatus_training.selftraining.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
 from meatus_training.settings_files import settings_hash
-from meatus_training.stamps import begin, file_key, forget, key_of
-from meatus_training.translate.config import TranslateConfig, TranslateSettings
-from meatus_training.translate.stage import run_translate
-from meatus_training.translate.state import FREE as FREE_OF_TRANSLATION
+from meatus_training.translation.settings import TranslateConfig, TranslateSettings
+from meatus_training.translation.stage import run_translate
+from meatus_training.translation.state import FREE as FREE_OF_TRANSLATION
 
 StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
 # The folders in the working folder that a stage fills.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meatus_training.hard_examples import IGNORE
-from meatus_training.journal import Journal
+from meatus_training.runs.journal import Journal
 from meatus_training.segmentation.step import Stepped
 
 SHOWN = 4  # windows in a picture

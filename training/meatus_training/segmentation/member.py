@@ -8,17 +8,17 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from meatus.weights import read_spec
-from meatus_training.checkpoints import load_checkpoint
 from meatus_training.errors import TrainingError
-from meatus_training.exported import read_network
-from meatus_training.launch import StoppedError
+from meatus_training.export.onnx_weights import read_network
 from meatus_training.networks import ResUNet25d
-from meatus_training.origin import begun_from
 from meatus_training.prepare.cases import TABLE, read_table
-from meatus_training.prepare.config import PrepareSettings
-from meatus_training.segmentation.items import Scans
-from meatus_training.segmentation.network import spec_for, write_network
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.runs.launch import StoppedError
+from meatus_training.runs.provenance import begun_from
+from meatus_training.segmentation.initial_weights import spec_for, write_network
 from meatus_training.segmentation.rendered import Subjects
+from meatus_training.segmentation.samples import Scans
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.train import train_segmenter
 from meatus_training.widen import widen

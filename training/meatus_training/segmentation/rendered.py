@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from meatus.spec import PhysicalCrop, VolumeNormalisation
 from meatus.windows import shown_field
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.tissue_maps import (
     SPACING_MM,
     TissueMaps,
@@ -24,7 +24,7 @@ from meatus_phantom.tissue_maps import (
 from meatus_phantom.windows.look import Look, draw_look
 from meatus_phantom.windows.render import render_window
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.segmentation.settings import SegmentSettings
 
 

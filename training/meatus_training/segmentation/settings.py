@@ -8,10 +8,10 @@ from typing import Any, Literal
 from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_phantom.windows.settings import RenderSettings
-from meatus_training.launch import Precision
-from meatus_training.prepare.config import PrepareSettings
-from meatus_training.seg_loss import SegLossSettings
-from meatus_training.target_augment import AugmentSettings
+from meatus_training.augmentation import AugmentSettings
+from meatus_training.losses import SegLossSettings
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.launch import Precision
 
 Source = Literal["source", "translated", "target", "phantoms"]
 

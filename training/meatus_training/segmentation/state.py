@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from meatus_training.errors import TrainingError
 from meatus_training.networks import Deep as DeepLogits
 from meatus_training.networks import ResUNet25d
-from meatus_training.segmentation.network import start_network
-from meatus_training.segmentation.settings import FREE, SegmentSettings
-from meatus_training.state_files import (
+from meatus_training.runs.state_files import (
     check_same_scans,
     check_same_settings,
     read_state,
     write_state,
 )
+from meatus_training.segmentation.initial_weights import start_network
+from meatus_training.segmentation.settings import FREE, SegmentSettings
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from meatus_training.hard_examples import draw_edge
+from meatus_training.losses import seg_loss
 from meatus_training.networks import MEMORY_FORMAT
-from meatus_training.seg_loss import seg_loss
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import State
 from meatus_training.segmentation.windows import Windows, varied

@@ -10,14 +10,14 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from meatus_training.errors import TrainingError
-from meatus_training.journal import Journal
-from meatus_training.launch import together
 from meatus_training.networks import ResUNet25d
-from meatus_training.segmentation.clock import Clock, last_step
-from meatus_training.segmentation.feed import Feed
-from meatus_training.segmentation.items import Scans
+from meatus_training.runs.journal import Journal
+from meatus_training.runs.launch import together
 from meatus_training.segmentation.journal import Meter, write_picture
+from meatus_training.segmentation.loader import Feed
 from meatus_training.segmentation.rendered import Subjects
+from meatus_training.segmentation.samples import Scans
+from meatus_training.segmentation.schedule import Clock, last_step
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import (
     Progress,

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
-from meatus_training.segmentation.items import Labelled, Scans
+from meatus_training.augmentation import AugmentSettings, augment_window
 from meatus_training.segmentation.rendered import RenderedWindows
+from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.target_augment import AugmentSettings, augment_window
 
 JITTER = 0.35  # of the window's size: how far off its centre a structure may lie
 

@@ -1,0 +1,108 @@
+"""Translation of whole scans, slice by slice, so that neighbouring slices fit one another.
+
+A 2D translator knows nothing of the slice above: its instance norms stretch each slice by that
+slice's own statistics, and what it invents is drawn anew. Seen along z the result flickers.
+Three things keep it steady. The input is normalised beforehand, and not here slice by slice.
+Each slice is translated as it is and mirrored, as training saw both, and averaged: what
+depends on the view is invented and fades. Last, brightness and shading are smoothed over
+neighbouring slices (``consistency.steady``). Finer detail, and with it every edge of a label,
+stays where it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meatus.intensity import BLACK
+from meatus_training.dataset import Sample
+from meatus_training.errors import TrainingError
+from meatus_training.translation.consistency import steady
+from meatus_training.translation.data import MIN_RANGE, zoomed
+from meatus_training.translation.networks import Generator
+from meatus_training.translation.settings import ApplyConfig, TranslateConfig
+
+GRID_MULTIPLE = 4  # the generator halves the grid twice and doubles it twice
+
+MIRRORED = ((), (-1,))  # axes of the two views
+
+
+DEFAULT = ApplyConfig()
+
+
+def translate_sample(
+    generator: Generator,
+    sample: Sample,
+    config: TranslateConfig,
+    fabric: Fabric,
+    style: int | None = None,
+    how: ApplyConfig = DEFAULT,
+) -> Sample:
+    """A prepared ceT1 scan as pseudo-hrT2 on the same grid; its labels stay as they are."""
+    voxels = translate_volume(generator, sample.voxels, config, fabric, style, how)
+    return Sample(voxels, sample.labels)
+
+
+@torch.no_grad()
+def translate_volume(
+    generator: Generator,
+    voxels: NDArray[np.float16],
+    config: TranslateConfig,
+    fabric: Fabric,
+    style: int | None = None,
+    how: ApplyConfig = DEFAULT,
+) -> NDArray[np.float16]:
+    """(Z, Y, X) in [-1, 1] to the same shape and range; empty slices become black.
+
+    ``generator`` lies on the device of ``fabric`` and was trained with ``config``. Raises
+    ``TrainingError``
+    where ``style`` is not one of its styles.
+    """
+    _check_style(generator, style)
+    shown = np.array([np.ptp(plane) > MIN_RANGE for plane in voxels])
+    out = np.full(voxels.shape, BLACK, dtype=np.float32)
+    for some in np.array_split(np.flatnonzero(shown), max(1, -(-shown.sum() // how.slices))):
+        if len(some):
+            planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(fabric.device)
+            with fabric.autocast():
+                out[some] = _translate(generator, planes, config, style, how)[:, 0].cpu().numpy()
+    if how.z_sigma:
+        out = steady(out, shown, how.low_sigma, how.z_sigma)
+    return out.astype(np.float16)
+
+
+def _translate(
+    generator: Generator,
+    planes: Tensor,
+    config: TranslateConfig,
+    style: int | None,
+    how: ApplyConfig,
+) -> Tensor:
+    """(N, 1, Y, X) to the same shape, at the resolution that training saw."""
+    rows, columns = planes.shape[-2:]
+    if config.fit == "zoom":
+        fitted = zoomed(planes, config.size)
+    else:
+        padding = (0, -columns % GRID_MULTIPLE, 0, -rows % GRID_MULTIPLE)
+        fitted = F.pad(planes, padding, value=BLACK)
+    styles = None if style is None else torch.full((len(planes),), style, device=planes.device)
+    views = [
+        generator(fitted.flip(axes), styles).float().flip(axes)
+        for axes in (MIRRORED if how.mirrored else MIRRORED[:1])
+    ]
+    mean = torch.stack(views).mean(dim=0)
+    if config.fit == "zoom":
+        return zoomed(mean[..., : config.size, : config.size], (rows, columns))
+    return mean[..., :rows, :columns]
+
+
+def _check_style(generator: Generator, style: int | None) -> None:
+    if generator.styles == 0 and style is None:
+        return
+    if style is None or not 0 <= style < generator.styles:
+        known = f"a style from 0 to {generator.styles - 1}" if generator.styles else "no style"
+        raise TrainingError(f"style {style}: the translator was trained for {known}; name that.")
