@@ -23,9 +23,9 @@ from meatus_phantom.contours import Patient, contour_files, import_contours, rea
 from meatus_phantom.errors import PhantomError
 from meatus_phantom.progress import progress
 from meatus_phantom.validate.checks import check_cohort, failed
-from meatus_phantom.validate.contact_sheet import draw_sheet
+from meatus_phantom.validate.contact_sheet import write_contact_sheet
 from meatus_phantom.validate.expected import Check
-from meatus_phantom.validate.reproducibility import check_again
+from meatus_phantom.validate.reproducibility import check_reproducible
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -41,6 +41,19 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(ALL_SITES)}.")
     return names
+
+
+def former_option(old: str, new: str, **kind: Any) -> Callable[[Command], Command]:
+    """An option's name of before, hidden: for one version it does what ``new`` does, and says so."""
+
+    def passed_on(context: click.Context, _option: click.Parameter, value: object) -> None:
+        if value is not None:
+            click.echo(
+                f"note: {old} is now called {new}; change it before the next version.", err=True
+            )
+            context.params[new.removeprefix("--").replace("-", "_")] = value
+
+    return click.option(old, hidden=True, expose_value=False, callback=passed_on, **kind)
 
 
 def share_option(name: str, what: str) -> Callable[[Command], Command]:
@@ -129,30 +142,34 @@ def contours_command(folder: Path, out: Path) -> None:
 
 @click.command("check")
 @click.argument("folder", type=FOLDER)
-@click.option("--sheet", type=FILE, help="Also draw a contact sheet (PNG).")
+@click.option("--contact-sheet", type=FILE, help="Also draw a contact sheet (PNG).")
 @click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
-@click.option("--again", type=COUNT, default=0, help="Make this many scans again and compare.")
-@click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
+@click.option(
+    "--reproducibility", type=COUNT, default=0, help="Make this many scans again and compare."
+)
+@click.option("--contours", type=FOLDER, help="For --reproducibility: its real contours.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@former_option("--sheet", "--contact-sheet", type=FILE)
+@former_option("--again", "--reproducibility", type=COUNT)
 @one_line_errors
 def check_command(
     folder: Path,
-    sheet: Path | None,
+    contact_sheet: Path | None,
     json_file: Path | None,
-    again: int,
+    reproducibility: int,
     contours: Path | None,
     workers: int,
 ) -> None:
     """Measure the cohort in FOLDER; exit code 1 where a number is out of range."""
     checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
-    if again:
-        checks.append(check_again(folder, again, read_patients(contours)))
+    if reproducibility:
+        checks.append(check_reproducible(folder, reproducibility, read_patients(contours)))
     Console(width=125).print(table_of(checks))
     if json_file:
         listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
         json_file.write_text(json.dumps(listed, indent=2) + "\n")
-    if sheet:
-        draw_sheet(folder, sheet)
+    if contact_sheet:
+        write_contact_sheet(folder, contact_sheet)
     if failed(checks):
         sys.exit(OUT_OF_RANGE)
 

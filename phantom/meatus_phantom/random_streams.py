@@ -16,11 +16,11 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def bounded_normal(
-    draw: np.random.Generator, mean: float, sd: float, low: float, high: float
+    rng: np.random.Generator, mean: float, sd: float, low: float, high: float
 ) -> float:
     """A normal draw, drawn again (at most 100 times, then clipped) while outside the bounds."""
     for _ in range(100):
-        value = float(draw.normal(mean, sd))
+        value = float(rng.normal(mean, sd))
         if low <= value <= high:
             return value
     return min(max(mean, low), high)

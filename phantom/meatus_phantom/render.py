@@ -1,4 +1,4 @@
-"""Tissue maps: parts painted in order, each voxel shared by at most two tissues."""
+"""Tissue maps: parts rendered in order, each voxel shared by at most two tissues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Window = tuple[slice, slice, slice]
 SCOUT_MM = 4.0  # between the points that tell where a box lies
 COARSE_MM = 3.0  # between the points of a smooth part's distance
 SPARSE = 0.3  # share of a window below which its few touched voxels are picked out
-SLAB_VOXELS = 4_000_000  # painted at a time, which bounds the memory
+SLAB_VOXELS = 4_000_000  # rendered at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class TissueMap:
         return torch.where(self.share >= 0.5, self.first, self.second)
 
 
-def paint(
+def render_tissues(
     parts: Sequence[Part],
     points: Tensor,
     width_mm: float,
-    push: Callable[[Tensor], Tensor] | None = None,
+    displace: Callable[[Tensor], Tensor] | None = None,
 ) -> TissueMap:
     """Fill the voxels at ``points`` (3, Z, Y, X) with ``parts``, the last one on top.
 
-    ``width_mm`` is the voxels' width, over which an edge is shared. ``push`` takes positions beside
-    a tumour to where soft tissue lay before it grew.
+    ``width_mm`` is the voxels' width, over which an edge is shared. ``displace`` takes positions
+    beside a tumour to where soft tissue lay before it grew.
     """
     shape = points.shape[1:]
-    canvas = TissueMap(
+    rendered = TissueMap(
         first=torch.full(shape, Tissue.AIR, dtype=torch.uint8, device=points.device),
         second=torch.full(shape, Tissue.AIR, dtype=torch.uint8, device=points.device),
         share=torch.ones(shape, dtype=torch.float32, device=points.device),
@@ -53,15 +53,15 @@ def paint(
     for start in range(0, shape[0], rows):
         slab = slice(start, start + rows)
         here = points[:, slab]
-        pushed = here if push is None else push(here)
-        view = TissueMap(canvas.first[slab], canvas.second[slab], canvas.share[slab])
-        scouts, pushed_scouts = send_scouts(here), send_scouts(pushed)
+        displaced = here if displace is None else displace(here)
+        view = TissueMap(rendered.first[slab], rendered.second[slab], rendered.share[slab])
+        scouts, displaced_scouts = send_scouts(here), send_scouts(displaced)
         for part in parts:
             if part.soft:
-                _paint_part(view, part, pushed, width_mm, pushed_scouts)
+                _render_part(view, part, displaced, width_mm, displaced_scouts)
             else:
-                _paint_part(view, part, here, width_mm, scouts)
-    return canvas
+                _render_part(view, part, here, width_mm, scouts)
+    return rendered
 
 
 def label(marked: Sequence[Marked], points: Tensor, width_mm: float) -> Tensor:
@@ -135,8 +135,8 @@ def window_of(points: Tensor, box: Box) -> Window | None:
     return send_scouts(points).window(box)
 
 
-def _paint_part(
-    canvas: TissueMap, part: Part, points: Tensor, width_mm: float, scouts: Scouts
+def _render_part(
+    rendered: TissueMap, part: Part, points: Tensor, width_mm: float, scouts: Scouts
 ) -> None:
     window = scouts.window(part.box)
     if window is None:
@@ -146,7 +146,7 @@ def _paint_part(
     cover = (0.5 - distance / width_mm).clamp_(0, 1)
     if part.opacity < 1:
         cover *= part.opacity
-    view = TissueMap(canvas.first[window], canvas.second[window], canvas.share[window])
+    view = TissueMap(rendered.first[window], rendered.second[window], rendered.share[window])
     if part.into is not None:
         cover *= _is_any(view.dominant(), part.into)
     _cover(view, int(part.tissue), cover)

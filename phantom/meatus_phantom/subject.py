@@ -19,7 +19,7 @@ from meatus_phantom.parts import Box, Marked, Part
 from meatus_phantom.random_streams import stream
 from meatus_phantom.space import Space, draw_space
 
-# What is painted finely about each inner ear: petrous bone, canal and cistern, left side.
+# What is rendered finely about each inner ear: petrous bone, canal and cistern, left side.
 EAR_BOX = Box((6.0, -20.0, -13.0), (52.0, 22.0, 13.0))
 
 
@@ -34,7 +34,7 @@ class Subject:
     atrophy: float  # 0 young to 1
 
     def parts(self) -> list[Part]:
-        """All tissues in painting order."""
+        """All tissues in rendering order."""
         affected = {tumour.ear.side for tumour in self.lesions.tumours}
         bones = [part for ear in self.ears for part in petrous_parts(ear, self.seed)]
         fluids = [

@@ -60,11 +60,11 @@ def test_both_cochleae_lie_at_their_sides(case):
 
 
 def test_the_same_seeds_give_the_same_voxels(case):
-    again = tiny_case("hrT2")
+    remade = tiny_case("hrT2")
 
-    np.testing.assert_array_equal(again.voxels, case.voxels)
-    np.testing.assert_array_equal(again.labels, case.labels)
-    assert again.drawn == case.drawn
+    np.testing.assert_array_equal(remade.voxels, case.voxels)
+    np.testing.assert_array_equal(remade.labels, case.labels)
+    assert remade.drawn == case.drawn
 
 
 def test_the_other_contrast_shows_the_same_subject(case):

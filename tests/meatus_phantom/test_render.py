@@ -2,7 +2,7 @@ import torch
 
 from meatus.structures import Structure
 from meatus_phantom.parts import Box, Marked, Part
-from meatus_phantom.render import label, paint, window_of
+from meatus_phantom.render import label, render_tissues, window_of
 from meatus_phantom.shapes import ball, box
 from meatus_phantom.tissues import Tissue
 
@@ -22,14 +22,14 @@ def slab(edge):
 
 
 def test_a_voxel_on_an_edge_is_shared_by_both_tissues():
-    painted = paint([Part(Tissue.CSF, slab(0.25), WHOLE)], grid(), 1.0)
+    rendered = render_tissues([Part(Tissue.CSF, slab(0.25), WHOLE)], grid(), 1.0)
 
     # The voxel about x = 0 reaches from -0.5 to 0.5: three quarters lie below 0.25.
-    assert painted.first[8, 8, 8] == Tissue.CSF
-    assert painted.second[8, 8, 8] == Tissue.AIR
-    assert painted.share[8, 8, 8] == 0.75
-    assert painted.share[8, 8, 7] == 1
-    assert painted.first[8, 8, 9] == Tissue.AIR
+    assert rendered.first[8, 8, 8] == Tissue.CSF
+    assert rendered.second[8, 8, 8] == Tissue.AIR
+    assert rendered.share[8, 8, 8] == 0.75
+    assert rendered.share[8, 8, 7] == 1
+    assert rendered.first[8, 8, 9] == Tissue.AIR
 
 
 def test_later_parts_cover_earlier_ones():
@@ -38,11 +38,11 @@ def test_later_parts_cover_earlier_ones():
         Part(Tissue.CSF, lambda p: ball(p, (0, 0, 0), 3.0), Box((-3, -3, -3), (3, 3, 3))),
     ]
 
-    painted = paint(parts, grid(), 1.0)
+    rendered = render_tissues(parts, grid(), 1.0)
 
-    assert painted.dominant()[8, 8, 8] == Tissue.CSF
-    assert painted.dominant()[8, 8, 13] == Tissue.BONE
-    assert painted.dominant()[8, 8, 14] == Tissue.AIR
+    assert rendered.dominant()[8, 8, 8] == Tissue.CSF
+    assert rendered.dominant()[8, 8, 13] == Tissue.BONE
+    assert rendered.dominant()[8, 8, 14] == Tissue.AIR
 
 
 def test_a_part_replaces_only_the_tissues_it_may():
@@ -51,10 +51,10 @@ def test_a_part_replaces_only_the_tissues_it_may():
         Part(Tissue.MARROW, slab(5), WHOLE, into=frozenset({Tissue.BONE})),
     ]
 
-    painted = paint(parts, grid(), 1.0)
+    rendered = render_tissues(parts, grid(), 1.0)
 
-    assert painted.dominant()[8, 8, 4] == Tissue.MARROW
-    assert painted.dominant()[8, 8, 10] == Tissue.AIR
+    assert rendered.dominant()[8, 8, 4] == Tissue.MARROW
+    assert rendered.dominant()[8, 8, 10] == Tissue.AIR
 
 
 def test_a_thin_veil_leaves_part_of_what_was_there():
@@ -63,19 +63,19 @@ def test_a_thin_veil_leaves_part_of_what_was_there():
         Part(Tissue.FAT, slab(5), WHOLE, opacity=0.25),
     ]
 
-    painted = paint(parts, grid(), 1.0)
+    rendered = render_tissues(parts, grid(), 1.0)
 
-    assert (painted.first[8, 8, 8], painted.second[8, 8, 8]) == (Tissue.FAT, Tissue.MUSCLE)
-    assert painted.share[8, 8, 8] == 0.25
+    assert (rendered.first[8, 8, 8], rendered.second[8, 8, 8]) == (Tissue.FAT, Tissue.MUSCLE)
+    assert rendered.share[8, 8, 8] == 0.25
 
 
 def test_two_layers_of_one_tissue_add_up():
     half = Part(Tissue.CSF, slab(0.0), WHOLE)
 
-    painted = paint([Part(Tissue.BONE, slab(9), WHOLE), half, half], grid(), 1.0)
+    rendered = render_tissues([Part(Tissue.BONE, slab(9), WHOLE), half, half], grid(), 1.0)
 
-    assert (painted.first[8, 8, 8], painted.second[8, 8, 8]) == (Tissue.CSF, Tissue.BONE)
-    assert painted.share[8, 8, 8] == 0.75  # half of the voxel, then half of the rest
+    assert (rendered.first[8, 8, 8], rendered.second[8, 8, 8]) == (Tissue.CSF, Tissue.BONE)
+    assert rendered.share[8, 8, 8] == 0.75  # half of the voxel, then half of the rest
 
 
 def test_soft_tissue_is_painted_where_it_was_pushed_to():
@@ -84,21 +84,21 @@ def test_soft_tissue_is_painted_where_it_was_pushed_to():
         Part(Tissue.BONE, slab(-6.0), WHOLE),
     ]
 
-    def push(points):  # what lies at x came from x + 2
+    def displace(points):  # what lies at x came from x + 2
         return points + torch.tensor([2.0, 0, 0]).reshape(3, 1, 1, 1)
 
-    painted = paint(parts, grid(), 1.0, push)
+    rendered = render_tissues(parts, grid(), 1.0, displace)
 
-    assert painted.dominant()[8, 8, 5] == Tissue.PONS  # x = -3
-    assert painted.dominant()[8, 8, 7] == Tissue.AIR  # x = -1: the edge went to -2
-    assert painted.dominant()[8, 8, 1] == Tissue.BONE  # x = -7: bone stays
+    assert rendered.dominant()[8, 8, 5] == Tissue.PONS  # x = -3
+    assert rendered.dominant()[8, 8, 7] == Tissue.AIR  # x = -1: the edge went to -2
+    assert rendered.dominant()[8, 8, 1] == Tissue.BONE  # x = -7: bone stays
 
 
 def test_a_smooth_parts_distance_is_the_same_on_few_points():
     shape = Part(Tissue.CSF, slab(2.3), WHOLE)
     smooth = Part(Tissue.CSF, slab(2.3), WHOLE, smooth=True)
 
-    exact, coarse = (paint([part], grid(), 1.0) for part in (shape, smooth))
+    exact, coarse = (render_tissues([part], grid(), 1.0) for part in (shape, smooth))
 
     torch.testing.assert_close(coarse.share, exact.share, atol=1e-5, rtol=0)
 

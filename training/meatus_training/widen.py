@@ -22,25 +22,25 @@ def widen(network: ResUNet25d, times: int, seed: int) -> ResUNet25d:
     sum, so that training moves them apart. ``seed`` draws these weights.
     """
     wide = ResUNet25d(network.width * times, network.blocks, network.classes, network.in_channels)
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     narrow, wanted = network.state_dict(), wide.state_dict()
     for name, value in narrow.items():
         shape = wanted[name].shape
         grown = value.repeat_interleave(shape[0] // value.shape[0], 0)
         if value.ndim > 1 and shape[1] != value.shape[1]:
-            grown = _shared(grown, times, draw)
+            grown = _shared(grown, times, rng)
         wanted[name] = grown
     wide.load_state_dict(wanted)
     return wide
 
 
-def _shared(weight: Tensor, times: int, draw: torch.Generator) -> Tensor:
+def _shared(weight: Tensor, times: int, rng: torch.Generator) -> Tensor:
     """``weight`` (out, in, ...) for ``times`` twins of each input: (out, in times, ...).
 
     Each twin gets its part and a random share that sums to nothing over the twins.
     """
     parts = (weight / times)[:, :, None].expand(-1, -1, times, *weight.shape[2:])
-    noise = torch.randn(parts.shape, generator=draw)
+    noise = torch.randn(parts.shape, generator=rng)
     noise = noise - noise.mean(2, keepdim=True)
     told_apart = parts + SPREAD * weight.std() / times * noise
     return told_apart.reshape(len(weight), -1, *weight.shape[2:])

@@ -20,24 +20,24 @@ CHUNK_VOXELS = 1_600_000  # transformed at a time, which bounds the memory
 
 
 def acquire(signal: Signal, setup: Setup, seed: int) -> NDArray[np.int16]:
-    """The stored scan (Z, Y, X) on ``setup.geometry`` of a signal on ``setup.painted``."""
-    effects, painted, geometry = setup.effects, setup.painted, setup.geometry
+    """The stored scan (Z, Y, X) on ``setup.geometry`` of a signal on ``setup.rendered``."""
+    effects, rendered, geometry = setup.effects, setup.rendered, setup.geometry
     device = signal.water.device
     generator = torch.Generator(device)
     generator.manual_seed(int(stream(seed, "noise").integers(2**62)))
-    gain = receive_field(painted, effects, stream(seed, "coil"), device)
+    gain = receive_field(rendered, effects, stream(seed, "coil"), device)
     water = slice_profile(signal.water, effects.slice_fwhm)
-    fat = slice_profile(shift_fat(signal.fat, painted, effects), effects.slice_fwhm)
+    fat = slice_profile(shift_fat(signal.fat, rendered, effects), effects.slice_fwhm)
     turn = cmath.exp(1j * signal.fat_phase_rad)
     bright = bright_level(water)
     largest = float(torch.maximum(water.max(), fat.max()).clamp_min(1e-9))
     factor = min(effects.brain_value / signal.brain, effects.largest_value / largest)
     scan = np.empty(geometry.shape, dtype=np.int16)
-    rows = max(1, CHUNK_VOXELS // (painted.size[0] * painted.size[1]))
+    rows = max(1, CHUNK_VOXELS // (rendered.size[0] * rendered.size[1]))
     for start in range(0, len(scan), rows):
         slab = slice(start, min(start + rows, len(scan)))
         count = slab.stop - slab.start
-        here = gain.onto(painted.crop((0, 0, start), (*painted.size[:2], count)))
+        here = gain.onto(rendered.crop((0, 0, start), (*rendered.size[:2], count)))
         image = torch.complex(
             (water[slab] + turn.real * fat[slab]) * here, turn.imag * fat[slab] * here
         )

@@ -23,14 +23,14 @@ from meatus_phantom.signal.sequences import (
     TurboSpinEcho,
 )
 
-Draw = np.random.Generator
+Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
 class Technique:
     """How a site makes one contrast: the sequence at a field strength, and its grids."""
 
-    protocol: Callable[[Draw, float], Protocol]
+    protocol: Callable[[Rng, float], Protocol]
     grids: Grids
 
 
@@ -43,7 +43,7 @@ class Site:
     ce_t1: Technique
     hr_t2: Technique
     frame_probability: float
-    deface: Callable[[Draw], Deface | None]
+    deface: Callable[[Rng], Deface | None]
     resolved: tuple[float, float]  # share of the matrix that is acquired
     wrap_probability: float = 0.0
     hr_t2_gadolinium: float = 0.3  # probability that the hrT2 follows the agent
@@ -51,107 +51,107 @@ class Site:
 
 def draw_setup(site: Site, modality: Modality, seed: int) -> Setup:
     """One scan of ``site``: everything but the patient."""
-    draw = stream(seed, "setup", site.name, modality)
+    rng = stream(seed, "setup", site.name, modality)
     technique = site.ce_t1 if modality == "ceT1" else site.hr_t2
     values, chances = zip(*site.fields_tesla, strict=True)
-    field_tesla = float(draw.choice(values, p=chances))
-    protocol = technique.protocol(draw, field_tesla)
-    geometry = draw_geometry(draw, technique.grids)
-    wraps = draw.random() < site.wrap_probability
+    field_tesla = float(rng.choice(values, p=chances))
+    protocol = technique.protocol(rng, field_tesla)
+    geometry = draw_geometry(rng, technique.grids)
+    wraps = rng.random() < site.wrap_probability
     return Setup(
         site=site.name,
         modality=modality,
         field_tesla=field_tesla,
         protocol=protocol,
-        gadolinium=modality == "ceT1" or bool(draw.random() < site.hr_t2_gadolinium),
+        gadolinium=modality == "ceT1" or bool(rng.random() < site.hr_t2_gadolinium),
         geometry=geometry,
-        effects=draw_effects(draw, protocol, field_tesla, geometry, site.resolved, wraps),
-        frame=bool(draw.random() < site.frame_probability),
-        deface=site.deface(draw),
+        effects=draw_effects(rng, protocol, field_tesla, geometry, site.resolved, wraps),
+        frame=bool(rng.random() < site.frame_probability),
+        deface=site.deface(rng),
     )
 
 
-def _london_ce_t1(draw: Draw, _field_tesla: float) -> Protocol:
+def _london_ce_t1(rng: Rng, _field_tesla: float) -> Protocol:
     # The challenge names MPRAGE; the public tables of this centre mostly list FLASH.
-    if draw.random() < 0.5:
+    if rng.random() < 0.5:
         return Mprage(1900, 1100, 2.97, 15, readouts=128, readout_spacing_ms=7.5)
     return SpoiledGradient(repetition_ms=11, echo_ms=4.76, flip_deg=20)
 
 
-def _london_hr_t2(draw: Draw, _field_tesla: float) -> Protocol:
-    if draw.random() < 0.25:
-        return TurboSpinEcho(750, echo_ms=draw.uniform(105, 125), train_ms=200, drive=True)
+def _london_hr_t2(rng: Rng, _field_tesla: float) -> Protocol:
+    if rng.random() < 0.25:
+        return TurboSpinEcho(750, echo_ms=rng.uniform(105, 125), train_ms=200, drive=True)
     return BalancedSsfp(
-        repetition_ms=float(draw.choice([9.4, 9.95])),
+        repetition_ms=float(rng.choice([9.4, 9.95])),
         echo_ms=4.3,
-        flip_deg=draw.uniform(60, 70),
+        flip_deg=rng.uniform(60, 70),
     )
 
 
-def _tilburg_ce_t1(draw: Draw, _field_tesla: float) -> Protocol:
-    return SpoiledGradient(repetition_ms=25, echo_ms=1.82, flip_deg=draw.uniform(27, 33))
+def _tilburg_ce_t1(rng: Rng, _field_tesla: float) -> Protocol:
+    return SpoiledGradient(repetition_ms=25, echo_ms=1.82, flip_deg=rng.uniform(27, 33))
 
 
-def _tilburg_hr_t2(draw: Draw, _field_tesla: float) -> Protocol:
-    return TurboSpinEcho(2700, echo_ms=draw.uniform(120, 160), train_ms=320)
+def _tilburg_hr_t2(rng: Rng, _field_tesla: float) -> Protocol:
+    return TurboSpinEcho(2700, echo_ms=rng.uniform(120, 160), train_ms=320)
 
 
-def _british_ce_t1(draw: Draw, field_tesla: float) -> Protocol:
-    kind = draw.random()
+def _british_ce_t1(rng: Rng, field_tesla: float) -> Protocol:
+    kind = rng.random()
     if kind < 0.35 and field_tesla > 2:
-        return Mprage(2000, 900, draw.uniform(2.2, 3.5), 9, readouts=160, readout_spacing_ms=7)
+        return Mprage(2000, 900, rng.uniform(2.2, 3.5), 9, readouts=160, readout_spacing_ms=7)
     if kind < 0.35:
-        return Mprage(1900, 1100, draw.uniform(2.5, 4.0), 15, readouts=128, readout_spacing_ms=7.5)
+        return Mprage(1900, 1100, rng.uniform(2.5, 4.0), 15, readouts=128, readout_spacing_ms=7.5)
     return SpoiledGradient(
-        repetition_ms=draw.uniform(7, 25),
-        echo_ms=draw.uniform(1.8, 4.8),
-        flip_deg=draw.uniform(18, 30),
+        repetition_ms=rng.uniform(7, 25),
+        echo_ms=rng.uniform(1.8, 4.8),
+        flip_deg=rng.uniform(18, 30),
     )
 
 
-def _british_hr_t2(draw: Draw, field_tesla: float) -> Protocol:
-    kind = draw.random()
+def _british_hr_t2(rng: Rng, field_tesla: float) -> Protocol:
+    kind = rng.random()
     if kind < 0.5:
-        repetition_ms = draw.uniform(1500, 4000)
+        repetition_ms = rng.uniform(1500, 4000)
         return TurboSpinEcho(
             repetition_ms,
-            echo_ms=draw.uniform(90, 250),
-            train_ms=draw.uniform(200, 450),
-            drive=bool(draw.random() < 0.5),
+            echo_ms=rng.uniform(90, 250),
+            train_ms=rng.uniform(200, 450),
+            drive=bool(rng.random() < 0.5),
         )
-    repetition_ms = draw.uniform(5, 6) if field_tesla > 2 else draw.uniform(5.5, 9.9)
+    repetition_ms = rng.uniform(5, 6) if field_tesla > 2 else rng.uniform(5.5, 9.9)
     return BalancedSsfp(
         repetition_ms=repetition_ms,
         echo_ms=repetition_ms * 0.45,
-        flip_deg=draw.uniform(45, 65),
+        flip_deg=rng.uniform(45, 65),
         cycled=bool(kind < 0.85),
     )
 
 
-def _unlike_hr_t2(draw: Draw, field_tesla: float) -> Protocol:
+def _unlike_hr_t2(rng: Rng, field_tesla: float) -> Protocol:
     """Echo times on both sides of what the sites use, and bSSFP with bands: see ``UNLIKE``."""
-    kind = draw.random()
+    kind = rng.random()
     if kind < 0.4:  # brain nearly black
         return TurboSpinEcho(
-            draw.uniform(1200, 2500), echo_ms=draw.uniform(300, 500), train_ms=600, drive=True
+            rng.uniform(1200, 2500), echo_ms=rng.uniform(300, 500), train_ms=600, drive=True
         )
     if kind < 0.75:  # brain nearly as bright as fluid
-        return TurboSpinEcho(draw.uniform(4000, 6000), echo_ms=draw.uniform(40, 70), train_ms=120)
-    return BalancedSsfp(11.0, 5.0, flip_deg=draw.uniform(25, 35), cycled=False)
+        return TurboSpinEcho(rng.uniform(4000, 6000), echo_ms=rng.uniform(40, 70), train_ms=120)
+    return BalancedSsfp(11.0, 5.0, flip_deg=rng.uniform(25, 35), cycled=False)
 
 
-def _grey_blur(draw: Draw) -> Deface | None:
-    return Deface("blur", draw.uniform(72, 84), draw.uniform(45, 60), grey=draw.uniform(1.2, 1.8))
+def _grey_blur(rng: Rng) -> Deface | None:
+    return Deface("blur", rng.uniform(72, 84), rng.uniform(45, 60), grey=rng.uniform(1.2, 1.8))
 
 
-def _cut(draw: Draw) -> Deface | None:
+def _cut(rng: Rng) -> Deface | None:
     # Sides slant from |x| 45 at the border to 50 at y +100.
-    return Deface("cut", draw.uniform(74, 82), 45.0, slant=0.23, tilt_deg=draw.uniform(-3, 3))
+    return Deface("cut", rng.uniform(74, 82), 45.0, slant=0.23, tilt_deg=rng.uniform(-3, 3))
 
 
-def _any_or_none(draw: Draw) -> Deface | None:
-    kind = draw.random()
-    return None if kind < 0.4 else _cut(draw) if kind < 0.7 else _grey_blur(draw)
+def _any_or_none(rng: Rng) -> Deface | None:
+    kind = rng.random()
+    return None if kind < 0.4 else _cut(rng) if kind < 0.7 else _grey_blur(rng)
 
 
 SITES = {

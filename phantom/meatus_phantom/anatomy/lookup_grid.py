@@ -17,7 +17,7 @@ Fields = Callable[[Tensor], Tensor]  # points (3, ...) to values (C, ...)
 
 
 @dataclass(frozen=True)
-class Baked:
+class LookupGrid:
     """Fields (C, Z, Y, X) on a grid of ``box``, joined linearly; its edge goes on outside."""
 
     table: Tensor
@@ -35,30 +35,30 @@ class Baked:
         return found.reshape(len(self.table), *points.shape[1:])
 
 
-def bake(fields: Fields, box: Box, step_mm: float) -> Baked:
+def tabulate(fields: Fields, box: Box, step_mm: float) -> LookupGrid:
     """Evaluate ``fields`` every ``step_mm`` of ``box``, both of whose ends are included."""
     axes = [
         torch.linspace(low, high, max(2, round((high - low) / step_mm) + 1))
         for low, high in zip(box.low, box.high, strict=True)
     ]
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-    return Baked(fields(torch.stack((x, y, z))), box)
+    return LookupGrid(fields(torch.stack((x, y, z))), box)
 
 
-def as_distance(baked: Baked, channel: int) -> Distance:
-    """One channel of ``baked`` as a distance of its own."""
-    alone = Baked(baked.table[channel : channel + 1], baked.box)
+def as_distance(grid: LookupGrid, channel: int) -> Distance:
+    """One channel of ``grid`` as a distance of its own."""
+    alone = LookupGrid(grid.table[channel : channel + 1], grid.box)
     return lambda points: alone(points)[0]
 
 
-def still(distance: Distance, box: Box, step_mm: float) -> Distance:
+def looked_up(distance: Distance, box: Box, step_mm: float) -> Distance:
     """``distance``, looked up: quicker where it has many pieces; closed at the sides of ``box``.
 
     The table's edge goes on outside the box, so a shape that reached it would run on for ever.
     """
-    baked = bake(lambda points: distance(points)[None], box, step_mm)
-    table = baked.table[0]
+    grid = tabulate(lambda points: distance(points)[None], box, step_mm)
+    table = grid.table[0]
     for axis in range(3):
         for end in (0, table.shape[axis] - 1):
             table.select(axis, end).clamp_min_(CLOSED_MM)
-    return as_distance(baked, 0)
+    return as_distance(grid, 0)

@@ -47,7 +47,7 @@ class Picture:
     box_mm: tuple[float, float]  # upper left corner
 
 
-def draw_sheet(out: Path, file: Path) -> None:
+def write_contact_sheet(out: Path, file: Path) -> None:
     """Draw the sheet of the cohort in ``out`` as ``file`` (PNG)."""
     rows = read_table(out)
     pairs = [
@@ -56,7 +56,7 @@ def draw_sheet(out: Path, file: Path) -> None:
     chosen = [row for pair in pairs if (row := choose(rows, *pair))]
     if not chosen:
         raise PhantomError(f"{out}: no scan to show; expected a finished cohort.")
-    figure = sheet([picture(out, row) for row in chosen])
+    figure = contact_sheet([picture(out, row) for row in chosen])
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110, facecolor="black")
@@ -121,7 +121,7 @@ def _fullest(mask: NDArray[np.bool_]) -> int | None:
     return int(counts.argmax()) if counts.any() else None
 
 
-def sheet(pictures: Sequence[Picture]) -> Figure:
+def contact_sheet(pictures: Sequence[Picture]) -> Figure:
     """A column for each picture."""
     height = COLUMN_INCH * (WHOLE + 4 * ZOOM)
     figure = Figure(figsize=(COLUMN_INCH * len(pictures), height))

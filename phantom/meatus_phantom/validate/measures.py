@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[Tissue, ...]] = {
     "bone": (Tissue.BONE,),
 }
 FEWEST_VOXELS = 40  # of a tissue's inside, for a median worth its name
-HIDDEN_MARGIN_MM = 5.0  # a face's painted-out front may be tilted
+HIDDEN_MARGIN_MM = 5.0  # a face's hidden front may be tilted
 CORNER_MM = 18.0  # width of the picture's corners, which hold air alone
 CORNER_EDGE = 4  # voxels left free at the picture's border
 
@@ -99,14 +99,14 @@ def corner_air(scan: Known) -> list[Array]:
 
     Corners, since ghosts of bright structures cross the picture's middle rows or columns alone.
     """
-    painted = (
+    occupied = (
         np.flatnonzero(scan.voxels.any(axis=(0, 1))),
         np.flatnonzero(scan.voxels.any(axis=(0, 2))),
     )
-    if not len(painted[0]):
+    if not len(occupied[0]):
         return []
     spans = []
-    for found, width_mm in zip(painted, scan.geometry.spacing_mm, strict=False):
+    for found, width_mm in zip(occupied, scan.geometry.spacing_mm, strict=False):
         first, last = int(found[0]) + CORNER_EDGE, int(found[-1]) + 1 - CORNER_EDGE
         width = round(CORNER_MM / width_mm)
         spans.append((slice(first, first + width), slice(max(last - width, 0), last)))

@@ -18,7 +18,7 @@ from meatus_phantom.generate import make_case
 from meatus_phantom.validate.expected import Check
 
 
-def check_again(
+def check_reproducible(
     out: Path, count: int, patients: Sequence[Patient] = (), make: Maker = make_case
 ) -> Check:
     """Make ``count`` scans of the cohort in ``out`` again and compare every byte and draw."""
@@ -43,8 +43,8 @@ def check_again(
     with tempfile.TemporaryDirectory() as folder:
         writer = Writer(Path(folder), shares, device, make)
         for plan in (plans[int(place)] for place in chosen):
-            again, before = writer.write(plan), rows.get(plan.scan, {})
-            different += any(again.get(name, "") != value for name, value in before.items())
+            remade, before = writer.write(plan), rows.get(plan.scan, {})
+            different += any(remade.get(name, "") != value for name, value in before.items())
             different += not before
     wanted = (0.0, 0.0)
     return Check("scans that differ when made again", float(different), wanted, wanted, len(chosen))

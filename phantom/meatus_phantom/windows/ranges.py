@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 
-def chance(draw: np.random.Generator, probability: float) -> bool:
-    return bool(draw.random() < probability)
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    return bool(rng.random() < probability)
 
 
-def log_uniform(draw: np.random.Generator, low: float, high: float) -> float:
-    return math.exp(draw.uniform(math.log(low), math.log(high)))
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def smooth_noise(

@@ -113,9 +113,11 @@ def test_truncation_rings_by_nine_percent_and_hann_does_not():
 
 def test_a_head_that_does_not_move_is_not_blurred_and_a_shift_arrives_where_stated():
     image = torch.rand(1, 64, 64).to(torch.complex64)
-    still = Effects(motion_share=0.4)
+    looked_up = Effects(motion_share=0.4)
 
-    torch.testing.assert_close(through_k_space(image, still, PIXEL, 0.0, generator()), image.real)
+    torch.testing.assert_close(
+        through_k_space(image, looked_up, PIXEL, 0.0, generator()), image.real
+    )
     moved = rigidly_moved(dot(), 0.0, (3.0, -2.0), PIXEL).real
     assert np.unravel_index(int(moved.argmax()), moved.shape) == (0, 30, 35)  # from (32, 32)
 
@@ -381,13 +383,13 @@ def test_the_same_seed_gives_the_same_scan_and_another_seed_another():
     setup = draw_setup(SITES["ukm"], "hrT2", 3)
     small = Geometry((48, 40, 6), (2.0, 2.0, 2.0), (-47.0, -39.0, -5.0))
     setup = replace(setup, geometry=small, effects=replace(setup.effects, wrap_voxels=4))
-    water = torch.rand(setup.painted.shape)
+    water = torch.rand(setup.rendered.shape)
     signal = Signal(water, torch.zeros_like(water), 0.0, 0.5)
 
-    first, again, other = (acquire(signal, setup, seed) for seed in (1, 1, 2))
+    first, remade, other = (acquire(signal, setup, seed) for seed in (1, 1, 2))
 
     assert first.shape == (6, 40, 48)
-    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, remade)
     assert (first != other).any()
 
 

@@ -15,7 +15,7 @@ from meatus_phantom.anatomy.ear.vessels import vessel_parts
 from meatus_phantom.anatomy.landmarks import CanalForm, draw_ears
 from meatus_phantom.anatomy.sides import pipe_distance
 from meatus_phantom.parts import EVERYWHERE, Part
-from meatus_phantom.render import paint
+from meatus_phantom.render import render_tissues
 from meatus_phantom.shapes import ball, tube
 from meatus_phantom.tissues import Tissue
 
@@ -165,7 +165,7 @@ def test_the_labyrinth_touches_the_cistern_only_through_the_canal():
         )
         points = grid(low, high, 0.5)
         labyrinth = labyrinth_parts(ear, affected=True)
-        tissues = paint(
+        tissues = render_tissues(
             [CISTERN, *petrous_parts(ear, seed), *canal_parts(ear, None), *labyrinth], points, 0.5
         ).dominant()
 
@@ -182,7 +182,7 @@ def test_marrow_of_the_apex_keeps_clear_of_the_canal():
     for seed in range(3):
         ear, _ = draw_ears(seed)
         points = grid((8, -8, -12), (44, 24, 9), 0.7)
-        tissues = paint(petrous_parts(ear, seed), points, 0.7).dominant()
+        tissues = render_tissues(petrous_parts(ear, seed), points, 0.7).dominant()
         marrow = tissues == Tissue.MARROW
 
         assert marrow.sum() * 0.7**3 > 100
@@ -191,7 +191,7 @@ def test_marrow_of_the_apex_keeps_clear_of_the_canal():
 
 def test_the_clivus_lies_before_the_pons_with_marrow_in_it():
     points = grid((-10, 5, -3), (10, 35, 3), 0.7)
-    tissues = paint([CISTERN, *clivus_parts(2)], points, 0.7).dominant()
+    tissues = render_tissues([CISTERN, *clivus_parts(2)], points, 0.7).dominant()
     depth = points[1][tissues == Tissue.MARROW]
 
     assert 14 <= float(depth.min()) <= 20
@@ -224,9 +224,11 @@ def test_nerves_and_vessels_are_pushed_aside_by_tumours():
 def test_vessels_reproduce_and_the_basilar_artery_lies_before_the_pons():
     ears = draw_ears(8)
     points = grid((-8, 5, -4), (8, 20, 4), 0.5)
-    first, again, other = (paint(vessel_parts(ears, s), points, 0.5).dominant() for s in (8, 8, 9))
+    first, remade, other = (
+        render_tissues(vessel_parts(ears, s), points, 0.5).dominant() for s in (8, 8, 9)
+    )
 
-    assert torch.equal(first, again)
+    assert torch.equal(first, remade)
     assert not torch.equal(first, other)
     artery = points[:, first == Tissue.ARTERY].mean(dim=1)
     assert abs(float(artery[0])) < 4

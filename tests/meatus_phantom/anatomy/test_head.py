@@ -5,7 +5,7 @@ import torch
 
 from meatus_phantom.anatomy.brain.brain import brain_parts
 from meatus_phantom.anatomy.head.head import head_parts
-from meatus_phantom.render import paint
+from meatus_phantom.render import render_tissues
 from meatus_phantom.tissues import Tissue
 
 CEREBELLUM = {Tissue.CEREBELLAR_CORTEX, Tissue.CEREBELLAR_WHITE, Tissue.DENTATE}
@@ -33,7 +33,7 @@ def grid(low, high, step):
 
 
 def tissues(parts, low, high, step):
-    return paint(parts, grid(low, high, step), step).dominant()
+    return render_tissues(parts, grid(low, high, step), step).dominant()
 
 
 def tissue_at(parts, *point):

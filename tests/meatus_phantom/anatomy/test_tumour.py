@@ -12,7 +12,7 @@ from meatus.structures import Structure
 from meatus_phantom.anatomy.ear.canal import canal_distance
 from meatus_phantom.anatomy.grids import evaluate, lattice
 from meatus_phantom.anatomy.landmarks import Ear
-from meatus_phantom.anatomy.tumour.displacement import push_field, pushed
+from meatus_phantom.anatomy.tumour.displacement import displaced, displacement_field
 from meatus_phantom.anatomy.tumour.lesions import Kind, LesionMix, draw_lesions
 from meatus_phantom.anatomy.tumour.place import Pose, Room
 from meatus_phantom.anatomy.tumour.real import place_tumour, tumour_grid, usable
@@ -21,7 +21,7 @@ from meatus_phantom.contours.planes import stack_planes
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.parts import Box, Part
 from meatus_phantom.random_streams import stream
-from meatus_phantom.render import label, paint
+from meatus_phantom.render import label, render_tissues
 from meatus_phantom.shapes import ball
 from meatus_phantom.tissues import Tissue
 
@@ -84,10 +84,10 @@ def cube(side=1, step=1.0, reach=26.0):
 
 
 def test_the_same_seed_gives_the_same_tumour():
-    first, again, other = one(None, 5), one(None, 5), one(None, 6)
+    first, remade, other = one(None, 5), one(None, 5), one(None, 6)
 
-    assert first.describe() == again.describe()
-    assert torch.equal(first.tumours[0].grid.values, again.tumours[0].grid.values)
+    assert first.describe() == remade.describe()
+    assert torch.equal(first.tumours[0].grid.values, remade.tumours[0].grid.values)
     assert first.describe() != other.describe()
 
 
@@ -105,7 +105,7 @@ def test_a_head_without_tumour_has_nothing_to_paint_and_moves_nothing():
 
     assert none.parts() == none.marked() == []
     assert none.widen(1) is None
-    assert torch.equal(none.push(points), points)
+    assert torch.equal(none.displace(points), points)
     assert set(none.describe()) == set(one(None).describe())
 
 
@@ -206,10 +206,10 @@ def test_patients_without_a_cochlea_or_with_a_lateral_tumour_are_passed_over():
 
 def test_tissue_beside_a_ball_is_pushed_out_and_keeps_its_volume():
     # A ball of radius 6 about its own centre: what lies at r was at (r^3 - 216)^(1/3) before.
-    field = push_field(lambda p: ball(p, (0.0, 0.0, 0.0), 6.0), (0.0, 0.0, 0.0), 6.0)
+    field = displacement_field(lambda p: ball(p, (0.0, 0.0, 0.0), 6.0), (0.0, 0.0, 0.0), 6.0)
     at = torch.tensor([[8.0, 10.0, 30.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
-    before = pushed(at, field, 1)[0].tolist()
+    before = displaced(at, field, 1)[0].tolist()
 
     assert before[0] == pytest.approx((512 - 216) ** (1 / 3), abs=0.35)
     assert before[1] == pytest.approx((1000 - 216) ** (1 / 3), abs=0.2)
@@ -217,11 +217,13 @@ def test_tissue_beside_a_ball_is_pushed_out_and_keeps_its_volume():
 
 
 def test_a_push_mirrors_with_its_side():
-    field = push_field(lambda p: ball(p, (20.0, 0.0, 0.0), 6.0), (18.0, 0.0, 0.0), 8.0)
+    field = displacement_field(lambda p: ball(p, (20.0, 0.0, 0.0), 6.0), (18.0, 0.0, 0.0), 8.0)
     points = torch.tensor([[12.0, 15.0], [3.0, -7.0], [1.0, 2.0]])
     flip = torch.tensor([[-1.0], [1.0], [1.0]])
 
-    torch.testing.assert_close(pushed(points, field, 1), pushed(points * flip, field, -1) * flip)
+    torch.testing.assert_close(
+        displaced(points, field, 1), displaced(points * flip, field, -1) * flip
+    )
 
 
 def test_a_push_is_continuous_and_leaves_the_far_head_alone():
@@ -230,14 +232,14 @@ def test_a_push_is_continuous_and_leaves_the_far_head_alone():
     line = torch.stack(
         [torch.linspace(-60, 60, 2401), torch.full((2401,), -6.0), torch.zeros(2401)]
     )
-    moved = lesions.push(line)
+    moved = lesions.displace(line)
     far = torch.tensor([[-side * 70.0], [40.0], [50.0]])
 
     assert float((moved[:, 1:] - moved[:, :-1]).norm(dim=0).max()) < 1.0  # over 0.05 mm
-    assert torch.equal(lesions.push(far), far)
+    assert torch.equal(lesions.displace(far), far)
     block = cube(side, 2.0)
     torch.testing.assert_close(
-        lesions.push(block).reshape(3, -1), lesions.push(block.reshape(3, -1))
+        lesions.displace(block).reshape(3, -1), lesions.displace(block.reshape(3, -1))
     )
 
 
@@ -247,11 +249,11 @@ def test_the_brain_is_not_cut_but_moved():
     brain = Part(Tissue.PONS, lambda p: ball(p, (0.0, -4.0, 0.0), 15.0), soft=True)
     fluid = Part(Tissue.CSF, lambda p: torch.full_like(p[0], -9.0))
 
-    still = paint([fluid, brain], points, 1.0).dominant()
-    moved = paint([fluid, brain, *tumour.parts()], points, 1.0, tumour.push).dominant()
+    looked_up = render_tissues([fluid, brain], points, 1.0).dominant()
+    moved = render_tissues([fluid, brain, *tumour.parts()], points, 1.0, tumour.displace).dominant()
 
-    lost = int((still == Tissue.PONS).sum()) - int((moved == Tissue.PONS).sum())
-    overlap = int(((still == Tissue.PONS) & (tumour.whole(points) < 0)).sum())
+    lost = int((looked_up == Tissue.PONS).sum()) - int((moved == Tissue.PONS).sum())
+    overlap = int(((looked_up == Tissue.PONS) & (tumour.whole(points) < 0)).sum())
     assert lost <= 0.3 * overlap
 
 

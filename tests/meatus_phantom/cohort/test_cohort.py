@@ -20,7 +20,7 @@ from meatus_phantom.cohort.make import Writer, write_cohort
 from meatus_phantom.cohort.plan import CohortSettings, plan_cohort, share_patients
 from meatus_phantom.contours import Patient
 from meatus_phantom.errors import PhantomError
-from meatus_phantom.validate.reproducibility import check_again
+from meatus_phantom.validate.reproducibility import check_reproducible
 from tests.meatus_phantom.scenes import GRID, tiny_case
 
 SMALL = CohortSettings(source=1, target=1, validation=1, test=1, sites=("ldn", "etz"), seed=3)
@@ -259,8 +259,8 @@ def test_each_patient_is_met_in_one_split():
         "test": 2,
     }
     assert len({patient for group in shares.values() for patient in group}) == 12
-    again = share_patients(list(reversed(patients(12))), settings)
-    assert {s: [p.subject for p in g] for s, g in again.items()} == {
+    remade = share_patients(list(reversed(patients(12))), settings)
+    assert {s: [p.subject for p in g] for s, g in remade.items()} == {
         s: [p.subject for p in g] for s, g in shares.items()
     }
 
@@ -271,10 +271,10 @@ def test_patients_without_a_cochlea_cannot_be_placed():
 
 
 def test_a_scan_made_again_is_the_same(small):
-    check = check_again(small, 2, make=tiny_case)
+    check = check_reproducible(small, 2, make=tiny_case)
 
     assert (check.measured, check.count, check.verdict) == (0, 2, "ok")
-    changed = check_again(small, 2, make=partial(tiny_case, change="soft"))
+    changed = check_reproducible(small, 2, make=partial(tiny_case, change="soft"))
     assert (changed.measured, changed.verdict) == (2, "OUT")
 
 

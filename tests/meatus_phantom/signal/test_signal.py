@@ -297,11 +297,11 @@ def test_a_texture_is_the_same_where_a_region_is_painted_finer():
 
 def test_rendering_in_slabs_changes_nothing(monkeypatch):
     grid = Geometry((12, 10, 6), (1.0, 1.0, 1.0), (0, 0, 0))
-    draw = stream(3)
-    kinds = torch.from_numpy(draw.integers(0, len(Tissue), grid.shape, dtype=np.uint8))
+    rng = stream(3)
+    kinds = torch.from_numpy(rng.integers(0, len(Tissue), grid.shape, dtype=np.uint8))
     tissues = TissueMap(kinds, kinds.flip(0), torch.rand(grid.shape))
-    appearance = physics_appearance(draw, CISS, 1.5, True)
-    textures = draw_textures(draw, appearance, grid, CPU)
+    appearance = physics_appearance(rng, CISS, 1.5, True)
+    textures = draw_textures(rng, appearance, grid, CPU)
     whole = render(tissues, grid, appearance, textures)
 
     monkeypatch.setattr("meatus_phantom.signal.appearance.SLAB_VOXELS", 240)

@@ -40,17 +40,17 @@ LINEAR = VolumeNormalisation(lower=0, upper=100, power=1)
 
 def toy_map(shape=(12, 64, 64)):
     """Fluid with a block of brain, a tumour in two parts in it, and a fluid cochlea in bone."""
-    painted = np.zeros((6, *shape), np.uint8)
-    painted[0], painted[3] = Tissue.CSF, FULL
-    painted[0, :, 10:40, 10:40] = Tissue.PONS
-    painted[0, 3:9, 20:30, 15:25] = Tissue.TUMOUR
-    painted[-1, 3:9, 20:30, 15:20] = 1
-    painted[-1, 3:9, 20:30, 20:25] = 2
-    painted[0, :, 44:60, 44:60] = Tissue.BONE
-    painted[0, :, 60:] = Tissue.AIR
-    painted[0, 4:8, 50:55, 50:55] = Tissue.PERILYMPH
-    painted[-1, 4:8, 50:55, 50:55] = 3
-    return painted
+    rendered = np.zeros((6, *shape), np.uint8)
+    rendered[0], rendered[3] = Tissue.CSF, FULL
+    rendered[0, :, 10:40, 10:40] = Tissue.PONS
+    rendered[0, 3:9, 20:30, 15:25] = Tissue.TUMOUR
+    rendered[-1, 3:9, 20:30, 15:20] = 1
+    rendered[-1, 3:9, 20:30, 20:25] = 2
+    rendered[0, :, 44:60, 44:60] = Tissue.BONE
+    rendered[0, :, 60:] = Tissue.AIR
+    rendered[0, 4:8, 50:55, 50:55] = Tissue.PERILYMPH
+    rendered[-1, 4:8, 50:55, 50:55] = 3
+    return rendered
 
 
 def toy_look(plug=1.0):
@@ -62,5 +62,5 @@ def toy_look(plug=1.0):
     return Look(level, flat, flat, plug)
 
 
-def places_of(painted):
-    return tuple(np.argwhere(painted[-1] == s).astype(np.int16) for s in (1, 2, 3))
+def places_of(rendered):
+    return tuple(np.argwhere(rendered[-1] == s).astype(np.int16) for s in (1, 2, 3))

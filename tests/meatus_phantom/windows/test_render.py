@@ -27,9 +27,9 @@ WIDE = (12, 128, 128)  # holds all of the map, wherever it lies
 
 
 def rendered(settings=CALM, seed=0, size=(12, 64, 64), *, whole=False, look=None, near=0.0):
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     return render_window(
-        MAP, places_of(MAP), size, draw, settings, LINEAR, near=near, whole=whole,
+        MAP, places_of(MAP), size, rng, settings, LINEAR, near=near, whole=whole,
         look=look or toy_look(),
     )  # fmt: skip
 
@@ -52,10 +52,10 @@ def test_labels_keep_their_volume():
 
 
 def test_a_window_depends_on_its_seed_alone():
-    first, again, other = (rendered(RenderSettings(), seed) for seed in (7, 7, 8))
+    first, remade, other = (rendered(RenderSettings(), seed) for seed in (7, 7, 8))
 
-    assert torch.equal(first.image, again.image)
-    assert torch.equal(first.labels, again.labels)
+    assert torch.equal(first.image, remade.image)
+    assert torch.equal(first.labels, remade.labels)
     assert not torch.equal(first.image, other.image)
 
 
@@ -182,11 +182,11 @@ def test_physics_alone_is_what_the_sequence_gives_but_for_wander():
 
 def test_a_perfect_scanner_changes_nothing_and_a_real_one_something():
     image = torch.rand(4, 20, 20)
-    draw, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 
-    assert torch.equal(scanned(image, draw, generator, PERFECT), image)
-    assert torch.equal(toned(image, draw, PERFECT, 0.5), image)
-    assert not torch.equal(scanned(image, draw, generator, ScannerSettings(noise_chance=1)), image)
+    assert torch.equal(scanned(image, rng, generator, PERFECT), image)
+    assert torch.equal(toned(image, rng, PERFECT, 0.5), image)
+    assert not torch.equal(scanned(image, rng, generator, ScannerSettings(noise_chance=1)), image)
 
 
 def test_a_tone_keeps_tumour_and_brain_apart_from_what_is_brighter():

@@ -16,7 +16,7 @@ from meatus_training.augmentation.window import STEPS
 ONLY = (1.0, 1.0)
 
 
-def draw(seed=0):
+def rng(seed=0):
     return np.random.default_rng(seed)
 
 
@@ -69,12 +69,12 @@ def test_each_target_changes_on_its_own_and_the_rest_not_at_all():
     image, labels = window()
     settings = AugmentSettings(targets=Targets(brighter(1.2), brighter(0.6)))
 
-    varied, same = vary_targets(image, labels, draw(), settings)
+    augmented, same = vary_targets(image, labels, rng(), settings)
 
-    assert varied[6, 17, 19].item() == pytest.approx(2 * 0.6 - 1, abs=1e-3)
-    assert varied[6, 17, 22].item() == pytest.approx(2 * 0.6 - 1, abs=1e-3), "no edge inside"
-    assert varied[6, 41, 39].item() == pytest.approx(2 * 0.3 - 1, abs=2e-2)
-    assert varied[6, 2, 45].item() == 0
+    assert augmented[6, 17, 19].item() == pytest.approx(2 * 0.6 - 1, abs=1e-3)
+    assert augmented[6, 17, 22].item() == pytest.approx(2 * 0.6 - 1, abs=1e-3), "no edge inside"
+    assert augmented[6, 41, 39].item() == pytest.approx(2 * 0.3 - 1, abs=2e-2)
+    assert augmented[6, 2, 45].item() == 0
     assert torch.equal(same, labels)
 
 
@@ -82,7 +82,7 @@ def test_the_change_of_a_target_leaves_no_edge_at_its_label():
     image, labels = window()
     settings = AugmentSettings(targets=Targets(brighter(1.5), steady()))
 
-    line = vary_targets(image, labels, draw(), settings)[0][6, 17, 5:45]
+    line = vary_targets(image, labels, rng(), settings)[0][6, 17, 5:45]
 
     largest_step = line.diff().abs().max().item()
     assert line.max().item() == pytest.approx(0.5, abs=1e-3)
@@ -93,7 +93,7 @@ def test_targets_stay_as_they_are_where_nothing_is_drawn():
     image, labels = window()
     settings = AugmentSettings(targets=Targets(steady(), steady()))
 
-    assert torch.equal(vary_targets(image, labels, draw(), settings)[0], image)
+    assert torch.equal(vary_targets(image, labels, rng(), settings)[0], image)
 
 
 def test_the_published_ranges_are_those_of_the_table():
@@ -105,7 +105,7 @@ def test_the_published_ranges_are_those_of_the_table():
 
 
 def test_draws_keep_to_their_range_and_halve_as_often_as_they_double():
-    generator = draw()
+    generator = rng()
     values = np.array([log_uniform(generator, (0.5, 2.0)) for _ in range(2000)])
 
     assert values.min() >= 0.5
@@ -120,10 +120,10 @@ def test_what_is_black_stays_black_and_labels_stay_where_they_are(step):
     image, labels = window()
     image[:, 20:, 4:] += 0.3
 
-    varied, same = step(image, labels, draw(3), EVERYTHING)
+    augmented, same = step(image, labels, rng(3), EVERYTHING)
 
-    assert (varied[..., :4] == -1).all()
-    assert not torch.equal(varied, image)
+    assert (augmented[..., :4] == -1).all()
+    assert not torch.equal(augmented, image)
     assert torch.equal(same, labels)
 
 
@@ -132,7 +132,7 @@ def test_a_slab_keeps_some_rows_as_they_are_and_no_other():
     rules = Borders(slab_chance=1, slab_share=(0.25, 0.5))
     rows, starts = image.shape[1], set()
     for seed in range(20):
-        kept, marked = keep_slab(image, labels, draw(seed), AugmentSettings(borders=rules))
+        kept, marked = keep_slab(image, labels, rng(seed), AugmentSettings(borders=rules))
         shown = torch.nonzero((kept > -1).any(2).any(0))[:, 0]
         inside = slice(int(shown[0]), int(shown[-1]) + 1)
         starts.add(inside.start)
@@ -149,7 +149,7 @@ def test_blanked_sides_are_black_and_hold_no_label():
     settings = AugmentSettings(borders=Borders(blank_chance=1, blank_sides=1))
 
     for seed in range(20):
-        blanked, marked = blank_borders(image, labels, draw(seed), settings)
+        blanked, marked = blank_borders(image, labels, rng(seed), settings)
         black = blanked == -1
         assert torch.equal(black, marked == 0)
         assert 0 < black.float().mean() <= 0.25
@@ -176,7 +176,7 @@ def test_an_incomplete_scan_grows_about_its_middle_by_the_same_factor_on_both_ax
 def test_a_scan_that_fills_its_window_is_not_expanded():
     image, labels = torch.zeros(2, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
 
-    larger, _ = expand_incomplete(image, labels, draw(), EVERYTHING)
+    larger, _ = expand_incomplete(image, labels, rng(), EVERYTHING)
 
     assert larger is image
 
@@ -197,7 +197,7 @@ def test_the_same_seed_gives_the_same_window_and_its_input_is_left_alone(step):
     image, labels = window()
     image_before, labels_before = image.clone(), labels.clone()
 
-    once, again = (step(image, labels, draw(7), EVERYTHING) for _ in range(2))
+    once, again = (step(image, labels, rng(7), EVERYTHING) for _ in range(2))
 
     assert torch.equal(once[0], again[0])
     assert torch.equal(once[1], again[1])
@@ -210,17 +210,17 @@ def test_a_window_stays_a_window(settings):
     image, labels = window()
 
     for seed in range(5):
-        varied, marked = augment_window(image, labels, draw(seed), settings)
-        assert varied.shape == marked.shape == image.shape
-        assert (varied.dtype, marked.dtype) == (torch.float32, torch.uint8)
-        assert varied.min() >= -1
-        assert varied.max() <= 1
+        augmented, marked = augment_window(image, labels, rng(seed), settings)
+        assert augmented.shape == marked.shape == image.shape
+        assert (augmented.dtype, marked.dtype) == (torch.float32, torch.uint8)
+        assert augmented.min() >= -1
+        assert augmented.max() <= 1
         assert set(marked.unique().tolist()) <= {0, 1, 2, 3}
 
 
 def test_different_seeds_give_different_windows():
     image, labels = window()
 
-    first, second = (augment_window(image, labels, draw(seed), EVERYTHING)[0] for seed in (1, 2))
+    first, second = (augment_window(image, labels, rng(seed), EVERYTHING)[0] for seed in (1, 2))
 
     assert not torch.equal(first, second)

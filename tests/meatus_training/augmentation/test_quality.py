@@ -7,7 +7,7 @@ from meatus_training.augmentation.quality import add_noise, lower_resolution, re
 from meatus_training.augmentation.settings import Quality
 
 
-def draw(seed=0):
+def rng(seed=0):
     return np.random.default_rng(seed)
 
 
@@ -15,7 +15,7 @@ def test_noise_has_the_strength_that_was_asked_for():
     settings = AugmentSettings(quality=Quality(noise_chance=1, noise=(0.1, 0.1)))
     image = torch.zeros(20, 50, 50)
 
-    noisy, _ = add_noise(image, torch.zeros(1), draw(), settings)
+    noisy, _ = add_noise(image, torch.zeros(1), rng(), settings)
 
     assert noisy.std().item() == pytest.approx(0.1, rel=0.02)
 
@@ -25,7 +25,7 @@ def test_lower_resolution_makes_blocks_alike():
     board = torch.ones(4, 8, 8) * 0.5
     board[..., ::2] = -0.5
 
-    low, _ = lower_resolution(board, torch.zeros(1), draw(), settings)
+    low, _ = lower_resolution(board, torch.zeros(1), rng(), settings)
 
     assert low.abs().max().item() == pytest.approx(0, abs=1e-6)
 
@@ -35,7 +35,7 @@ def test_repeated_slices_come_with_their_labels_in_runs_of_one_length():
     labels = torch.arange(12, dtype=torch.uint8).view(-1, 1, 1).expand(12, 4, 4)
     settings, lengths = AugmentSettings(quality=Quality(repeat_chance=1)), set()
     for seed in range(40):
-        shown, marked = repeat_slices(image, labels, draw(seed), settings)
+        shown, marked = repeat_slices(image, labels, rng(seed), settings)
 
         numbers = marked[:, 0, 0].tolist()
         assert numbers == sorted(numbers)

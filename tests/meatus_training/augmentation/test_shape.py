@@ -13,7 +13,7 @@ CUBE = (1.0, 1.0, 1.0)
 STILL = Shape(scale=(1, 1), turn_degrees=0, tilt_degrees=0, shear=0, spacing_mm=CUBE)
 
 
-def draw(seed=0):
+def rng(seed=0):
     return np.random.default_rng(seed)
 
 
@@ -30,7 +30,7 @@ def block():
 def test_flips_reverse_image_and_labels_together():
     image = torch.arange(24.0).view(2, 3, 4)
 
-    flipped, marked = flip(image, image.to(torch.uint8), draw(), shaped(flip_chance=1))
+    flipped, marked = flip(image, image.to(torch.uint8), rng(), shaped(flip_chance=1))
 
     assert torch.equal(flipped, image.flip(0, 1, 2))
     assert torch.equal(marked, flipped.to(torch.uint8))
@@ -39,7 +39,7 @@ def test_flips_reverse_image_and_labels_together():
 def test_every_axis_is_flipped_on_its_own():
     image = torch.arange(8.0).view(2, 2, 2)
     corners = {
-        flip(image, image, draw(seed), shaped(flip_chance=0.5))[0][0, 0, 0].item()
+        flip(image, image, rng(seed), shaped(flip_chance=0.5))[0][0, 0, 0].item()
         for seed in range(60)
     }
 
@@ -51,7 +51,7 @@ def test_nothing_moves_where_scale_is_one_and_angles_are_zero(labels_by):
     image, labels = block()
     settings = shaped(affine_chance=1, elastic_chance=0, labels=labels_by)
 
-    moved, marked = warp(image, labels, draw(), settings)
+    moved, marked = warp(image, labels, rng(), settings)
 
     torch.testing.assert_close(moved, image, atol=1e-5, rtol=0)
     assert torch.equal(marked, labels)
@@ -62,7 +62,7 @@ def test_twice_the_scale_doubles_a_block_along_all_axes(labels_by):
     image, labels = block()
     settings = shaped(affine_chance=1, elastic_chance=0, scale=(2, 2), labels=labels_by)
 
-    _, marked = warp(image, labels, draw(), settings)
+    _, marked = warp(image, labels, rng(), settings)
 
     expected = torch.zeros_like(labels)
     expected[2:6, 4:12, 4:12] = 3
@@ -76,7 +76,7 @@ def test_what_comes_from_outside_is_black_and_background():
     image, labels = torch.zeros(4, 8, 8), torch.ones(4, 8, 8, dtype=torch.uint8)
     settings = shaped(affine_chance=1, elastic_chance=0, scale=(0.5, 0.5))
 
-    moved, marked = warp(image, labels, draw(), settings)
+    moved, marked = warp(image, labels, rng(), settings)
 
     assert moved[0, 0, 0].item() == -1
     assert int((marked == 1).sum()) == labels.numel() // 8
@@ -98,7 +98,7 @@ def test_a_turn_is_a_turn_in_millimetres_whatever_the_voxels():
 def test_a_drawn_matrix_turns_and_scales_without_more():
     rules = replace(PAPER.shape, shear=0, scale=(1.25, 1.25))
 
-    matrix = draw_matrix(draw(4), rules)
+    matrix = draw_matrix(rng(4), rules)
 
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3) / 1.25**2, atol=1e-12)
     assert np.linalg.det(matrix) > 0
@@ -132,7 +132,7 @@ def test_linear_labels_equal_the_full_argmax_over_all_classes():
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (6, 12, 12), generator=generator, dtype=torch.uint8)
     labels[:, :5] = 0
-    matrix = draw_matrix(draw(1), replace(PAPER.shape, spacing_mm=CUBE))
+    matrix = draw_matrix(rng(1), replace(PAPER.shape, spacing_mm=CUBE))
     grid = sampling_grid(labels.double(), matrix, None, STILL)
 
     shares = torch.nn.functional.grid_sample(

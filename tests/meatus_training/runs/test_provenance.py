@@ -4,7 +4,7 @@ import pytest
 
 from meatus.geometry import Geometry
 from meatus_training.prepare.cases import PreparedCase
-from meatus_training.runs.provenance import begun_from, described, labelled
+from meatus_training.runs.provenance import described, fine_tuned_from, labelled
 
 GRID = Geometry((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 SPLITS = {
@@ -80,12 +80,12 @@ def test_weights_that_go_on_name_what_went_before():
     phantoms = "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use"
     real = "3 labelled hrT2 scans; not for clinical use"
 
-    assert begun_from(phantoms, phantoms.replace("84", "224"), "a") == (
+    assert fine_tuned_from(phantoms, phantoms.replace("84", "224"), "a") == (
         "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use; "
         "begun from a (224 labelled hrT2 synthetic phantoms)"
     )
-    assert begun_from(real, phantoms, "a") == (
+    assert fine_tuned_from(real, phantoms, "a") == (
         "3 labelled hrT2 scans; not for clinical use; "
         "begun from a (84 labelled hrT2 synthetic phantoms)"
     )
-    assert "no real scan" not in begun_from(phantoms, real, "b")
+    assert "no real scan" not in fine_tuned_from(phantoms, real, "b")

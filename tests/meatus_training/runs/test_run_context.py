@@ -6,7 +6,7 @@ import pytest
 
 from meatus_training.errors import TrainingError
 from meatus_training.runs.run_context import ToldToStopError, ends_on_sigterm
-from meatus_training.runs.stage_records import is_done, read_stamp
+from meatus_training.runs.stage_records import is_done, read_record
 from tests.meatus_training.reproduce.run_contexts import crew_of_one
 
 
@@ -23,67 +23,67 @@ def counted(tmp_path):
 
 
 def test_a_stage_is_carried_out_once(counted, capsys):
-    crew, folder, job, calls = counted
+    context, folder, job, calls = counted
 
-    assert crew.carry_out(folder, "a", job)
-    assert not crew.carry_out(folder, "a", job)
+    assert context.carry_out(folder, "a", job)
+    assert not context.carry_out(folder, "a", job)
 
     assert len(calls) == 1
     assert "stage: done before, unchanged" in capsys.readouterr().out
 
 
 def test_another_key_sets_the_old_work_aside_and_says_where(counted, capsys):
-    crew, folder, job, calls = counted
-    crew.carry_out(folder, "a", job)
+    context, folder, job, calls = counted
+    context.carry_out(folder, "a", job)
 
-    crew.carry_out(folder, "b", job)
+    context.carry_out(folder, "b", job)
 
     assert len(calls) == 2
-    assert (crew.work / "aside" / "stage-a" / "made").read_text() == "x"
+    assert (context.work / "aside" / "stage-a" / "made").read_text() == "x"
     assert "settings or inputs changed; what was there is now" in capsys.readouterr().out
 
 
 def test_a_stage_that_keeps_what_it_can_use_is_not_set_aside(counted):
-    crew, folder, job, _ = counted
-    crew.carry_out(folder, "a", job)
+    context, folder, job, _ = counted
+    context.carry_out(folder, "a", job)
     (folder / "more").touch()
 
-    crew.carry_out(folder, "b", job, keeps=True)
+    context.carry_out(folder, "b", job, keeps=True)
 
     assert (folder / "more").exists()
     assert is_done(folder, "b")
 
 
 def test_a_result_that_is_gone_is_made_again(counted):
-    crew, folder, job, calls = counted
-    crew.carry_out(folder, "a", job, makes=[folder / "made"])
+    context, folder, job, calls = counted
+    context.carry_out(folder, "a", job, makes=[folder / "made"])
     (folder / "made").unlink()
 
-    assert crew.carry_out(folder, "a", job, makes=[folder / "made"])
+    assert context.carry_out(folder, "a", job, makes=[folder / "made"])
 
     assert len(calls) == 2
 
 
 def test_a_stage_that_fails_is_not_done_and_goes_on_next_time(counted):
-    crew, folder, job, _ = counted
+    context, folder, job, _ = counted
 
     def fail():
         (folder / "half").touch()
         raise TrainingError("no room")
 
     with pytest.raises(TrainingError, match="no room"):
-        crew.carry_out(folder, "a", fail)
-    assert read_stamp(folder).failed
+        context.carry_out(folder, "a", fail)
+    assert read_record(folder).failed
 
-    assert crew.carry_out(folder, "a", job)
+    assert context.carry_out(folder, "a", job)
     assert (folder / "half").exists()
 
 
 def test_nothing_is_begun_once_the_run_is_told_to_stop(tmp_path):
-    crew = crew_of_one(tmp_path, should_stop=lambda: True)
+    context = crew_of_one(tmp_path, should_stop=lambda: True)
 
     with pytest.raises(ToldToStopError, match="stage was told to stop; what is done stays"):
-        crew.carry_out(tmp_path / "stage", "a", lambda: None)
+        context.carry_out(tmp_path / "stage", "a", lambda: None)
 
     assert not (tmp_path / "stage").exists()
 

@@ -11,7 +11,7 @@ from meatus_training.runs.stage_records import (
     give_up,
     is_done,
     key_of,
-    read_stamp,
+    read_record,
 )
 
 
@@ -67,7 +67,7 @@ def test_without_a_place_to_set_it_aside_work_of_another_key_stays(tmp_path):
     assert begin(folder, "b", None) is None
 
     assert (folder / "state").exists()
-    assert read_stamp(folder).key == "b"
+    assert read_record(folder).key == "b"
 
 
 def test_a_forgotten_folder_is_begun_anew(tmp_path):
@@ -85,16 +85,16 @@ def test_those_who_wait_can_see_that_somebody_gave_up(tmp_path):
     begin(tmp_path, "a", None)
     give_up(tmp_path, "a")
 
-    assert read_stamp(tmp_path).failed
+    assert read_record(tmp_path).failed
     begin(tmp_path, "a", None)
-    assert not read_stamp(tmp_path).failed
+    assert not read_record(tmp_path).failed
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"nokey": 1}'])
 def test_a_damaged_note_is_no_note(tmp_path, text):
     (tmp_path / "stage.json").write_text(text)
 
-    assert read_stamp(tmp_path) is None
+    assert read_record(tmp_path) is None
 
 
 def test_a_key_changes_with_each_part_and_with_their_order():

@@ -11,7 +11,7 @@ from meatus_training.augmentation.settings import Borders, Intensities, Quality,
 from meatus_training.losses import SegLossSettings
 from meatus_training.prepare.cases import PreparedCase, write_prepared
 from meatus_training.prepare.settings import PrepareSettings
-from meatus_training.segmentation.samples import Item, ItemScans
+from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.settings import SegmentSettings
 
 SMALL_LOSS = SegLossSettings(
@@ -40,8 +40,8 @@ TINY = SegmentSettings(
     batch=2,
     epochs=0,
     steps=6,
-    whole_share=0.3,
-    near_structures=1.0,
+    full_field_fraction=0.3,
+    foreground_oversampling=1.0,
     learning_rate=1e-2,
     warm_up=1,
     clip=1.0,
@@ -63,8 +63,8 @@ def silent(_line):
 
 def toy_scan(seed=0, shape=(10, 32, 48)):
     """A bright cochlea and a tumour in two greys in noise."""
-    draw = np.random.default_rng(seed)
-    voxels, labels = draw.uniform(-1, -0.4, shape).astype(np.float16), np.zeros(shape, np.uint8)
+    rng = np.random.default_rng(seed)
+    voxels, labels = rng.uniform(-1, -0.4, shape).astype(np.float16), np.zeros(shape, np.uint8)
     labels[2:8, 4:14, 4:14] = 1
     labels[2:8, 4:14, 14:24] = 2
     labels[2:8, 18:28, 30:42] = 3
@@ -73,37 +73,37 @@ def toy_scan(seed=0, shape=(10, 32, 48)):
     return voxels, labels
 
 
-def toy_items(folder, count=2):
+def toy_samples(folder, count=2):
     folder.mkdir(parents=True, exist_ok=True)
-    items = []
+    samples = []
     for number in range(count):
-        item = Item(
+        sample = TrainingSample(
             f"s{number}", folder / f"s{number}.voxels.npy", folder / f"s{number}.labels.npy"
         )
-        for file, array in zip((item.voxels, item.labels), toy_scan(number), strict=True):
+        for file, array in zip((sample.voxels, sample.labels), toy_scan(number), strict=True):
             np.save(file, array)
-        items.append(item)
-    return items
+        samples.append(sample)
+    return samples
 
 
 def toy_scans(folder, count=2, seed=5):
-    return ItemScans(toy_items(folder, count), seed)
+    return SampleScans(toy_samples(folder, count), seed)
 
 
 def toy_work(work):
     """A working folder with two prepared source scans and a target scan without labels."""
     cases = []
-    for split, items in (
-        ("source", toy_items(work / "prepared/source")),
-        ("target", toy_items(work / "prepared/target", 1)),
+    for split, samples in (
+        ("source", toy_samples(work / "prepared/source")),
+        ("target", toy_samples(work / "prepared/target", 1)),
     ):
-        for item in items:
-            size, labels = (48, 32, 10), item.labels if split == "source" else None
+        for sample in samples:
+            size, labels = (48, 32, 10), sample.labels if split == "source" else None
             grid = Geometry(size, (0.5, 0.5, 1.5), (0, 0, 0))
             site, kind = "ldn", "ceT1" if split == "source" else "hrT2"
             spacing = grid.spacing_mm
             case = PreparedCase(
-                item.name, split, site, kind, item.voxels, item.voxels, labels, size, spacing,
+                sample.name, split, site, kind, sample.voxels, sample.voxels, labels, size, spacing,
                 grid, True, "",
             )  # fmt: skip
             cases.append(case)

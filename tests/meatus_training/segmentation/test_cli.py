@@ -16,8 +16,8 @@ from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import load_checkpoint, save_checkpoint
 from meatus_training.segmentation.cli import segment
 from meatus_training.segmentation.initial_weights import spec_for, start_network
-from meatus_training.segmentation.samples import ItemScans
-from meatus_training.segmentation.select import choose_items
+from meatus_training.segmentation.samples import SampleScans
+from meatus_training.segmentation.select import select_samples
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.settings_files import load_settings, save_settings
 from tests.meatus.specs import make_spec
@@ -142,11 +142,11 @@ def test_every_style_of_a_scan_bears_the_labels_of_the_scan(work):
     for name in ("s0--ldn", "s0--etz", "s1--ldn"):
         np.save(folder / f"{name}.voxels.npy", np.zeros((10, 32, 48), np.float16))
 
-    items = choose_items(work, "translated", None, work)
+    samples = select_samples(work, "translated", None, work)
 
-    assert [item.name for item in items] == ["s0--etz", "s0--ldn", "s1--ldn"]
-    assert [item.labels.name for item in items] == ["s0.labels.npy"] * 2 + ["s1.labels.npy"]
-    assert len(ItemScans(items)) == 3
+    assert [sample.name for sample in samples] == ["s0--etz", "s0--ldn", "s1--ldn"]
+    assert [sample.labels.name for sample in samples] == ["s0.labels.npy"] * 2 + ["s1.labels.npy"]
+    assert len(SampleScans(samples)) == 3
 
 
 def test_truth_beside_the_scans_is_brought_onto_the_prepared_grid_once(work, tmp_path):
@@ -155,24 +155,26 @@ def test_truth_beside_the_scans_is_brought_onto_the_prepared_grid_once(work, tmp
     labels[3:6, 20:40, 30:60] = 2
     write_labels(Labels(labels, finer), tmp_path / "s0_Label.nii.gz")
 
-    (item,) = choose_items(work, "target", tmp_path, tmp_path / "kept")
+    (sample,) = select_samples(work, "target", tmp_path, tmp_path / "kept")
 
-    found = np.load(item.labels)
-    assert item.labels.parent == tmp_path / "kept"
+    found = np.load(sample.labels)
+    assert sample.labels.parent == tmp_path / "kept"
     assert found.shape == GRID.shape
     expected = np.zeros(GRID.shape, np.uint8)
     expected[3:6, 10:20, 15:30] = 2
     assert np.array_equal(found, expected)
-    np.save(item.labels, expected * 0 + 3)
-    assert (np.load(choose_items(work, "target", tmp_path, tmp_path / "kept")[0].labels) == 3).all()
+    np.save(sample.labels, expected * 0 + 3)
+    assert (
+        np.load(select_samples(work, "target", tmp_path, tmp_path / "kept")[0].labels) == 3
+    ).all()
 
 
 def test_predicted_labels_on_the_prepared_grid_are_taken_as_they_are(work, tmp_path):
     np.save(tmp_path / "s0.labels.npy", np.full(GRID.shape, 255, np.uint8))
 
-    (item,) = choose_items(work, "target", tmp_path, tmp_path / "kept")
+    (sample,) = select_samples(work, "target", tmp_path, tmp_path / "kept")
 
-    assert item.labels == tmp_path / "s0.labels.npy"
+    assert sample.labels == tmp_path / "s0.labels.npy"
 
 
 def test_labels_keep_their_volume_and_place_on_another_grid():
@@ -245,7 +247,7 @@ def test_the_paper_preset_is_the_papers():
     ("changes", "line"),
     [
         ({"patch": (8, 30, 32)}, "multiples of 16"),
-        ({"batch": 3, "at_once": 2}, "must divide"),
+        ({"batch": 3, "micro_batch": 2}, "must divide"),
         ({"steps": 0}, "must end the training"),
         ({"workers": -1}, "not be negative"),
         ({"save_every": 0}, "must be positive"),

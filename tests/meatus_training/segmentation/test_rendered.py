@@ -23,9 +23,9 @@ HOW = SHIPPED.phantoms.prepare
 SMALL = replace(HOW, crop=replace(HOW.crop, size=(64, 48)))
 SETTINGS = replace(
     TINY,
-    at_once=2,
+    micro_batch=2,
     train_on="phantoms",
-    whole_share=0.5,
+    full_field_fraction=0.5,
     phantoms=PhantomSource(SubjectSettings(subjects=2), CALM, SMALL),
 )
 
@@ -63,7 +63,9 @@ def test_windows_of_a_step_share_their_size_and_some_steps_see_the_whole_field(w
 
 def test_black_margins_are_left_out_as_inference_does_where_a_pass_has_one_window(tmp_path):
     narrow = replace(CALM, field=replace(CALM.field, narrow_chance=1.0, narrowest_mm=8.0))
-    one = replace(SETTINGS, batch=1, at_once=1, phantoms=replace(SETTINGS.phantoms, render=narrow))
+    one = replace(
+        SETTINGS, batch=1, micro_batch=1, phantoms=replace(SETTINGS.phantoms, render=narrow)
+    )
     windows = RenderedWindows(make_subjects(tmp_path, one, SMALL, (), 1), one)
 
     shown = [windows[number] for number in range(20)]

@@ -8,14 +8,14 @@ from meatus_training.errors import TrainingError
 from meatus_training.hard_examples import IGNORE
 from meatus_training.segmentation.samples import (
     PLACES,
-    Item,
-    ItemScans,
+    SampleScans,
+    TrainingSample,
     epoch_order,
     marked_places,
-    open_item,
+    open_sample,
 )
 from meatus_training.segmentation.windows import WindowSet
-from tests.meatus_training.segmentation.runs import TINY, toy_items, toy_scan
+from tests.meatus_training.segmentation.runs import TINY, toy_samples, toy_scan
 
 
 def test_an_epoch_shows_each_of_equal_scans_once_in_a_new_order():
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_order():
 
 
 def test_an_opened_scan_stays_on_the_disk(tmp_path):
-    scan = open_item(toy_items(tmp_path)[0])
+    scan = open_sample(toy_samples(tmp_path)[0])
 
     assert isinstance(scan.voxels, np.memmap)
     assert isinstance(scan.labels, np.memmap)
@@ -74,15 +74,17 @@ def test_few_places_stand_for_many():
 
 
 def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
-    items = []
+    samples = []
     for number in range(24):
-        item = Item(str(number), tmp_path / f"{number}.v.npy", tmp_path / f"{number}.l.npy")
+        sample = TrainingSample(
+            str(number), tmp_path / f"{number}.v.npy", tmp_path / f"{number}.l.npy"
+        )
         labels = np.zeros((32, 128, 128), np.uint8)
         labels[6, 30:34, 30:34] = 3
-        np.save(item.labels, labels)
-        np.save(item.voxels, labels.astype(np.float16))
-        items.append(item)
-    windows = WindowSet(ItemScans(items), TINY, whole=False, augment=False)
+        np.save(sample.labels, labels)
+        np.save(sample.voxels, labels.astype(np.float16))
+        samples.append(sample)
+    windows = WindowSet(SampleScans(samples), TINY, whole=False, augment=False)
 
     tracemalloc.start()
     for number in range(24):
@@ -98,16 +100,16 @@ def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
-    first, second = toy_items(tmp_path)
+    first, second = toy_samples(tmp_path)
     np.save(first.labels, np.zeros((3, 4, 5), np.uint8))
     second.voxels.unlink()
 
     with pytest.raises(TrainingError, match=r"(?s)uint8 \(3, 4, 5\).*s1\.voxels\.npy is missing"):
-        ItemScans([first, second])
+        SampleScans([first, second])
     with pytest.raises(TrainingError, match="no scan"):
-        ItemScans([])
-    third = toy_items(tmp_path / "again")[0]
+        SampleScans([])
+    third = toy_samples(tmp_path / "again")[0]
     with pytest.raises(TrainingError, match="named twice"):
-        ItemScans([third, third])
+        SampleScans([third, third])
     with pytest.raises(TrainingError, match="weight 0"):
-        ItemScans([replace(third, weight=0)])
+        SampleScans([replace(third, weight=0)])

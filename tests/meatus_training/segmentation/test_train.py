@@ -8,7 +8,7 @@ import torch
 from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.initial_weights import start_network
-from meatus_training.segmentation.samples import ItemScans
+from meatus_training.segmentation.samples import SampleScans
 from meatus_training.segmentation.state import start_state
 from meatus_training.segmentation.step import train_step
 from meatus_training.segmentation.train import set_rate, train_segmenter
@@ -17,7 +17,7 @@ from tests.meatus_training.segmentation.runs import (
     TINY,
     curve,
     silent,
-    toy_items,
+    toy_samples,
     toy_scan,
     toy_scans,
     weights,
@@ -50,7 +50,7 @@ def dice(network, seed=9):
 
 def test_a_tiny_network_learns_a_toy_scan(tmp_path):
     settings = replace(
-        TINY, width=8, steps=110, warm_up=5, ema=0.8, whole_share=0.6, batch=1, log_every=10
+        TINY, width=8, steps=110, warm_up=5, ema=0.8, full_field_fraction=0.6, batch=1, log_every=10
     )
 
     result = trained(tmp_path, settings)
@@ -79,8 +79,8 @@ def test_passes_add_up_to_the_batch(tmp_path):
     """Cross-entropy over voxels is the same in one pass of two windows as in two of one."""
     loss = replace(TINY.loss, mean_over="voxels")
     gradients = []
-    for at_once in (1, 2):
-        settings = replace(TINY, at_once=at_once, loss=loss, clip=1e9)
+    for micro_batch in (1, 2):
+        settings = replace(TINY, micro_batch=micro_batch, loss=loss, clip=1e9)
         state = start_state(settings, make_fabric(accelerator="cpu"), None)
         windows = WindowSet(toy_scans(tmp_path), settings, whole=False, augment=True)
         stepped = train_step(state, batches(windows, range(1)), settings, augment=False)
@@ -121,13 +121,13 @@ def test_windows_varied_on_the_device_are_those_of_the_readers(tmp_path):
 
 
 def test_gradients_that_are_not_finite_change_nothing_and_many_end_the_training(tmp_path):
-    items = toy_items(tmp_path / "scans")
-    for item in items:
-        np.save(item.voxels, np.full((10, 32, 48), np.nan, np.float16))
+    samples = toy_samples(tmp_path / "scans")
+    for sample in samples:
+        np.save(sample.voxels, np.full((10, 32, 48), np.nan, np.float16))
     fabric = make_fabric(accelerator="cpu")
     state = start_state(TINY, fabric, None)
     before = weights(state.network)
-    scans = ItemScans(items)
+    scans = SampleScans(samples)
     windows = WindowSet(scans, TINY, whole=False, augment=False)
 
     stepped = train_step(state, batches(windows, range(1)), TINY, augment=False)

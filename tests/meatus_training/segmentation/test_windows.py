@@ -53,7 +53,7 @@ def test_processes_share_each_step_and_see_nothing_twice(tmp_path):
 
 
 def test_several_windows_go_through_at_once_where_asked(tmp_path):
-    windows = window_set(tmp_path, replace(TINY, batch=4, at_once=2))
+    windows = window_set(tmp_path, replace(TINY, batch=4, micro_batch=2))
 
     images, labels, _ = next(batches(windows, range(1)))
 
@@ -88,16 +88,16 @@ def scan(shape, marked=()):
 
 
 def test_windows_near_structures_hold_them():
-    one, draw = scan((20, 60, 60), [(3, 50, 7)]), np.random.default_rng(0)
+    one, rng = scan((20, 60, 60), [(3, 50, 7)]), np.random.default_rng(0)
 
-    held = [cut(one, (8, 32, 32), place(one, (8, 32, 32), 1.0, draw))[1].any() for _ in range(30)]
+    held = [cut(one, (8, 32, 32), place(one, (8, 32, 32), 1.0, rng))[1].any() for _ in range(30)]
 
     assert all(held)
 
 
 def test_other_windows_lie_anywhere_inside():
-    one, draw = scan((20, 60, 60)), np.random.default_rng(0)
-    starts = np.array([place(one, (8, 32, 32), 1.0, draw) for _ in range(200)])
+    one, rng = scan((20, 60, 60)), np.random.default_rng(0)
+    starts = np.array([place(one, (8, 32, 32), 1.0, rng) for _ in range(200)])
 
     assert starts.min(0).tolist() == [0, 0, 0]
     assert starts.max(0).tolist() == [12, 28, 28]

@@ -38,9 +38,9 @@ def test_a_ball_reaches_the_next_slice_however_far_that_is():
 
 
 def test_dilation_is_that_of_the_whole_array():
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     geometry = grid((8, 20, 22), (0.6, 0.5, 1.0))
-    mask = draw.random(geometry.shape) > 0.995
+    mask = rng.random(geometry.shape) > 0.995
     assert mask.any()
 
     grown = dilate(mask, 1.5, geometry)

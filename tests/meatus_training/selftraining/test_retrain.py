@@ -10,13 +10,13 @@ from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import save_checkpoint
 from meatus_training.segmentation.initial_weights import spec_for, write_network
-from meatus_training.segmentation.samples import Item
+from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.selftraining.retrain import (
     Round,
-    items_key,
     read_segment_settings,
     round_settings,
+    samples_key,
     training_key,
 )
 from meatus_training.selftraining.rounds import compose
@@ -33,13 +33,13 @@ def verdict(case):
 
 def test_translated_scans_keep_their_labels_and_real_ones_get_the_ensembles():
     cases = cases_of(Path("data"), source=1, target=2)
-    translated = [Item("source_0--ldn", Path("t.npy"), Path("truth.npy"))]
-    plan = compose(2, [item.name for item in translated], [verdict("target_1")])
+    translated = [TrainingSample("source_0--ldn", Path("t.npy"), Path("truth.npy"))]
+    plan = compose(2, [sample.name for sample in translated], [verdict("target_1")])
 
-    first, second = Round(plan, translated, cases, Path("pseudo"), "key").items
+    first, second = Round(plan, translated, cases, Path("pseudo"), "key").samples
 
-    assert first == Item("source_0--ldn", Path("t.npy"), Path("truth.npy"), weight=0.5)
-    assert second == Item(
+    assert first == TrainingSample("source_0--ldn", Path("t.npy"), Path("truth.npy"), weight=0.5)
+    assert second == TrainingSample(
         "target_1", cases[2].voxels, Path("pseudo/target_1.labels.npy"), weight=0.5
     )
 
@@ -80,13 +80,13 @@ def test_how_fast_a_network_comes_about_does_not_change_what_it_is():
 
 
 def test_translated_scans_are_told_apart_by_their_notes(tmp_path):
-    item = Item("a--b", tmp_path / "a--b.voxels.npy", tmp_path / "l.npy")
+    sample = TrainingSample("a--b", tmp_path / "a--b.voxels.npy", tmp_path / "l.npy")
     cases = cases_of(tmp_path, source=1)
     note = tmp_path / "a--b.made_of.json"
 
     note.write_text("one")
-    first = items_key([item], cases)
+    first = samples_key([sample], cases)
     note.write_text("two")
 
-    assert items_key([item], cases) != first
-    assert items_key([item], [replace(cases[0], digest="1")]) != items_key([item], cases)
+    assert samples_key([sample], cases) != first
+    assert samples_key([sample], [replace(cases[0], digest="1")]) != samples_key([sample], cases)

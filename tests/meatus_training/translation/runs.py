@@ -7,11 +7,11 @@ import torch
 
 from meatus_training.runs.launch import make_fabric
 from meatus_training.translation.data import TranslationData
-from meatus_training.translation.settings import TranslateConfig
+from meatus_training.translation.settings import TranslatorSettings
 
 CPU = make_fabric(accelerator="cpu")
 
-TINY = TranslateConfig(
+TINY = TranslatorSettings(
     width=4,
     critic_width=4,
     blocks=5,
@@ -34,8 +34,8 @@ def silent(_line):
 
 
 def scans(count, seed=0):
-    draw = np.random.default_rng(seed)
-    return [draw.uniform(-1, 1, (3, 36, 40)).astype(np.float16) for _ in range(count)]
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(-1, 1, (3, 36, 40)).astype(np.float16) for _ in range(count)]
 
 
 def toy_data(**changes):

@@ -10,11 +10,11 @@ from meatus_training.errors import TrainingError
 from meatus_training.translation.apply import translate_sample, translate_volume
 from meatus_training.translation.consistency import flicker, steady
 from meatus_training.translation.networks import Generator
-from meatus_training.translation.settings import ApplyConfig
+from meatus_training.translation.settings import ApplySettings
 from meatus_training.translation.state import start_state
 from tests.meatus_training.translation.runs import CPU, TINY
 
-PLAIN = ApplyConfig(mirrored=False, z_sigma=0)
+PLAIN = ApplySettings(mirrored=False, z_sigma=0)
 CROP = replace(TINY, fit="crop")
 
 
@@ -40,7 +40,7 @@ def smooth_scan(slices=12, extent=48):
     return (0.4 * np.sin(5 * x + 4 * z) * np.cos(4 * y) - 0.4).astype(np.float16)
 
 
-@pytest.mark.parametrize("how", [PLAIN, ApplyConfig(z_sigma=0)], ids=["one view", "four views"])
+@pytest.mark.parametrize("how", [PLAIN, ApplySettings(z_sigma=0)], ids=["one view", "four views"])
 def test_every_voxel_stays_in_its_place(how):
     scan = np.random.default_rng(0).uniform(-1, 1, (5, 30, 33)).astype(np.float16)
 
@@ -75,7 +75,7 @@ def test_labels_stay_as_they_are_and_empty_slices_black():
 
 def test_shading_that_jumps_from_slice_to_slice_is_smoothed_away():
     scan = smooth_scan()
-    how = ApplyConfig(mirrored=False, low_sigma=6)
+    how = ApplySettings(mirrored=False, low_sigma=6)
     jumping = translate_volume(Flickering(), scan, CROP, CPU, how=PLAIN)
 
     calm = translate_volume(Flickering(), scan, CROP, CPU, how=how)
@@ -133,9 +133,9 @@ def test_the_result_does_not_depend_on_how_many_slices_are_translated_at_a_time(
     generator = start_state(CROP, CPU).generator.eval()
     for parameter in generator.parameters():
         parameter.data *= 3
-    whole = translate_volume(generator, smooth_scan(), CROP, CPU, how=ApplyConfig(slices=12))
+    whole = translate_volume(generator, smooth_scan(), CROP, CPU, how=ApplySettings(slices=12))
 
-    parts = translate_volume(generator, smooth_scan(), CROP, CPU, how=ApplyConfig(slices=slices))
+    parts = translate_volume(generator, smooth_scan(), CROP, CPU, how=ApplySettings(slices=slices))
 
     np.testing.assert_allclose(parts.astype(np.float32), whole.astype(np.float32), atol=2e-3)
     assert torch.is_grad_enabled()

@@ -11,8 +11,8 @@ from meatus_training.translation.data import SlicePairs, step_batches, zoomed
 from tests.meatus_training.translation.runs import TINY, scans, toy_data
 
 
-def batch(config, step, rank=0, world=1, **changes):
-    pairs = SlicePairs(toy_data(**changes), config)
+def batch(settings, step, rank=0, world=1, **changes):
+    pairs = SlicePairs(toy_data(**changes), settings)
     return next(step_batches(pairs, range(step, step + 1), rank, world))
 
 
@@ -27,8 +27,8 @@ def test_a_step_sees_the_same_slices_however_it_was_reached():
 
 
 def test_two_processes_share_the_pairs_of_one():
-    config = replace(TINY, batch=4)
-    alone, first, second = batch(config, 7), batch(config, 7, 0, 2), batch(config, 7, 1, 2)
+    settings = replace(TINY, batch=4)
+    alone, first, second = batch(settings, 7), batch(settings, 7, 0, 2), batch(settings, 7, 1, 2)
 
     for whole, *parts in zip(alone, first, second, strict=True):
         assert torch.equal(whole, torch.cat(parts))
@@ -51,9 +51,9 @@ def test_a_part_keeps_the_resolution_and_black_fills_what_is_missing():
     white = [np.ones((1, 20, 50), np.float16)]
     white[0][0, 0, 0] = -0.5  # or the slice would count as empty
     labels = [np.zeros((1, 20, 50), np.uint8)]
-    config = replace(TINY, fit="crop", size=32)
+    settings = replace(TINY, fit="crop", size=32)
 
-    parts, _, _ = batch(config, 0, source=white, labels=labels)
+    parts, _, _ = batch(settings, 0, source=white, labels=labels)
 
     assert parts.shape == (2, 1, 32, 32)
     for part in parts:

@@ -11,16 +11,16 @@ from meatus_training.translation.step import train_step
 from meatus_training.translation.train import train_translation
 from tests.meatus_training.translation.runs import CPU, TINY, silent, toy_data, weights
 
-CONFIG = replace(TINY, batch=4)
+SETTINGS = replace(TINY, batch=4)
 
 
 def gradients_and_losses(fabric):
     """Of one step of this process."""
-    state = start_state(CONFIG, fabric)
-    pairs = SlicePairs(toy_data(), CONFIG)
+    state = start_state(SETTINGS, fabric)
+    pairs = SlicePairs(toy_data(), SETTINGS)
     share = step_batches(pairs, range(1), fabric.global_rank, fabric.world_size)
     source, target, _ = next(share)
-    _, losses = train_step(state, (source, target, None), CONFIG, 0, fabric)
+    _, losses = train_step(state, (source, target, None), SETTINGS, 0, fabric)
     gradients = [p.grad.flatten() for n in state.networks for p in n.parameters()]
     return torch.cat(gradients), losses
 
@@ -34,11 +34,11 @@ def as_one_of_two(fabric, folder):
         return fabric.global_rank == 1 and next(asked) == 0
 
     # Asked after ten steps: twelve would be all.
-    config = replace(CONFIG, epochs=4)
+    settings = replace(SETTINGS, epochs=4)
     told = train_translation(
-        toy_data(), config, folder / "run", fabric, silent, only_the_second_is_told
+        toy_data(), settings, folder / "run", fabric, silent, only_the_second_is_told
     )
-    ended = train_translation(toy_data(), config, folder / "run", fabric, silent)
+    ended = train_translation(toy_data(), settings, folder / "run", fabric, silent)
     steps = (told.step, told.finished, ended.step, ended.finished)
     torch.save((steps, weights(ended)), folder / f"run_{fabric.global_rank}.pt")
 

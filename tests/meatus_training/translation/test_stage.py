@@ -16,22 +16,22 @@ from meatus_training.prepare.cases import PreparedCase, write_prepared
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import save_settings
 from meatus_training.translation.cli import translate
-from meatus_training.translation.settings import ApplyConfig, TranslateSettings
+from meatus_training.translation.settings import ApplySettings, TranslateSettings
 from meatus_training.translation.stage import run_translate
 from meatus_training.translation.state import load_generator
 from tests.meatus_training.translation.runs import CPU, TINY, curve, silent
 
 SHAPE = (3, 36, 40)
 GRID = Geometry(SHAPE[::-1], (0.5, 0.5, 1.5), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-SETTINGS = TranslateSettings("one", replace(TINY, fit="crop"), ApplyConfig(slices=2))
+SETTINGS = TranslateSettings("one", replace(TINY, fit="crop"), ApplySettings(slices=2))
 SITES = ("ldn", "etz")
 
 
 def work_folder(folder):
     """Two labelled ceT1 scans and two hrT2 scans of two sites, prepared."""
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     cases = [
-        prepared_case(folder / "prepared", split, site, draw)
+        prepared_case(folder / "prepared", split, site, rng)
         for split in ("source", "target")
         for site in SITES
     ]
@@ -39,13 +39,13 @@ def work_folder(folder):
     return folder
 
 
-def prepared_case(folder, split, site, draw):
+def prepared_case(folder, split, site, rng):
     (folder / split).mkdir(parents=True, exist_ok=True)
     name = f"{site}_1"
     voxels, labels = (folder / split / f"{name}.{kind}.npy" for kind in ("voxels", "labels"))
-    np.save(voxels, draw.uniform(-1, 1, SHAPE).astype(np.float16))
+    np.save(voxels, rng.uniform(-1, 1, SHAPE).astype(np.float16))
     if split == "source":
-        np.save(labels, draw.integers(0, 4, SHAPE).astype(np.uint8))
+        np.save(labels, rng.integers(0, 4, SHAPE).astype(np.uint8))
     return PreparedCase(
         name=name,
         split=split,
@@ -105,7 +105,7 @@ def test_scans_are_translated_again_if_lost_or_made_otherwise_and_strangers_go(d
     assert lost.exists()
     assert not stranger.exists()
 
-    run_translate(done, replace(SETTINGS, apply=ApplyConfig(mirrored=False)), CPU, said.append)
+    run_translate(done, replace(SETTINGS, apply=ApplySettings(mirrored=False)), CPU, said.append)
     assert said[2:4] == ["[1/2] etz_1--hrT2", "[2/2] ldn_1--hrT2"]
 
 

@@ -81,17 +81,17 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_weights_that_are_no_longer_finite_never_replace_a_checkpoint(tmp_path):
-    config = replace(TINY, learning_rate=float("inf"), log_every=100)
+    settings = replace(TINY, learning_rate=float("inf"), log_every=100)
 
     with pytest.raises(TrainingError, match="weights of the generator are no longer finite"):
-        train_translation(toy_data(), config, tmp_path, CPU, silent)
+        train_translation(toy_data(), settings, tmp_path, CPU, silent)
     assert not (tmp_path / "state.pt").exists()
 
 
 def test_the_published_rate_is_constant_and_then_falls_linearly(tmp_path):
-    config = replace(TINY, schedule="linear", epochs=2, decay_epochs=3, steps_per_epoch=1)
+    settings = replace(TINY, schedule="linear", epochs=2, decay_epochs=3, steps_per_epoch=1)
 
-    train_translation(toy_data(), config, tmp_path, CPU, silent)
+    train_translation(toy_data(), settings, tmp_path, CPU, silent)
 
     rates = [entry["rate"] for entry in curve(tmp_path)]
     assert rates == pytest.approx([2e-3, 2e-3, 1.5e-3, 1e-3, 0.5e-3])
@@ -99,9 +99,11 @@ def test_the_published_rate_is_constant_and_then_falls_linearly(tmp_path):
 
 def test_both_rates_fall_to_a_fifth_once_the_loss_no_longer_does(tmp_path):
     # No loss falls below a thousandth of the first: every later epoch counts as without gain.
-    config = replace(TINY, epochs=4, steps_per_epoch=1, plateau_patience=1, plateau_threshold=0.999)
+    settings = replace(
+        TINY, epochs=4, steps_per_epoch=1, plateau_patience=1, plateau_threshold=0.999
+    )
 
-    train_translation(toy_data(), config, tmp_path, CPU, silent)
+    train_translation(toy_data(), settings, tmp_path, CPU, silent)
 
     assert [entry["rate"] for entry in curve(tmp_path)] == pytest.approx([2e-3] * 3 + [4e-4])
     assert curve(tmp_path)[-1]["critic_rate"] == pytest.approx(4e-6)
@@ -156,15 +158,17 @@ def test_initial_weights_have_the_deviation_of_their_method(method, deviation):
 
 
 def test_new_styles_change_nothing_and_trained_ones_differ(tmp_path):
-    config = replace(TINY, styles=3, blocks=9, learning_rate=0.02)
+    settings = replace(TINY, styles=3, blocks=9, learning_rate=0.02)
     data = toy_data(styles=(0, 2, 1))
     slices = torch.rand(1, 1, 32, 32).repeat(3, 1, 1, 1)
     codes = torch.arange(3)
-    fresh = start_state(config, CPU).generator(slices, codes)
+    fresh = start_state(settings, CPU).generator(slices, codes)
     assert torch.equal(fresh[0], fresh[1])
     assert torch.equal(fresh[0], fresh[2])
 
-    trained = train_translation(data, config, tmp_path, CPU, silent).state.generator(slices, codes)
+    trained = train_translation(data, settings, tmp_path, CPU, silent).state.generator(
+        slices, codes
+    )
 
     assert not torch.allclose(trained[0], trained[1], atol=1e-4)
     assert not torch.allclose(trained[0], trained[2], atol=1e-4)
@@ -223,10 +227,10 @@ def test_styles_without_sites_are_refused(tmp_path):
 
 
 def test_styled_layers_may_not_give_contrastive_features(tmp_path):
-    config = replace(TINY, styles=3)  # five blocks: 12 to 16, styled from 15 on
+    settings = replace(TINY, styles=3)  # five blocks: 12 to 16, styled from 15 on
 
     with pytest.raises(TrainingError, match="features of layer 16 would depend on the style"):
-        train_translation(toy_data(styles=(0, 2, 1)), config, tmp_path, CPU, silent)
+        train_translation(toy_data(styles=(0, 2, 1)), settings, tmp_path, CPU, silent)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
@@ -237,8 +241,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
 
 
 def test_the_trained_generator_can_be_read_alone(whole):
-    generator, config = load_generator(whole[1] / "state.pt")
+    generator, settings = load_generator(whole[1] / "state.pt")
     slices = torch.from_numpy(np.float32(np.ones((1, 1, 32, 32))))
 
-    assert config == TINY
+    assert settings == TINY
     assert torch.equal(generator(slices), whole[0].state.generator(slices))

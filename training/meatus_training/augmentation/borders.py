@@ -14,20 +14,20 @@ from meatus_training.augmentation.settings import AugmentSettings
 
 
 def blank_borders(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Paint strips at one or more sides black (-1); what is not seen there is background.
 
     Sides of all three axes, with widths even from one voxel to ``blank_share`` of the axis.
     """
     rules = settings.borders
-    if not chance(draw, rules.blank_chance):
+    if not chance(rng, rules.blank_chance):
         return image, labels
     image, labels = image.clone(), labels.clone()
-    sides = draw.permutation(6)[: int(draw.integers(1, rules.blank_sides + 1))]
+    sides = rng.permutation(6)[: int(rng.integers(1, rules.blank_sides + 1))]
     for axis, last in (divmod(int(side), 2) for side in sides):
         extent = image.shape[axis]
-        width = int(draw.integers(1, max(int(rules.blank_share * extent), 1) + 1))
+        width = int(rng.integers(1, max(int(rules.blank_share * extent), 1) + 1))
         start = extent - width if last else 0
         image.narrow(axis, start, width).fill_(BLACK)
         labels.narrow(axis, start, width).fill_(int(Structure.BACKGROUND))
@@ -35,7 +35,7 @@ def blank_borders(
 
 
 def keep_slab(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Paint all but a slab of rows black, as a coronal scan of the ears shows it.
 
@@ -43,9 +43,9 @@ def keep_slab(
     """
     rules = settings.borders
     used, share, place = (
-        chance(draw, rules.slab_chance),
-        draw.uniform(*rules.slab_share),
-        draw.random(),
+        chance(rng, rules.slab_chance),
+        rng.uniform(*rules.slab_share),
+        rng.random(),
     )
     if not used:
         return image, labels
@@ -59,7 +59,7 @@ def keep_slab(
 
 
 def expand_incomplete(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Enlarge, in the plane, a scan that does not fill its window.
 
@@ -69,7 +69,7 @@ def expand_incomplete(
     what then lies outside the window is cut off. So a network meets the same narrow
     field at several sizes. A scan without black sides stays as it is.
     """
-    used, part = chance(draw, settings.borders.expand_chance), draw.random()
+    used, part = chance(rng, settings.borders.expand_chance), rng.random()
     shown = (image > BLACK).any(0)
     if not used or not bool(shown.any()):
         return image, labels

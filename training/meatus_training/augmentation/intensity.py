@@ -19,20 +19,20 @@ UNCHANGED: Factors = (1.0, 1.0, 1.0)
 
 
 def vary_image(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Contrast, brightness and gamma of everything that is not black."""
-    factors = draw_factors(draw, settings.image)
+    factors = draw_factors(rng, settings.image)
     if factors == UNCHANGED:
         return image, labels
     shown = image > BLACK
     unit = (image + 1) / 2
-    varied = vary_unit(unit, mean_within(unit, shown), factors)
-    return torch.where(shown, to_range(varied), image), labels
+    augmented = vary_unit(unit, mean_within(unit, shown), factors)
+    return torch.where(shown, to_range(augmented), image), labels
 
 
 def vary_targets(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """The same of the tumour (both parts as one) and of the cochlea, each with its own draws.
 
@@ -41,27 +41,27 @@ def vary_targets(
     """
     rules = settings.targets
     tumour = (labels == Structure.EXTRA_MEATAL) | (labels == Structure.INTRA_MEATAL)
-    varied = image
+    augmented = image
     for mask, ranges in ((tumour, rules.tumour), (labels == Structure.COCHLEA, rules.cochlea)):
-        factors = draw_factors(draw, ranges)
+        factors = draw_factors(rng, ranges)
         if factors == UNCHANGED or not bool(mask.any()):
             continue
         box = _box(mask, rules.edge_voxels)
-        unit, inside = (varied[box] + 1) / 2, mask[box]
+        unit, inside = (augmented[box] + 1) / 2, mask[box]
         share = gaussian(inside.to(unit.dtype), rules.edge_voxels)
         unit = torch.lerp(unit, vary_unit(unit, mean_within(unit, inside), factors), share)
-        varied = varied.clone()
-        varied[box] = to_range(unit)
-    return torch.where(image > BLACK, varied, image), labels
+        augmented = augmented.clone()
+        augmented[box] = to_range(unit)
+    return torch.where(image > BLACK, augmented, image), labels
 
 
-def draw_factors(draw: np.random.Generator, ranges: Intensities) -> Factors:
+def draw_factors(rng: np.random.Generator, ranges: Intensities) -> Factors:
     """Contrast, brightness, gamma; 1 where not used.
 
     The same number of draws whatever happens, so that the steps that follow are not disturbed.
     """
     drawn = [
-        (chance(draw, ranges.chance), log_uniform(draw, limits))
+        (chance(rng, ranges.chance), log_uniform(rng, limits))
         for limits in (ranges.contrast, ranges.brightness, ranges.gamma)
     ]
     contrast, brightness, gamma = (value if used else 1.0 for used, value in drawn)
@@ -76,8 +76,8 @@ def mean_within(unit: Tensor, mask: Tensor) -> Tensor:
 def vary_unit(unit: Tensor, mean: Tensor, factors: Factors) -> Tensor:
     """Contrast about ``mean``, then brightness, then gamma of ``unit`` in [0, 1], unclipped."""
     contrast, brightness, gamma = factors
-    varied = (mean + contrast * (unit - mean)) * brightness
-    return varied.clamp(min=0) ** gamma if gamma != 1 else varied
+    augmented = (mean + contrast * (unit - mean)) * brightness
+    return augmented.clamp(min=0) ** gamma if gamma != 1 else augmented
 
 
 def to_range(unit: Tensor) -> Tensor:

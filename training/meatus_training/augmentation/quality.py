@@ -16,12 +16,12 @@ BIAS_SUPPORTS = (2, 4, 4)  # (z, y, x): a coil's shading has no detail
 
 
 def lower_resolution(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Average over larger voxels in the plane, with half the chance along z too, and go back."""
     rules = settings.quality
-    used, along_z = chance(draw, rules.low_chance), chance(draw, 0.5)
-    factor = draw.uniform(*rules.low_factor)
+    used, along_z = chance(rng, rules.low_chance), chance(rng, 0.5)
+    factor = rng.uniform(*rules.low_factor)
     if not used:
         return image, labels
     size = [max(round(n / factor), 1) for n in image.shape]
@@ -33,7 +33,7 @@ def lower_resolution(
 
 
 def repeat_slices(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Show one slice of every few in the place of all of them, labels too.
 
@@ -43,7 +43,7 @@ def repeat_slices(
     """
     rules = settings.quality
     depth = len(image)
-    used, size, offset = chance(draw, rules.repeat_chance), draw.random(), draw.random()
+    used, size, offset = chance(rng, rules.repeat_chance), rng.random(), rng.random()
     if not used:
         return image, labels
     count = round(2 * depth**size)
@@ -54,33 +54,33 @@ def repeat_slices(
 
 
 def blur(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """A Gaussian in the plane, a different one along either axis."""
     rules = settings.quality
-    used, sigmas = chance(draw, rules.blur_chance), draw.uniform(*rules.blur_voxels, 2)
+    used, sigmas = chance(rng, rules.blur_chance), rng.uniform(*rules.blur_voxels, 2)
     if not used:
         return image, labels
     return _where_shown(image, gaussian(image, (0.0, *sigmas.tolist()))), labels
 
 
 def add_noise(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """White Gaussian noise."""
     rules = settings.quality
-    used, strength = chance(draw, rules.noise_chance), draw.uniform(*rules.noise)
-    grain = normal_like(image, draw) if used else image
+    used, strength = chance(rng, rules.noise_chance), rng.uniform(*rules.noise)
+    grain = normal_like(image, rng) if used else image
     return (_where_shown(image, image + strength * grain) if used else image), labels
 
 
 def shade(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """A coil's smooth bias: a factor whose logarithm is normal at a few supports."""
     rules = settings.quality
-    used = chance(draw, rules.bias_chance)
-    supports = small_normal(BIAS_SUPPORTS, draw, image)
+    used = chance(rng, rules.bias_chance)
+    supports = small_normal(BIAS_SUPPORTS, rng, image)
     if not used:
         return image, labels
     size = list(image.shape)

@@ -16,16 +16,16 @@ from meatus_training.augmentation.settings import AugmentSettings, Shape
 
 
 def flip(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Reverse each axis with the same chance."""
-    drawn = draw.random(3) < settings.shape.flip_chance
+    drawn = rng.random(3) < settings.shape.flip_chance
     axes = [axis for axis in range(3) if drawn[axis]]
     return (torch.flip(image, axes), torch.flip(labels, axes)) if axes else (image, labels)
 
 
 def warp(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """One interpolation for scale, rotation, shear and elastic displacement.
 
@@ -33,9 +33,9 @@ def warp(
     background outside.
     """
     rules = settings.shape
-    affine, elastic = chance(draw, rules.affine_chance), chance(draw, rules.elastic_chance)
-    matrix = draw_matrix(draw, rules) if affine else np.eye(3)
-    supports = small_normal((1, 3, *rules.supports), draw, image) if elastic else None
+    affine, elastic = chance(rng, rules.affine_chance), chance(rng, rules.elastic_chance)
+    matrix = draw_matrix(rng, rules) if affine else np.eye(3)
+    supports = small_normal((1, 3, *rules.supports), rng, image) if elastic else None
     if not (affine or elastic):
         return image, labels
     grid = sampling_grid(image, matrix, supports, rules)
@@ -43,14 +43,14 @@ def warp(
     return moved.clamp(-1, 1), warp_labels(labels, grid, rules)
 
 
-def draw_matrix(draw: np.random.Generator, rules: Shape) -> NDArray[np.float64]:
+def draw_matrix(rng: np.random.Generator, rules: Shape) -> NDArray[np.float64]:
     """(3, 3), in mm along (x, y, z): from a place in the result to that in the window.
 
     A scale above 1 enlarges what the window shows.
     """
-    scale = draw.uniform(*rules.scale)
+    scale = rng.uniform(*rules.scale)
     limits = (rules.tilt_degrees, rules.tilt_degrees, rules.turn_degrees)
-    angles = [math.radians(draw.uniform(-limit, limit)) for limit in limits]
+    angles = [math.radians(rng.uniform(-limit, limit)) for limit in limits]
     matrix = np.eye(3) / scale
     for axis, angle in enumerate(angles):
         turn, (i, j) = np.eye(3), [a for a in range(3) if a != axis]
@@ -58,7 +58,7 @@ def draw_matrix(draw: np.random.Generator, rules: Shape) -> NDArray[np.float64]:
         turn[i, j], turn[j, i] = -math.sin(angle), math.sin(angle)
         matrix = matrix @ turn
     shear = np.eye(3)
-    shear[np.triu_indices(3, 1)] = draw.uniform(-rules.shear, rules.shear, 3)
+    shear[np.triu_indices(3, 1)] = rng.uniform(-rules.shear, rules.shear, 3)
     return matrix @ shear
 
 

@@ -34,12 +34,12 @@ STEPS = (
 
 
 def augment_window(
-    image: Tensor, labels: Tensor, draw: np.random.Generator, settings: AugmentSettings = PAPER
+    image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings = PAPER
 ) -> tuple[Tensor, Tensor]:
     """Anatomy, then contrast, then quality, then the field, of ``image`` and ``labels`` (Z, Y, X).
 
     ``image`` is float in [-1, 1] and stays so; ``labels`` are uint8. Neither is changed in place.
     """
     for step in STEPS:
-        image, labels = step(image, labels, draw, settings)
+        image, labels = step(image, labels, rng, settings)
     return image, labels

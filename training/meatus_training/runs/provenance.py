@@ -29,7 +29,7 @@ def labelled(cases: Sequence[PreparedCase], kind: str) -> str:
     return f"{len(cases)} labelled {kind} scans; {NOT_CLINICAL}"
 
 
-def begun_from(learnt: str, earlier: str, name: str) -> str:
+def fine_tuned_from(learnt: str, earlier: str, name: str) -> str:
     """What weights learnt from that had begun as those called ``name``; both as told here.
 
     Only where neither saw a real scan does the result say so; it says that first, since what is

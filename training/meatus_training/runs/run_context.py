@@ -15,7 +15,14 @@ from lightning.fabric import Fabric
 
 from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import Precision, make_fabric
-from meatus_training.runs.stage_records import Stamp, begin, finish, give_up, is_done, read_stamp
+from meatus_training.runs.stage_records import (
+    StageRecord,
+    begin,
+    finish,
+    give_up,
+    is_done,
+    read_record,
+)
 
 LOOK_EVERY_S = 0.5
 
@@ -43,7 +50,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Crew:
+class RunContext:
     """The processes of a run, started; ``work`` is their common folder."""
 
     work: Path
@@ -115,7 +122,7 @@ class Crew:
         """Until the first process is done: not at a barrier, where patience ends in minutes."""
         while not is_done(folder, key):
             self.check_stop(name)
-            if read_stamp(folder) == Stamp(key, failed=True):
+            if read_record(folder) == StageRecord(key, failed=True):
                 raise TrainingError(f"{name}: the first process gave up; see what it says.")
             time.sleep(LOOK_EVERY_S)
 

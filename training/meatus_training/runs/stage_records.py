@@ -21,7 +21,7 @@ DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Stamp:
+class StageRecord:
     """What a folder's note says."""
 
     key: str
@@ -48,16 +48,16 @@ def file_key(*files: Path) -> str:
     return key_of(*digests)
 
 
-def read_stamp(folder: Path) -> Stamp | None:
+def read_record(folder: Path) -> StageRecord | None:
     """None where there is no note, or one that is not to be understood."""
     try:
-        return Stamp(**json.loads((folder / NOTE).read_text()))
+        return StageRecord(**json.loads((folder / NOTE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def is_done(folder: Path, key: str) -> bool:
-    return read_stamp(folder) == Stamp(key, done=True)
+    return read_record(folder) == StageRecord(key, done=True)
 
 
 def begin(folder: Path, key: str, aside: Path | None) -> Path | None:
@@ -66,7 +66,7 @@ def begin(folder: Path, key: str, aside: Path | None) -> Path | None:
     What is there of the same key, or was begun without a note, stays to go on from; so does
     everything without an ``aside``. Returns where the other work went.
     """
-    found = read_stamp(folder)
+    found = read_record(folder)
     moved = None
     if aside is not None and found is not None and found.key != key:
         moved = aside / f"{folder.name}-{found.key[:8]}"
@@ -79,24 +79,24 @@ def begin(folder: Path, key: str, aside: Path | None) -> Path | None:
                 f"{folder}: is of other settings or scans and cannot be set aside "
                 f"({error.strerror}); move it away."
             ) from error
-    _write(folder, Stamp(key))
+    _write(folder, StageRecord(key))
     return moved
 
 
 def finish(folder: Path, key: str) -> None:
-    _write(folder, Stamp(key, done=True))
+    _write(folder, StageRecord(key, done=True))
 
 
 def give_up(folder: Path, key: str) -> None:
     """Let those who wait for ``folder`` know that nobody works on it any more."""
-    _write(folder, replace(Stamp(key), failed=True))
+    _write(folder, replace(StageRecord(key), failed=True))
 
 
 def forget(folder: Path) -> None:
     """Let whoever begins ``folder`` next set aside what it holds."""
-    if (found := read_stamp(folder)) is not None:
-        _write(folder, Stamp(key_of("forgotten", found.key)))
+    if (found := read_record(folder)) is not None:
+        _write(folder, StageRecord(key_of("forgotten", found.key)))
 
 
-def _write(folder: Path, stamp: Stamp) -> None:
-    write_whole(folder / NOTE, (json.dumps(asdict(stamp)) + "\n").encode())
+def _write(folder: Path, record: StageRecord) -> None:
+    write_whole(folder / NOTE, (json.dumps(asdict(record)) + "\n").encode())

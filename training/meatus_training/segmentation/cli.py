@@ -19,8 +19,8 @@ from meatus_training.runs.launch import launch_options, make_fabric, stop_when_t
 from meatus_training.runs.provenance import RENDERED, labelled
 from meatus_training.segmentation.member import begin, prepared_how, train_member
 from meatus_training.segmentation.rendered import Subjects, make_subjects
-from meatus_training.segmentation.samples import ItemScans, Scans
-from meatus_training.segmentation.select import choose_items, split_of
+from meatus_training.segmentation.samples import SampleScans, Scans
+from meatus_training.segmentation.select import select_samples, split_of
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.settings_files import load_settings
 
@@ -112,8 +112,8 @@ def told_origin(work: Path, settings: SegmentSettings) -> str:
 
 def _prepared_scans(
     work: Path, settings: SegmentSettings, labels: Path | None, cache: Path, fabric: Fabric
-) -> ItemScans:
+) -> SampleScans:
     """The first process brings labels onto the prepared grids; the others find them done."""
     with fabric.rank_zero_first():
-        items = choose_items(work, settings.train_on, labels, cache)
-    return ItemScans(items, settings.seed)
+        samples = select_samples(work, settings.train_on, labels, cache)
+    return SampleScans(samples, settings.seed)

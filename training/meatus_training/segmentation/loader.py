@@ -13,7 +13,7 @@ from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.windows import Windows, WindowSet, batches
 
 
-class Feed(Iterator[Windows]):
+class Loader(Iterator[Windows]):
     """The open reader of windows, and how long the training waited for it."""
 
     def __init__(

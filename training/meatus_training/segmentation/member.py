@@ -15,7 +15,7 @@ from meatus_training.prepare.cases import TABLE, read_table
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.launch import StoppedError
-from meatus_training.runs.provenance import begun_from
+from meatus_training.runs.provenance import fine_tuned_from
 from meatus_training.segmentation.initial_weights import spec_for, write_network
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
@@ -67,7 +67,7 @@ def begin(
             "preset."
         )
     network = widen(network, times, settings.seed) if times > 1 else network
-    return network, begun_from(about, spec.trained_on, spec.name)
+    return network, fine_tuned_from(about, spec.trained_on, spec.name)
 
 
 def train_member(

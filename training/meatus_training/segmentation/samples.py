@@ -20,7 +20,7 @@ REMEMBERED = 1024  # scans whose places are kept: 24 KiB each
 
 
 @dataclass(frozen=True)
-class Item:
+class TrainingSample:
     """One scan: (Z, Y, X) voxels in [-1, 1] and labels, ``IGNORE`` where nothing is known."""
 
     name: str
@@ -52,32 +52,32 @@ class Scans(Protocol):
 
 
 @dataclass(frozen=True)
-class ItemScans:
+class SampleScans:
     """Items in turn: each epoch shows them in a new order, as often as their weights say.
 
     Raises ``TrainingError`` where there are none, or files are missing or do not fit.
     """
 
-    items: Sequence[Item]
+    samples: Sequence[TrainingSample]
     seed: int = 0
     chances: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_items(self.items)
-        weights = np.array([item.weight for item in self.items], dtype=np.float64)
+        check_samples(self.samples)
+        weights = np.array([sample.weight for sample in self.samples], dtype=np.float64)
         object.__setattr__(self, "chances", weights / weights.sum())
 
     @property
     def fingerprint(self) -> str:
-        named = sorted((item.name, item.weight) for item in self.items)
+        named = sorted((sample.name, sample.weight) for sample in self.samples)
         return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.samples)
 
     def scan(self, number: int) -> Labelled:
-        epoch, place = divmod(number, len(self.items))
-        return open_item(self.items[epoch_order(self.chances, self.seed, epoch)[place]])
+        epoch, place = divmod(number, len(self.samples))
+        return open_sample(self.samples[epoch_order(self.chances, self.seed, epoch)[place]])
 
 
 def epoch_order(chances: NDArray[np.float64], seed: int, epoch: int) -> NDArray[np.int64]:
@@ -87,26 +87,26 @@ def epoch_order(chances: NDArray[np.float64], seed: int, epoch: int) -> NDArray[
     items with equal chances come once each.
     """
     count = len(chances)
-    draw = np.random.default_rng((seed, epoch))
-    points = (np.arange(count) + draw.random()) / count
+    rng = np.random.default_rng((seed, epoch))
+    points = (np.arange(count) + rng.random()) / count
     chosen = np.searchsorted(np.cumsum(chances) * (1 + 1e-12), points)
-    return draw.permutation(np.minimum(chosen, count - 1))
+    return rng.permutation(np.minimum(chosen, count - 1))
 
 
-def open_item(item: Item) -> Labelled:
-    """Map the arrays of ``item``; only what a window needs is read."""
-    labels = np.load(item.labels, mmap_mode="r")
-    return Labelled(np.load(item.voxels, mmap_mode="r"), labels, _places_of(item.labels))
+def open_sample(sample: TrainingSample) -> Labelled:
+    """Map the arrays of ``sample``; only what a window needs is read."""
+    labels = np.load(sample.labels, mmap_mode="r")
+    return Labelled(np.load(sample.voxels, mmap_mode="r"), labels, _places_of(sample.labels))
 
 
-def check_items(items: Sequence[Item]) -> None:
+def check_samples(samples: Sequence[TrainingSample]) -> None:
     """Raise ``TrainingError``, one line per item that cannot be trained on."""
-    if not items:
+    if not samples:
         raise TrainingError("there is no scan to train on; prepare, or translate, some first.")
-    names = [item.name for item in items]
+    names = [sample.name for sample in samples]
     wrong = [f"{name} is named twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    wrong += [found for item in items if (found := _mistake(item))]
-    if not any(item.weight > 0 for item in items):
+    wrong += [found for sample in samples if (found := _mistake(sample))]
+    if not any(sample.weight > 0 for sample in samples):
         wrong.append("every scan has weight 0")
     if wrong:
         raise TrainingError("\n".join(wrong))
@@ -125,19 +125,19 @@ def _places_of(file: Path) -> NDArray[np.int16]:
     return marked_places(np.load(file, mmap_mode="r"))
 
 
-def _mistake(item: Item) -> str | None:
-    """What is wrong with ``item``, from the headers of its files alone."""
+def _mistake(sample: TrainingSample) -> str | None:
+    """What is wrong with ``sample``, from the headers of its files alone."""
     try:
-        voxels, labels = (np.load(file, mmap_mode="r") for file in (item.voxels, item.labels))
+        voxels, labels = (np.load(file, mmap_mode="r") for file in (sample.voxels, sample.labels))
     except FileNotFoundError as error:
         return f"{error.filename} is missing; prepare again."
     except (OSError, ValueError) as error:
-        return f"{item.voxels} or its labels cannot be read ({error}); prepare again."
+        return f"{sample.voxels} or its labels cannot be read ({error}); prepare again."
     if voxels.shape != labels.shape or voxels.ndim != 3 or labels.dtype != np.uint8:
         return (
-            f"{item.labels}: {labels.dtype} {labels.shape}; expected uint8 on the grid of "
-            f"{item.voxels.name} {voxels.shape}."
+            f"{sample.labels}: {labels.dtype} {labels.shape}; expected uint8 on the grid of "
+            f"{sample.voxels.name} {voxels.shape}."
         )
-    if item.weight < 0:
-        return f"{item.name} has the weight {item.weight}; expected 0 or more."
+    if sample.weight < 0:
+        return f"{sample.name} has the weight {sample.weight}; expected 0 or more."
     return None

@@ -12,7 +12,7 @@ from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import Progress
 
 
-class Clock:
+class Schedule:
     """Steps and seconds that a training has taken, over all its starts."""
 
     def __init__(self, progress: Progress, settings: SegmentSettings, last: float) -> None:

@@ -11,7 +11,7 @@ from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import labels_on
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, read_prepared
-from meatus_training.segmentation.samples import Item
+from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import Source
 
 LABELS, IMAGE = ".labels.npy", "_Label.nii.gz"
@@ -19,7 +19,9 @@ VOXELS = ".voxels.npy"
 STYLE = "--"  # between a translated case and its style
 
 
-def choose_items(work: Path, on: Source, labels: Path | None, cache: Path) -> list[Item]:
+def select_samples(
+    work: Path, on: Source, labels: Path | None, cache: Path
+) -> list[TrainingSample]:
     """Scans of ``work`` with their own labels, or those of the folder ``labels``.
 
     Labels that lie on the scans' own grids (``<case>_Label.nii.gz``) are brought onto the
@@ -38,8 +40,8 @@ def choose_items(work: Path, on: Source, labels: Path | None, cache: Path) -> li
         raise TrainingError(f"{where} lacks labels of {', '.join(missing)}.")
     pairs = [(case, file) for case, file in zip(cases, known, strict=True) if file is not None]
     if on == "translated":
-        return translated_items(work / "translated", pairs)
-    return [Item(case.name, case.voxels, file) for case, file in pairs]
+        return translated_samples(work / "translated", pairs)
+    return [TrainingSample(case.name, case.voxels, file) for case, file in pairs]
 
 
 def split_of(on: Source) -> str:
@@ -47,7 +49,9 @@ def split_of(on: Source) -> str:
     return "target" if on == "target" else "source"
 
 
-def translated_items(folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]) -> list[Item]:
+def translated_samples(
+    folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]
+) -> list[TrainingSample]:
     """Every style of every source case, with the labels of the case."""
     found = [
         (case, labels, sorted(folder.glob(f"{case.name}{STYLE}*{VOXELS}")))
@@ -59,7 +63,7 @@ def translated_items(folder: Path, pairs: Sequence[tuple[PreparedCase, Path]]) -
             f"{folder} lacks translations of {', '.join(missing)}; run the translate command."
         )
     return [
-        Item(file.name.removesuffix(VOXELS), file, labels)
+        TrainingSample(file.name.removesuffix(VOXELS), file, labels)
         for _, labels, files in found
         for file in files
     ]

@@ -41,12 +41,12 @@ class SegmentSettings:
     blocks: int = 3
     depth: int = 40  # slices of a window at inference, and of the last part of the training
     patch: tuple[int, int, int] = (40, 384, 384)
-    whole_share: float = 0.0  # of the training, at its end, on windows of whole slices
-    whole_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
-    near_structures: float = 0.0  # share of windows centred near a labelled voxel
+    full_field_fraction: float = 0.0  # of the training, at its end, on windows of whole slices
+    full_field_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
+    foreground_oversampling: float = 0.0  # share of windows centred near a labelled voxel
 
     batch: int = 10  # windows in a step, over all processes together
-    at_once: int = 1  # windows in one pass; a step adds up the gradients of several passes
+    micro_batch: int = 1  # windows in one pass; a step adds up the gradients of several passes
     epochs: int = 200  # of all scans, one window of each; see ``steps``
     steps: int = 0  # 0: as ``epochs`` says
     minutes: float = 0.0  # after which the schedule has run its course; 0: whatever it takes
@@ -75,16 +75,25 @@ class SegmentSettings:
             raise ValueError(f"patch: {self.patch[1:]} must be multiples of {GRID_MULTIPLE}")
         if min(self.patch) < 1 or min(self.width, self.blocks, self.depth) < 1:
             raise ValueError("patch, width, blocks and depth must be positive")
-        if min(self.batch, self.at_once) < 1 or self.batch % self.at_once:
-            raise ValueError(f"at_once: {self.at_once} must divide the batch of {self.batch}")
+        if min(self.batch, self.micro_batch) < 1 or self.batch % self.micro_batch:
+            raise ValueError(
+                f"micro_batch: {self.micro_batch} must divide the batch of {self.batch}"
+            )
         if not (self.steps or self.epochs or self.minutes):
             raise ValueError("steps, epochs and minutes are all 0; one must end the training")
         if (
-            min(self.steps, self.epochs, self.minutes, self.seed, self.workers, self.whole_depth)
+            min(
+                self.steps,
+                self.epochs,
+                self.minutes,
+                self.seed,
+                self.workers,
+                self.full_field_depth,
+            )
             < 0
         ):
             raise ValueError(
-                "steps, epochs, minutes, seed, workers and whole_depth must not be negative"
+                "steps, epochs, minutes, seed, workers and full_field_depth must not be negative"
             )
         if min(self.save_every, self.log_every, self.picture_every) < 1:
             raise ValueError("save_every, log_every and picture_every must be positive")

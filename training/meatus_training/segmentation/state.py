@@ -87,7 +87,7 @@ def start_state(settings: SegmentSettings, fabric: Fabric, start: ResUNet25d | N
 
 
 @torch.no_grad()
-def follow(state: State, keep: float) -> None:
+def ema_update(state: State, keep: float) -> None:
     """Move the average towards the network, keeping the share ``keep`` of itself."""
     pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
     for mean, current in pairs:

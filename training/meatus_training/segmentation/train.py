@@ -14,15 +14,15 @@ from meatus_training.networks import ResUNet25d
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import together
 from meatus_training.segmentation.journal import Meter, write_picture
-from meatus_training.segmentation.loader import Feed
+from meatus_training.segmentation.loader import Loader
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
-from meatus_training.segmentation.schedule import Clock, last_step
+from meatus_training.segmentation.schedule import Schedule, last_step
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import (
     Progress,
     State,
-    follow,
+    ema_update,
     resume_state,
     save_state,
     start_state,
@@ -71,42 +71,42 @@ def train_segmenter(
     _check(settings, fabric)
     state = start_state(settings, fabric, start)
     progress = resume_state(folder / CHECKPOINT, state, settings, scans.fingerprint)
-    clock, feed = Clock(progress, settings, last), Feed(scans, settings, fabric, last)
+    schedule, loader = Schedule(progress, settings, last), Loader(scans, settings, fabric, last)
     journal = Journal(folder, progress.step, writes=fabric.is_global_zero)
     meter = Meter(fabric.device)
-    for stepped in _steps(state, feed, settings, clock, should_stop):
-        meter.add(stepped, feed.waited())
-        _report(journal, meter, state, settings, clock, stepped, say)
-        if clock.step % settings.save_every == 0:
-            _save(folder, state, settings, scans, clock)
-    _save(folder, state, settings, scans, clock)
+    for stepped in _steps(state, loader, settings, schedule, should_stop):
+        meter.add(stepped, loader.waited())
+        _report(journal, meter, state, settings, schedule, stepped, say)
+        if schedule.step % settings.save_every == 0:
+            _save(folder, state, settings, scans, schedule)
+    _save(folder, state, settings, scans, schedule)
     journal.close()
-    return Trained(state.average, clock.step, clock.over)
+    return Trained(state.average, schedule.step, schedule.over)
 
 
 def _steps(
     state: State,
-    feed: Feed,
+    loader: Loader,
     settings: SegmentSettings,
-    clock: Clock,
+    schedule: Schedule,
     should_stop: Callable[[], bool],
 ) -> Iterator[Stepped]:
     """Update the network step by step; all processes stop after the same one."""
     bad = 0
     while True:
-        done, told = together(state.fabric, clock.done(), float(should_stop()))
-        clock.over = done >= 1
-        if clock.over or told:
+        done, told = together(state.fabric, schedule.done(), float(should_stop()))
+        schedule.over = done >= 1
+        if schedule.over or told:
             return
-        set_rate(state, settings, clock.step, done)
-        feed.turn(clock.step, whole=done > 1 - settings.whole_share)
-        stepped = train_step(state, feed, settings, feed.augment_late)
+        set_rate(state, settings, schedule.step, done)
+        loader.turn(schedule.step, whole=done > 1 - settings.full_field_fraction)
+        stepped = train_step(state, loader, settings, loader.augment_late)
         bad = 0 if stepped.finite else bad + 1
         if bad >= BAD_STEPS:
             raise TrainingError(f"{BAD_STEPS} steps in a row without finite gradients; stopped.")
-        clock.step += 1
+        schedule.step += 1
         if state.averages and stepped.finite:
-            follow(state, min(settings.ema, (1 + clock.step) / (10 + clock.step)))
+            ema_update(state, min(settings.ema, (1 + schedule.step) / (10 + schedule.step)))
         yield stepped
 
 
@@ -120,10 +120,10 @@ def set_rate(state: State, settings: SegmentSettings, step: int, done: float) ->
 
 
 def _check(settings: SegmentSettings, fabric: Fabric) -> None:
-    if settings.batch % (settings.at_once * fabric.world_size):
+    if settings.batch % (settings.micro_batch * fabric.world_size):
         raise TrainingError(
-            f"a batch of {settings.batch} windows, {settings.at_once} at once, cannot be shared "
-            f"by {fabric.world_size} processes; choose a multiple."
+            f"a batch of {settings.batch} windows, {settings.micro_batch} at once, cannot be "
+            f"shared by {fabric.world_size} processes; choose a multiple."
         )
     depth = min(settings.patch[0], settings.depth)
     if fabric.device.type == "cpu" and settings.precision != "fp32" and depth < SAFE_DEPTH:
@@ -138,22 +138,22 @@ def _report(
     meter: Meter,
     state: State,
     settings: SegmentSettings,
-    clock: Clock,
+    schedule: Schedule,
     stepped: Stepped,
     say: Callable[[str], None],
 ) -> None:
-    step = clock.step
+    step = schedule.step
     if step % settings.picture_every == 0:
         write_picture(journal, step, stepped)
     if step % settings.log_every:
         return
     values = meter.read(state.fabric)
     rate = state.optimiser.param_groups[0]["lr"]
-    journal.line(step, values | {"rate": rate, "seconds": clock.seconds})
+    journal.line(step, values | {"rate": rate, "seconds": schedule.seconds})
     if journal.writes:
         say(
             f"step {step}: loss {values['loss']:.3f} (Dice {values['dice']:.3f}) after "
-            f"{clock.seconds / 60:.1f} min, {values['steps_per_s']:.2f} steps/s, "
+            f"{schedule.seconds / 60:.1f} min, {values['steps_per_s']:.2f} steps/s, "
             f"{values['waiting_share']:.0%} waiting for windows"
         )
 
@@ -163,7 +163,7 @@ def _save(
     state: State,
     settings: SegmentSettings,
     scans: Scans | Subjects,
-    clock: Clock,
+    schedule: Schedule,
 ) -> None:
     if state.fabric.is_global_zero:
         save_state(
@@ -171,5 +171,5 @@ def _save(
             state,
             settings,
             scans.fingerprint,
-            Progress(clock.step, clock.seconds),
+            Progress(schedule.step, schedule.seconds),
         )

@@ -10,7 +10,7 @@ import click
 from meatus.guard import one_line_errors
 from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import launch_options, stop_when_told
-from meatus_training.runs.run_context import Crew, Launch
+from meatus_training.runs.run_context import Launch, RunContext
 from meatus_training.segmentation.member import NETWORK
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import run_selftrain
@@ -50,9 +50,9 @@ def selftrain(
         raise TrainingError(f"{truth} is no folder; expected one with validation or target.")
     should_stop = stop_when_told()
     launch = Launch(devices, nodes, strategy, accelerator)
-    crew = Crew(work, launch, launch.fabric(), should_stop)
-    networks = run_selftrain(members or members_of(work), settings, crew, truth)
-    crew.say(f"{networks[0].parents[1]}: self-trained, {settings.rounds} rounds")
+    context = RunContext(work, launch, launch.fabric(), should_stop)
+    networks = run_selftrain(members or members_of(work), settings, context, truth)
+    context.say(f"{networks[0].parents[1]}: self-trained, {settings.rounds} rounds")
 
 
 def members_of(work: Path) -> tuple[str, ...]:

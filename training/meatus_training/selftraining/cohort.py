@@ -16,7 +16,7 @@ from meatus.volumes import Labels
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
-from meatus_training.runs.run_context import Crew
+from meatus_training.runs.run_context import RunContext
 from meatus_training.selftraining.label import Pseudo, pseudo_labels
 from meatus_training.selftraining.repair import Change
 from meatus_training.selftraining.select import Verdict
@@ -43,20 +43,20 @@ def label_cohort(
     model: Model,
     settings: SelftrainSettings,
     folder: Path,
-    crew: Crew,
+    context: RunContext,
 ) -> None:
     """Write the pseudo-labels of ``cases`` and what is thought of them to ``folder``.
 
-    Scans that are there already stay; each process of ``crew`` takes its share.
+    Scans that are there already stay; each process of ``context`` takes its share.
     """
-    mine = [cases[number] for number in crew.share(len(cases))]
+    mine = [cases[number] for number in context.share(len(cases))]
     todo = [case for case in mine if not (folder / f"{case.name}{VERDICT}").exists()]
     for number, case in enumerate(todo, start=1):
-        crew.check_stop(f"the labelling of {case.name}")
+        context.check_stop(f"the labelling of {case.name}")
         found = pseudo_labels(case.name, case.load_voxels(), case.geometry, model, settings)
         _write(found, case, folder)
         model.release()
-        crew.say(f"[{number}/{len(todo)}] {case.name}: {_in_words(found.selection.verdict)}")
+        context.say(f"[{number}/{len(todo)}] {case.name}: {_in_words(found.selection.verdict)}")
 
 
 def read_verdicts(cases: Sequence[PreparedCase], folder: Path) -> tuple[Verdict, ...]:

@@ -13,7 +13,7 @@ from meatus.images import read_scan, write_labels
 from meatus.pipeline import segment
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
-from meatus_training.runs.run_context import Crew
+from meatus_training.runs.run_context import RunContext
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.teacher import load_teacher
 
@@ -25,14 +25,14 @@ def predict_scans(
     weights: Path,
     settings: SelftrainSettings,
     folder: Path,
-    crew: Crew,
+    context: RunContext,
 ) -> None:
     """Label the scans' files on their own grids, as a user of the weights would."""
     model = load_teacher(weights, settings.quality)
-    for number in crew.share(len(cases)):
+    for number in context.share(len(cases)):
         file = folder / f"{cases[number].name}.nii.gz"
         if not file.exists():
-            crew.check_stop(f"the prediction of {cases[number].name}")
+            context.check_stop(f"the prediction of {cases[number].name}")
             write_labels(segment(read_scan(cases[number].scan), model, settings.clean), file)
 
 

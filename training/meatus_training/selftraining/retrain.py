@@ -12,10 +12,10 @@ from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_table
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
-from meatus_training.runs.run_context import Crew
+from meatus_training.runs.run_context import RunContext
 from meatus_training.runs.stage_records import file_key, key_of
 from meatus_training.segmentation.member import NETWORK, train_member
-from meatus_training.segmentation.samples import Item, ItemScans
+from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.settings import FREE, SegmentSettings
 from meatus_training.selftraining.cohort import labels_file
 from meatus_training.selftraining.rounds import RoundPlan
@@ -33,25 +33,27 @@ class Round:
     """What all members of a round train on."""
 
     plan: RoundPlan
-    translated: Sequence[Item]
+    translated: Sequence[TrainingSample]
     cases: Sequence[PreparedCase]
     pseudo: Path  # folder of the pseudo-labels
     key: str  # of all that
 
     @property
-    def items(self) -> list[Item]:
+    def samples(self) -> list[TrainingSample]:
         """Translated and chosen real scans, each as often as the plan says."""
         weights = {entry.case: entry.weight for entry in self.plan.entries}
         targets = {case.name: case for case in self.cases if case.split == "target"}
         real = [
-            Item(name, targets[name].voxels, labels_file(targets[name], self.pseudo))
+            TrainingSample(name, targets[name].voxels, labels_file(targets[name], self.pseudo))
             for name in self.plan.real
         ]
-        return [replace(item, weight=weights[item.name]) for item in (*self.translated, *real)]
+        return [
+            replace(sample, weight=weights[sample.name]) for sample in (*self.translated, *real)
+        ]
 
 
 def retrain(
-    first: Path, previous: Path, round_: Round, settings: SelftrainSettings, crew: Crew
+    first: Path, previous: Path, round_: Round, settings: SelftrainSettings, context: RunContext
 ) -> Path:
     """Train a member for a round; its new checkpoint.
 
@@ -60,24 +62,24 @@ def retrain(
     """
     own = round_settings(read_segment_settings(first), settings, round_.plan.number)
     start = load_checkpoint(previous)[0] if settings.start == "previous" else None
-    prepared = crew.work / "prepared"
+    prepared = context.work / "prepared"
     folder = round_.pseudo.parent / first.parent.name
     key = key_of(training_key(own), round_.key, file_key(previous) if start else "scratch")
 
     def train() -> None:
         train_member(
             folder,
-            ItemScans(round_.items, own.seed),
+            SampleScans(round_.samples, own.seed),
             own,
             read_table(prepared).settings,
-            crew.launch.fabric(own.precision),
+            context.launch.fabric(own.precision),
             described(round_.cases),
             start=start,
-            say=crew.say,
-            should_stop=crew.should_stop,
+            say=context.say,
+            should_stop=context.should_stop,
         )
 
-    crew.carry_out(folder, key, train)
+    context.carry_out(folder, key, train)
     return folder / NETWORK
 
 
@@ -101,10 +103,11 @@ def training_key(settings: SegmentSettings) -> str:
     return settings_hash(replace(settings, **free))
 
 
-def items_key(items: Sequence[Item], cases: Sequence[PreparedCase]) -> str:
-    """Of what ``items`` hold: prepared scans by their digest, translated ones by their note."""
+def samples_key(samples: Sequence[TrainingSample], cases: Sequence[PreparedCase]) -> str:
+    """Of what ``samples`` hold: prepared scans by their digest, translated ones by their note."""
     notes = [
-        (item.name, note.read_text() if (note := _note(item)).exists() else "") for item in items
+        (sample.name, note.read_text() if (note := _note(sample)).exists() else "")
+        for sample in samples
     ]
     return key_of(notes, prepared_hash([case for case in cases if case.split == "source"]))
 
@@ -123,5 +126,5 @@ def _scaled(count: int, share: float) -> int:
     return max(1, round(count * share)) if count else 0
 
 
-def _note(item: Item) -> Path:
-    return item.voxels.with_name(f"{item.name}{MADE_OF}")
+def _note(sample: TrainingSample) -> Path:
+    return sample.voxels.with_name(f"{sample.name}{MADE_OF}")

@@ -12,14 +12,14 @@ from meatus.atomic import write_whole
 from meatus.weights import read_manifest
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
-from meatus_training.runs.run_context import Crew
-from meatus_training.runs.stage_records import file_key, key_of, read_stamp
+from meatus_training.runs.run_context import RunContext
+from meatus_training.runs.stage_records import file_key, key_of, read_record
 from meatus_training.segmentation.member import NETWORK
-from meatus_training.segmentation.samples import Item
-from meatus_training.segmentation.select import choose_items
+from meatus_training.segmentation.samples import TrainingSample
+from meatus_training.segmentation.select import select_samples
 from meatus_training.selftraining.cohort import CLEANED, REPAIRED, label_cohort, read_verdicts
 from meatus_training.selftraining.judge import in_words, predict_scans, score
-from meatus_training.selftraining.retrain import Round, items_key, read_segment_settings, retrain
+from meatus_training.selftraining.retrain import Round, read_segment_settings, retrain, samples_key
 from meatus_training.selftraining.rounds import RoundPlan, compose, write_log
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.teacher import load_teacher, publish
@@ -35,20 +35,23 @@ class Rounds:
 
     settings: SelftrainSettings
     cases: tuple[PreparedCase, ...]
-    translated: tuple[Item, ...]
+    translated: tuple[TrainingSample, ...]
     first: tuple[Path, ...]  # the members' checkpoints of the segmentation stage
     truth: Path | None
-    crew: Crew
+    context: RunContext
 
     def folder(self, number: int) -> Path:
-        return self.crew.work / SELFTRAIN / f"round_{number}"
+        return self.context.work / SELFTRAIN / f"round_{number}"
 
     def split(self, name: str) -> list[PreparedCase]:
         return [case for case in self.cases if case.split == name]
 
 
 def run_selftrain(
-    members: Sequence[str], settings: SelftrainSettings, crew: Crew, truth: Path | None = None
+    members: Sequence[str],
+    settings: SelftrainSettings,
+    context: RunContext,
+    truth: Path | None = None,
 ) -> tuple[Path, ...]:
     """Self-train the ``members`` of WORK/segment together; the last round's checkpoints.
 
@@ -59,13 +62,13 @@ def run_selftrain(
     What is done and unchanged stays. Raises ``TrainingError`` where something is missing or the
     run is told to stop: what is done by then is gone on with.
     """
-    rounds = _gather(members, settings, crew, truth)
+    rounds = _gather(members, settings, context, truth)
     networks = rounds.first
     _publish(rounds, 0, networks)
     for number in range(1, settings.rounds + 1):
         round_ = _label(rounds, number)
         networks = tuple(
-            retrain(first, previous, round_, settings, crew)
+            retrain(first, previous, round_, settings, context)
             for first, previous in zip(rounds.first, networks, strict=True)
         )
         _publish(rounds, number, networks)
@@ -73,9 +76,9 @@ def run_selftrain(
 
 
 def _gather(
-    members: Sequence[str], settings: SelftrainSettings, crew: Crew, truth: Path | None
+    members: Sequence[str], settings: SelftrainSettings, context: RunContext, truth: Path | None
 ) -> Rounds:
-    work = crew.work
+    work = context.work
     cases = read_prepared(work / "prepared")
     first = tuple(work / "segment" / name / NETWORK for name in members)
     missing = [file.parent.name for file in first if not file.exists()]
@@ -87,14 +90,14 @@ def _gather(
     if settings.rounds and not any(case.split == "target" for case in cases):
         raise TrainingError(f"{work / 'prepared'} holds no target scan to train on.")
     train_on = read_segment_settings(first[0]).train_on
-    items = choose_items(work, train_on, None, work / SELFTRAIN / "labels")
-    return Rounds(settings, cases, tuple(items), first, truth, crew)
+    samples = select_samples(work, train_on, None, work / SELFTRAIN / "labels")
+    return Rounds(settings, cases, tuple(samples), first, truth, context)
 
 
 def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:
     """Write the round's networks as weights, and score them where there is a truth."""
     folder = rounds.folder(number)
-    rounds.crew.carry_out(
+    rounds.context.carry_out(
         folder / WEIGHTS,
         file_key(*networks),
         lambda: publish(networks, folder / WEIGHTS),
@@ -106,40 +109,40 @@ def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:
 
 def _label(rounds: Rounds, number: int) -> Round:
     """Label the real scans with the weights of the round before, and choose among them."""
-    crew, settings, targets = rounds.crew, rounds.settings, rounds.split("target")
+    context, settings, targets = rounds.context, rounds.settings, rounds.split("target")
     weights, pseudo = rounds.folder(number - 1) / WEIGHTS, rounds.folder(number) / PSEUDO
     key = key_of(_weights_key(weights), _labelling_key(settings), prepared_hash(targets))
 
     def label() -> None:
         model = load_teacher(weights, settings.quality)
-        label_cohort(targets, model, settings, pseudo, crew)
+        label_cohort(targets, model, settings, pseudo, context)
 
-    crew.carry_out(pseudo, key, label)
-    names = [item.name for item in rounds.translated]
+    context.carry_out(pseudo, key, label)
+    names = [sample.name for sample in rounds.translated]
     plan = compose(number, names, read_verdicts(targets, pseudo), settings.joins)
-    if crew.fabric.is_global_zero:
-        write_log(plan, crew.work / SELFTRAIN)
-    crew.say(_in_words(plan, len(targets)))
+    if context.fabric.is_global_zero:
+        write_log(plan, context.work / SELFTRAIN)
+    context.say(_in_words(plan, len(targets)))
     chosen = [(entry.case, entry.weight) for entry in plan.entries]
-    whole = key_of(key, chosen, items_key(rounds.translated, rounds.cases))
+    whole = key_of(key, chosen, samples_key(rounds.translated, rounds.cases))
     return Round(plan, rounds.translated, rounds.cases, pseudo, whole)
 
 
 def _score(rounds: Rounds, number: int, truth: Path) -> None:
     """Score the round's ensemble on the validation scans and its pseudo-labels on the target."""
-    crew, folder, cases = rounds.crew, rounds.folder(number), rounds.split("validation")
+    context, folder, cases = rounds.context, rounds.folder(number), rounds.split("validation")
     weights, settings = folder / WEIGHTS, rounds.settings
     if cases and (truth / "validation").is_dir():
         how = settings_hash(settings.clean), settings.quality
         key = key_of(_weights_key(weights), how, prepared_hash(cases))
-        crew.carry_out(
+        context.carry_out(
             folder / VALIDATION,
             key,
-            lambda: predict_scans(cases, weights, settings, folder / VALIDATION, crew),
+            lambda: predict_scans(cases, weights, settings, folder / VALIDATION, context),
         )
-    parts = [read_stamp(folder / name) for name in (VALIDATION, PSEUDO)]
+    parts = [read_record(folder / name) for name in (VALIDATION, PSEUDO)]
     made_of = [part.key if part else "" for part in parts]
-    crew.carry_out(
+    context.carry_out(
         (folder / SCORES).parent,
         key_of(_weights_key(weights), made_of, file_key(*sorted(truth.rglob("*.nii.gz")))),
         lambda: _write_scores(folder, number, truth),
@@ -147,8 +150,8 @@ def _score(rounds: Rounds, number: int, truth: Path) -> None:
     )
     found = json.loads((folder / SCORES).read_text())
     for name in (name for name in found if name != "round"):
-        crew.say(f"round {number}, {name}: {in_words(found[name])}")
-    if crew.fabric.is_global_zero:
+        context.say(f"round {number}, {name}: {in_words(found[name])}")
+    if context.fabric.is_global_zero:
         _write_all_scores(folder.parent, number)
 
 

@@ -24,26 +24,26 @@ from meatus_training.errors import TrainingError
 from meatus_training.translation.consistency import steady
 from meatus_training.translation.data import MIN_RANGE, zoomed
 from meatus_training.translation.networks import Generator
-from meatus_training.translation.settings import ApplyConfig, TranslateConfig
+from meatus_training.translation.settings import ApplySettings, TranslatorSettings
 
 GRID_MULTIPLE = 4  # the generator halves the grid twice and doubles it twice
 
 MIRRORED = ((), (-1,))  # axes of the two views
 
 
-DEFAULT = ApplyConfig()
+DEFAULT = ApplySettings()
 
 
 def translate_sample(
     generator: Generator,
     sample: Sample,
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     fabric: Fabric,
     style: int | None = None,
-    how: ApplyConfig = DEFAULT,
+    how: ApplySettings = DEFAULT,
 ) -> Sample:
     """A prepared ceT1 scan as pseudo-hrT2 on the same grid; its labels stay as they are."""
-    voxels = translate_volume(generator, sample.voxels, config, fabric, style, how)
+    voxels = translate_volume(generator, sample.voxels, settings, fabric, style, how)
     return Sample(voxels, sample.labels)
 
 
@@ -51,14 +51,14 @@ def translate_sample(
 def translate_volume(
     generator: Generator,
     voxels: NDArray[np.float16],
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     fabric: Fabric,
     style: int | None = None,
-    how: ApplyConfig = DEFAULT,
+    how: ApplySettings = DEFAULT,
 ) -> NDArray[np.float16]:
     """(Z, Y, X) in [-1, 1] to the same shape and range; empty slices become black.
 
-    ``generator`` lies on the device of ``fabric`` and was trained with ``config``. Raises
+    ``generator`` lies on the device of ``fabric`` and was trained with ``settings``. Raises
     ``TrainingError``
     where ``style`` is not one of its styles.
     """
@@ -69,7 +69,7 @@ def translate_volume(
         if len(some):
             planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(fabric.device)
             with fabric.autocast():
-                out[some] = _translate(generator, planes, config, style, how)[:, 0].cpu().numpy()
+                out[some] = _translate(generator, planes, settings, style, how)[:, 0].cpu().numpy()
     if how.z_sigma:
         out = steady(out, shown, how.low_sigma, how.z_sigma)
     return out.astype(np.float16)
@@ -78,14 +78,14 @@ def translate_volume(
 def _translate(
     generator: Generator,
     planes: Tensor,
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     style: int | None,
-    how: ApplyConfig,
+    how: ApplySettings,
 ) -> Tensor:
     """(N, 1, Y, X) to the same shape, at the resolution that training saw."""
     rows, columns = planes.shape[-2:]
-    if config.fit == "zoom":
-        fitted = zoomed(planes, config.size)
+    if settings.fit == "zoom":
+        fitted = zoomed(planes, settings.size)
     else:
         padding = (0, -columns % GRID_MULTIPLE, 0, -rows % GRID_MULTIPLE)
         fitted = F.pad(planes, padding, value=BLACK)
@@ -95,8 +95,8 @@ def _translate(
         for axes in (MIRRORED if how.mirrored else MIRRORED[:1])
     ]
     mean = torch.stack(views).mean(dim=0)
-    if config.fit == "zoom":
-        return zoomed(mean[..., : config.size, : config.size], (rows, columns))
+    if settings.fit == "zoom":
+        return zoomed(mean[..., : settings.size, : settings.size], (rows, columns))
     return mean[..., :rows, :columns]
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
 from meatus_training.errors import TrainingError
-from meatus_training.translation.settings import TranslateConfig
+from meatus_training.translation.settings import TranslatorSettings
 
 # Below this range of its values, which span [-1, 1], a slice shows nothing: the published code
 # skips a range of 10 where a scan's maximum is about 1000.
@@ -62,8 +62,8 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
     nor whether the run was interrupted before.
     """
 
-    def __init__(self, data: TranslationData, config: TranslateConfig) -> None:
-        self.data, self.config = data, config
+    def __init__(self, data: TranslationData, settings: TranslatorSettings) -> None:
+        self.data, self.settings = data, settings
         self.source = _places(data.source, "source")
         self.target = _places(data.target, "target")
         self.labelled = self._with_structures()
@@ -78,29 +78,29 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
         way from one border to the other" goes, and so does the height of a labelled slice: the
         two sides should differ in contrast, not in what they show.
         """
-        draw = np.random.default_rng((self.config.seed, number))
-        labelled = draw.random() < self.config.labelled_share
+        rng = np.random.default_rng((self.settings.seed, number))
+        labelled = rng.random() < self.settings.labelled_share
         wanted = self.labelled if labelled else self.source
-        scan, z = wanted[draw.integers(len(wanted))]
-        other, other_z = self.target[draw.integers(len(self.target))]
+        scan, z = wanted[rng.integers(len(wanted))]
+        other, other_z = self.target[rng.integers(len(self.target))]
         if labelled:
-            up = z / len(self.data.source[scan]) + draw.uniform(-Z_JITTER, Z_JITTER)
+            up = z / len(self.data.source[scan]) + rng.uniform(-Z_JITTER, Z_JITTER)
             other_z = self._slice_near(other, up * len(self.data.target[other]))
         style = self.data.styles[other] if self.data.styles else 0
         labels = self.data.labels[scan][z] if labelled else None
-        at = _place(labels, self.config.size, draw)
+        at = _place(labels, self.settings.size, rng)
         return (
-            self._slice(self.data.source[scan][z], at, draw),
-            self._slice(self.data.target[other][other_z], at, draw),
+            self._slice(self.data.source[scan][z], at, rng),
+            self._slice(self.data.target[other][other_z], at, rng),
             style,
         )
 
-    def _slice(self, voxels: NDArray[np.float16], at: Place, draw: np.random.Generator) -> Tensor:
+    def _slice(self, voxels: NDArray[np.float16], at: Place, rng: np.random.Generator) -> Tensor:
         """(Y, X) to (1, size, size), mirrored from side to side with probability one half."""
         image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None]
-        size = self.config.size
-        image = zoomed(image, size) if self.config.fit == "zoom" else _part(image, size, at)
-        return image.flip(2) if draw.random() < 0.5 else image
+        size = self.settings.size
+        image = zoomed(image, size) if self.settings.fit == "zoom" else _part(image, size, at)
+        return image.flip(2) if rng.random() < 0.5 else image
 
     def _slice_near(self, scan: int, z: float) -> int:
         """Of the target scan's slices that show anything, the one nearest to ``z``."""
@@ -108,7 +108,7 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
         return int(heights[np.argmin(np.abs(heights - z))])
 
     def _with_structures(self) -> NDArray[np.int64]:
-        if self.config.labelled_share == 0:
+        if self.settings.labelled_share == 0:
             return self.source
         wanted = [place for place in self.source if self.data.labels[place[0]][place[1]].any()]
         return np.array(wanted) if wanted else self.source
@@ -128,15 +128,15 @@ def step_batches(
     pairs: SlicePairs, steps: range, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Per step the share of process ``rank``: slices (N, 1, size, size) twice, styles (N,)."""
-    config = pairs.config
-    share = config.batch // world
-    starts = (step * config.batch + rank * share for step in steps)
+    settings = pairs.settings
+    share = settings.batch // world
+    starts = (step * settings.batch + rank * share for step in steps)
     numbers = (list(range(start, start + share)) for start in starts)
     return iter(
         DataLoader(
             pairs,
             batch_sampler=numbers,
-            num_workers=config.workers,
+            num_workers=settings.workers,
             pin_memory=torch.cuda.is_available(),
         )
     )
@@ -155,14 +155,14 @@ def _places(scans: Sequence[NDArray[np.float16]], side: str) -> NDArray[np.int64
     return np.array(places)
 
 
-def _place(labels: NDArray[np.uint8] | None, size: int, draw: np.random.Generator) -> Place:
+def _place(labels: NDArray[np.uint8] | None, size: int, rng: np.random.Generator) -> Place:
     """Where a part of ``size`` lies; it holds a labelled voxel of ``labels`` (Y, X), if any."""
-    y, x = draw.random(2)
+    y, x = rng.random(2)
     marked = () if labels is None else np.argwhere(labels)
     if labels is None or not len(marked):
         return y, x
     shares = []
-    voxel = marked[draw.integers(len(marked))]
+    voxel = marked[rng.integers(len(marked))]
     for share, centre, extent in zip((y, x), voxel, labels.shape, strict=True):
         room = extent - size
         first, last = max(centre - size + 1, 0), min(centre, room)

@@ -173,9 +173,9 @@ class PatchSampler(nn.Module):
         return vectors / (norms + NORM_EPSILON)
 
 
-def draw_positions(features: Sequence[Tensor], count: int, draw: torch.Generator) -> list[Tensor]:
+def draw_positions(features: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
     """For each level (B, C, H, W) min(``count``, H W) different positions in a slice."""
-    places = (torch.randperm(f[0, 0].numel(), generator=draw)[:count] for f in features)
+    places = (torch.randperm(f[0, 0].numel(), generator=rng)[:count] for f in features)
     return [p.to(f.device) for p, f in zip(places, features, strict=True)]
 
 

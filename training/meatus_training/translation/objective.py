@@ -116,12 +116,12 @@ def generator_loss(
 
 
 def draw_places(
-    translated: Translated, patches: int, draw: torch.Generator
+    translated: Translated, patches: int, rng: torch.Generator
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Positions per level, drawn apart for source and target slices."""
     return (
-        draw_positions(translated.keys, patches, draw),
-        draw_positions(translated.keys, patches, draw),
+        draw_positions(translated.keys, patches, rng),
+        draw_positions(translated.keys, patches, rng),
     )
 
 

@@ -19,7 +19,7 @@ from meatus_training.prepare.cases import PreparedCase
 from meatus_training.translation.apply import translate_volume
 from meatus_training.translation.networks import Generator
 from meatus_training.translation.pictures import write_view
-from meatus_training.translation.settings import ApplyConfig, TranslateConfig
+from meatus_training.translation.settings import ApplySettings, TranslatorSettings
 
 VOXELS, MADE_OF = ".voxels.npy", ".made_of.json"
 
@@ -29,8 +29,8 @@ class Translator:
     """A trained generator on its device, and how it is to be applied."""
 
     generator: Generator
-    config: TranslateConfig
-    how: ApplyConfig
+    settings: TranslatorSettings
+    how: ApplySettings
     styles: Sequence[str]  # names, by number
 
     def number(self, style: str) -> int | None:
@@ -63,7 +63,7 @@ def translate_scans(
         found = translate_volume(
             translator.generator,
             case.load_voxels(),
-            translator.config,
+            translator.settings,
             fabric,
             translator.number(style),
             translator.how,

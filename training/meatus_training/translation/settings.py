@@ -17,7 +17,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
-class TranslateConfig:
+class TranslatorSettings:
     """Training of one translator. The defaults follow the paper."""
 
     width: Count = 64  # of the generator
@@ -65,7 +65,7 @@ class TranslateConfig:
 
 
 @dataclass(frozen=True)
-class ApplyConfig:
+class ApplySettings:
     """How whole scans are translated."""
 
     mirrored: bool = True  # average over the slice as it is and mirrored
@@ -79,8 +79,8 @@ class TranslateSettings:
     """The stage: one style for all target scans, or the site of each as its style."""
 
     styles: Literal["one", "by_site"] = "one"
-    training: TranslateConfig = TranslateConfig()
-    apply: ApplyConfig = ApplyConfig()
+    training: TranslatorSettings = TranslatorSettings()
+    apply: ApplySettings = ApplySettings()
 
     def __post_init__(self) -> None:
         if self.training.styles:

@@ -33,15 +33,15 @@ def run_translate(
     """
     cases = read_prepared(work / "prepared")
     names = style_names(cases, settings.styles)
-    config = settings.training
+    training = settings.training
     if settings.styles == "by_site":
-        config = replace(config, styles=len(names))
+        training = replace(training, styles=len(names))
     data = translation_data(cases, names)
-    trained = train_translation(data, config, work / "translate", fabric, say, should_stop)
+    trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
     if not trained.finished:
         raise StoppedError("the training of the translation", trained.step)
-    generator, config = load_generator(work / "translate" / CHECKPOINT)
-    translator = Translator(generator.to(fabric.device), config, settings.apply, names)
+    generator, training = load_generator(work / "translate" / CHECKPOINT)
+    translator = Translator(generator.to(fabric.device), training, settings.apply, names)
     folder = work / "translated"
     sources = labelled_source(cases)
     counts = translate_scans(sources, translator, folder, fabric, say, should_stop)

@@ -22,7 +22,7 @@ from meatus_training.runs.state_files import (
     write_state,
 )
 from meatus_training.translation.networks import Discriminator, Generator, PatchSampler, initialise
-from meatus_training.translation.settings import TranslateConfig
+from meatus_training.translation.settings import TranslatorSettings
 
 Schedule = LambdaLR | ReduceLROnPlateau
 
@@ -58,22 +58,22 @@ class State:
         yield "precision", self.precision
 
 
-def start_state(config: TranslateConfig, fabric: Fabric) -> State:
+def start_state(settings: TranslatorSettings, fabric: Fabric) -> State:
     """Fresh networks, drawn from the seed alone, on the device of ``fabric``."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        generator = build_generator(config)
-        has_norm = config.critic_norm == "instance"
-        critic = Discriminator(config.critic_width, config.styles, norm=has_norm)
-        channels = generator.feature_channels(config.layers)
-        sampler = PatchSampler(channels, config.sampler_width)
+        torch.manual_seed(settings.seed)
+        generator = build_generator(settings)
+        has_norm = settings.critic_norm == "instance"
+        critic = Discriminator(settings.critic_width, settings.styles, norm=has_norm)
+        channels = generator.feature_channels(settings.layers)
+        sampler = PatchSampler(channels, settings.sampler_width)
         for network in (generator, critic, sampler):
-            initialise(network, config.initialisation)
+            initialise(network, settings.initialisation)
             network.to(fabric.device)
     both = nn.ModuleList([generator, sampler])
-    optimiser = _adam(both, config.learning_rate, config)
-    critic_optimiser = _adam(critic, config.critic_learning_rate, config)
-    schedules = _schedule(optimiser, config), _schedule(critic_optimiser, config)
+    optimiser = _adam(both, settings.learning_rate, settings)
+    critic_optimiser = _adam(critic, settings.critic_learning_rate, settings)
+    schedules = _schedule(optimiser, settings), _schedule(critic_optimiser, settings)
     ours, critics = (fabric.setup_optimizers(one) for one in (optimiser, critic_optimiser))
     assert isinstance(ours, _FabricOptimizer)
     assert isinstance(critics, _FabricOptimizer)
@@ -81,9 +81,9 @@ def start_state(config: TranslateConfig, fabric: Fabric) -> State:
     return State(generator, critic, sampler, ours, critics, schedules, precision)
 
 
-def build_generator(config: TranslateConfig) -> Generator:
-    """The generator that ``config`` describes, its weights still to be set."""
-    return Generator(config.width, config.blocks, config.styles)
+def build_generator(settings: TranslatorSettings) -> Generator:
+    """The generator that ``settings`` describes, its weights still to be set."""
+    return Generator(settings.width, settings.blocks, settings.styles)
 
 
 def end_epoch(state: State, loss: float) -> None:
@@ -98,7 +98,7 @@ def end_epoch(state: State, loss: float) -> None:
 def save_state(
     file: Path,
     state: State,
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     scans: str,
     step: int,
     epoch: Tensor,
@@ -117,12 +117,12 @@ def save_state(
                 f"start again from {file} with a lower rate or fp32."
             )
     content = {name: part.state_dict() for name, part in state.parts()}
-    content |= {"config": config.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
+    content |= {"config": settings.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
     write_state(file, content)
 
 
 def resume_state(
-    file: Path, state: State, config: TranslateConfig, scans: str
+    file: Path, state: State, settings: TranslatorSettings, scans: str
 ) -> tuple[int, Tensor]:
     """Fill ``state`` from ``file``: the next step, and the unfinished epoch's sums (2,).
 
@@ -133,7 +133,7 @@ def resume_state(
         return 0, torch.zeros(2, dtype=torch.float64)
     content = read_state(file)
     other = "another working folder"
-    check_same_settings(file, content["config"], config.as_dict(), FREE, other)
+    check_same_settings(file, content["config"], settings.as_dict(), FREE, other)
     check_same_scans(file, content["scans"], scans, other)
     for name, part in state.parts():
         if content[name]:  # only float16 has a factor to keep
@@ -141,30 +141,30 @@ def resume_state(
     return int(content["step"]), content["epoch"]
 
 
-def load_generator(file: Path) -> tuple[Generator, TranslateConfig]:
+def load_generator(file: Path) -> tuple[Generator, TranslatorSettings]:
     """The trained generator of a checkpoint, ready to translate, and its settings."""
     if not file.exists():
         raise TrainingError(f"{file} is not there; train the translation first.")
     content = read_state(file)
-    config = TranslateConfig(**content["config"])
-    generator = build_generator(config)
+    settings = TranslatorSettings(**content["config"])
+    generator = build_generator(settings)
     generator.load_state_dict(content["generator"])
-    return generator.eval().requires_grad_(False), config
+    return generator.eval().requires_grad_(False), settings
 
 
-def _adam(network: nn.Module, rate: float, config: TranslateConfig) -> torch.optim.Adam:
+def _adam(network: nn.Module, rate: float, settings: TranslatorSettings) -> torch.optim.Adam:
     return torch.optim.Adam(
-        network.parameters(), rate, betas=config.betas, weight_decay=config.weight_decay
+        network.parameters(), rate, betas=settings.betas, weight_decay=settings.weight_decay
     )
 
 
-def _schedule(optimiser: torch.optim.Adam, config: TranslateConfig) -> Schedule:
-    if config.schedule == "plateau":
+def _schedule(optimiser: torch.optim.Adam, settings: TranslatorSettings) -> Schedule:
+    if settings.schedule == "plateau":
         return ReduceLROnPlateau(
             optimiser,
-            factor=config.plateau_factor,
-            patience=config.plateau_patience,
-            threshold=config.plateau_threshold,
+            factor=settings.plateau_factor,
+            patience=settings.plateau_patience,
+            threshold=settings.plateau_threshold,
         )
-    full, decay = config.epochs, config.decay_epochs
+    full, decay = settings.epochs, settings.decay_epochs
     return LambdaLR(optimiser, lambda epoch: 1 - max(0, epoch + 1 - full) / (decay + 1))

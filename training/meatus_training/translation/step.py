@@ -21,39 +21,39 @@ from meatus_training.translation.objective import (
     generator_loss,
     translate_batch,
 )
-from meatus_training.translation.settings import TranslateConfig
+from meatus_training.translation.settings import TranslatorSettings
 from meatus_training.translation.state import State
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # source, target (N, 1, size, size), styles (N,)
 
 
 def train_step(
-    state: State, batch: Batch, config: TranslateConfig, step: int, fabric: Fabric
+    state: State, batch: Batch, settings: TranslatorSettings, step: int, fabric: Fabric
 ) -> tuple[Translated, Tensor]:
     """The translated batch, and the losses (6,) in the order of ``journal.LOSSES``.
 
     Positions of the patches depend on the seed and the step alone.
     """
     source, target, styles = batch
-    seed = np.random.SeedSequence((config.seed, step)).generate_state(1, np.uint64)[0]
-    draw = torch.Generator().manual_seed(int(seed))
+    seed = np.random.SeedSequence((settings.seed, step)).generate_state(1, np.uint64)[0]
+    rng = torch.Generator().manual_seed(int(seed))
     with fabric.autocast():
         translated = translate_batch(
-            state.generator, source, target, styles, config.layers, identity=config.identity > 0
+            state.generator, source, target, styles, settings.layers, identity=settings.identity > 0
         )
         critic = critic_loss(state.critic, translated, target, styles)
     _update(fabric, state.critic_optimiser, critic.total)
-    places = draw_places(translated, config.patches, draw)
+    places = draw_places(translated, settings.patches, rng)
     with fabric.autocast(), _frozen(state.critic):
         ours = generator_loss(
             state.networks,
             translated,
             styles,
-            config.layers,
+            settings.layers,
             places,
-            config.temperature,
-            config.contrast,
-            config.identity,
+            settings.temperature,
+            settings.contrast,
+            settings.identity,
         )
     _update(fabric, state.generator_optimiser, ours.total)
     return translated, mean(fabric, _numbers(critic, ours))

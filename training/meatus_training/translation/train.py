@@ -17,7 +17,7 @@ from meatus_training.runs.journal import Journal
 from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
 from meatus_training.translation.journal import Meter, write_picture
 from meatus_training.translation.networks import first_styled
-from meatus_training.translation.settings import TranslateConfig
+from meatus_training.translation.settings import TranslatorSettings
 from meatus_training.translation.state import (
     State,
     end_epoch,
@@ -44,43 +44,43 @@ class Trained:
 
 def train_translation(
     data: TranslationData,
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     folder: Path,
     fabric: Fabric,
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Train for ``config.epochs`` and ``decay_epochs``, or until ``should_stop``.
+    """Train for ``settings.epochs`` and ``decay_epochs``, or until ``should_stop``.
 
     The state lies in ``folder/state.pt`` and training goes on from there; the curve is
     ``folder/curve.jsonl``. Each of ``fabric``'s processes takes its share of every batch, and
     the first one writes. Raises ``TrainingError`` where the settings do not fit the data or the
     checkpoint, and where a loss or a weight is no longer finite.
     """
-    pairs = SlicePairs(data, config)
-    _check(data, config, fabric.world_size)
-    state = start_state(config, fabric)
-    first, epoch = resume_state(folder / CHECKPOINT, state, config, data.fingerprint)
-    length = config.steps_per_epoch or math.ceil(len(pairs) / config.batch)
-    last = length * (config.epochs + config.decay_epochs)
+    pairs = SlicePairs(data, settings)
+    _check(data, settings, fabric.world_size)
+    state = start_state(settings, fabric)
+    first, epoch = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
+    length = settings.steps_per_epoch or math.ceil(len(pairs) / settings.batch)
+    last = length * (settings.epochs + settings.decay_epochs)
     if first >= last:
         return Trained(state, first, finished=True)
     journal = Journal(folder, first, writes=fabric.is_global_zero)
     meter = Meter(epoch.to(fabric.device))
     batches = step_batches(pairs, range(first, last), fabric.global_rank, fabric.world_size)
     for done in range(first + 1, last + 1):
-        batch, waited_s = _next_batch(batches, config, fabric)
-        translated, losses = train_step(state, batch, config, done - 1, fabric)
+        batch, waited_s = _next_batch(batches, settings, fabric)
+        translated, losses = train_step(state, batch, settings, done - 1, fabric)
         meter.add(losses, waited_s)
         stop = done == last or _told(done, fabric, should_stop)
-        if stop or done % config.log_every == 0:
+        if stop or done % settings.log_every == 0:
             _write_line(journal, meter, state, done, done // length, say)
-        if done == last or done % config.picture_every == 0:
+        if done == last or done % settings.picture_every == 0:
             write_picture(journal, done, [batch[0], translated.fake, batch[1]])
         if done % length == 0:
             end_epoch(state, meter.end_epoch())
-        if fabric.is_global_zero and (stop or done % config.save_every == 0):
-            _save(folder, state, config, data, done, meter)
+        if fabric.is_global_zero and (stop or done % settings.save_every == 0):
+            _save(folder, state, settings, data, done, meter)
         if stop:
             break
     fabric.barrier()  # whoever goes on finds the first process's checkpoint written
@@ -91,40 +91,40 @@ def train_translation(
 def _save(
     folder: Path,
     state: State,
-    config: TranslateConfig,
+    settings: TranslatorSettings,
     data: TranslationData,
     done: int,
     meter: Meter,
 ) -> None:
-    save_state(folder / CHECKPOINT, state, config, data.fingerprint, done, meter.epoch)
+    save_state(folder / CHECKPOINT, state, settings, data.fingerprint, done, meter.epoch)
 
 
-def _check(data: TranslationData, config: TranslateConfig, processes: int) -> None:
-    if config.batch % processes:
+def _check(data: TranslationData, settings: TranslatorSettings, processes: int) -> None:
+    if settings.batch % processes:
         raise TrainingError(
-            f"a batch of {config.batch} cannot be shared by {processes} processes; "
+            f"a batch of {settings.batch} cannot be shared by {processes} processes; "
             "choose a multiple."
         )
     sites = set(data.styles)
-    if config.styles and not (sites and sites <= set(range(config.styles))):
+    if settings.styles and not (sites and sites <= set(range(settings.styles))):
         raise TrainingError(
-            f"{config.styles} styles asked for, but the target scans' sites are "
-            f"{sorted(sites) or 'not given'}; number them from 0 to {config.styles - 1}."
+            f"{settings.styles} styles asked for, but the target scans' sites are "
+            f"{sorted(sites) or 'not given'}; number them from 0 to {settings.styles - 1}."
         )
-    if config.styles and max(config.layers) >= first_styled(config.blocks):
+    if settings.styles and max(settings.layers) >= first_styled(settings.blocks):
         raise TrainingError(
-            f"features of layer {max(config.layers)} would depend on the style; name layers "
-            f"below {first_styled(config.blocks)}, or more than {config.blocks} blocks."
+            f"features of layer {max(settings.layers)} would depend on the style; name layers "
+            f"below {first_styled(settings.blocks)}, or more than {settings.blocks} blocks."
         )
 
 
 def _next_batch(
-    batches: Iterator[tuple[Tensor, Tensor, Tensor]], config: TranslateConfig, fabric: Fabric
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]], settings: TranslatorSettings, fabric: Fabric
 ) -> tuple[Batch, float]:
     """The next step's slices on the device, and the seconds that they kept it waiting."""
     asked = time.monotonic()
     source, target, styles = (part.to(fabric.device, non_blocking=True) for part in next(batches))
-    return (source, target, styles if config.styles else None), time.monotonic() - asked
+    return (source, target, styles if settings.styles else None), time.monotonic() - asked
 
 
 def _told(done: int, fabric: Fabric, should_stop: Callable[[], bool]) -> bool:

@@ -15,7 +15,7 @@ DURA_MM = 0.8
 
 
 def brain_parts(seed: int, atrophy: float) -> list[Part]:
-    """Dura, fluid and brain in painting order; ``atrophy`` 0 (young) to 1 widens the fluid."""
+    """Dura, fluid and brain in rendering order; ``atrophy`` 0 (young) to 1 widens the fluid."""
     cavity = draw_cavity(seed)
     return [
         *_lining(cavity),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import contours, loft
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Part
@@ -43,10 +43,10 @@ NODULE_BOX = Box((-14, -38, -16), (14, -14, 10))
 
 def stem_parts(seed: int, atrophy: float) -> list[Part]:
     """Painted over the cerebellum, into whose white matter the peduncles run."""
-    draw = stream(seed, "brainstem")
-    outline = loft(STEM, (0, -4.5, 0.02), draw, 0.45)
-    lumpy = draw_waves(draw, 9)
-    thin = 0.8 * atrophy + float(draw.normal(-0.2, 0.35))
+    rng = stream(seed, "brainstem")
+    outline = loft(STEM, (0, -4.5, 0.02), rng, 0.45)
+    lumpy = draw_waves(rng, 9)
+    thin = 0.8 * atrophy + float(rng.normal(-0.2, 0.35))
 
     def stem(points: Tensor) -> Tensor:
         # The peduncles end as fingers in the white matter, not as a wall.
@@ -59,20 +59,20 @@ def stem_parts(seed: int, atrophy: float) -> list[Part]:
 
 def fourth_parts(seed: int, atrophy: float) -> list[Part]:
     """The fourth ventricle: an inverted U about the nodule, tent higher up, lateral recesses."""
-    draw = stream(seed, "fourth ventricle")
-    outline = loft(FOURTH, (0, -14.0, 0.06), draw, 0.6)
-    lumpy, tilt = draw_waves(draw, 8), float(draw.normal(0, 0.7))
-    wide = 0.7 * atrophy + float(draw.normal(-0.2, 0.35))
+    rng = stream(seed, "fourth ventricle")
+    outline = loft(FOURTH, (0, -14.0, 0.06), rng, 0.6)
+    lumpy, tilt = draw_waves(rng, 8), float(rng.normal(0, 0.7))
+    wide = 0.7 * atrophy + float(rng.normal(-0.2, 0.35))
     recesses: tuple[tuple[Vec, ...], ...] = tuple(
         (
             (s * 8, -14, -10),
-            (s * (14 + draw.normal(0, 0.7)), -14.5, -11),
-            (s * 19, -11 + draw.normal(0, 1), -11),
-            (s * (22 + draw.normal(0, 1)), -6, -10),
+            (s * (14 + rng.normal(0, 0.7)), -14.5, -11),
+            (s * 19, -11 + rng.normal(0, 1), -11),
+            (s * (22 + rng.normal(0, 1)), -6, -10),
         )
         for s in (1, -1)
     )
-    reach = [1.5, float(draw.uniform(0.8, 1.4)), 1.0, 1.3]
+    reach = [1.5, float(rng.uniform(0.8, 1.4)), 1.0, 1.3]
 
     def space(points: Tensor) -> Tensor:
         return smooth_both(outline(points) - wide + 0.3 * lumpy(points), -26.0 - points[2], 2.0)
@@ -101,7 +101,7 @@ def fourth_parts(seed: int, atrophy: float) -> list[Part]:
     arms = Box((-27, -20, -16), (27, -2, -6))
     return [
         Part(Tissue.CSF, space, Box((-16, -37, -30), (16, -8, 21)), soft=True),
-        Part(Tissue.CSF, still(recess, arms, 0.7), arms, soft=True),
-        Part(Tissue.CEREBELLAR_CORTEX, still(nodule, NODULE_BOX, 0.9), NODULE_BOX, soft=True),
+        Part(Tissue.CSF, looked_up(recess, arms, 0.7), arms, soft=True),
+        Part(Tissue.CEREBELLAR_CORTEX, looked_up(nodule, NODULE_BOX, 0.9), NODULE_BOX, soft=True),
         Part(Tissue.MUCOSA, plexus, Box((-18, -21, -15), (18, -11, -2)), soft=True, opacity=0.7),
     ]

@@ -85,12 +85,12 @@ class Cavity:
 
 def draw_cavity(seed: int) -> Cavity:
     """The subject's cavity: the same for the skull about it and for the brain in it."""
-    draw = stream(seed, "cavity")
+    rng = stream(seed, "cavity")
     return Cavity(
-        posterior=loft(POSTERIOR, (0, -18, -0.17), draw, 0.8),
+        posterior=loft(POSTERIOR, (0, -18, -0.17), rng, 0.8),
         middle=(
-            loft(MIDDLE, (42, 24, 0.0), draw, 1.2, mirror=False),
-            loft(MIDDLE, (42, 24, 0.0), draw, 1.2, mirror=False),
+            loft(MIDDLE, (42, 24, 0.0), rng, 1.2, mirror=False),
+            loft(MIDDLE, (42, 24, 0.0), rng, 1.2, mirror=False),
         ),
-        upper=loft(UPPER, (0, -8, 0.0), draw, 0.9),
+        upper=loft(UPPER, (0, -8, 0.0), rng, 0.9),
     )

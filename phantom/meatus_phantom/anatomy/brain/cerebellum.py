@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from meatus_phantom.anatomy.brain.cavity import Cavity
-from meatus_phantom.anatomy.lookup_grid import Baked, as_distance, bake
+from meatus_phantom.anatomy.lookup_grid import LookupGrid, as_distance, tabulate
 from meatus_phantom.anatomy.outlines import contours, loft
 from meatus_phantom.anatomy.waves import Waves, draw_waves
 from meatus_phantom.parts import Box, Distance, Part
@@ -34,28 +34,28 @@ BOX = Box((-58, -72, -42), (58, 2, 34))
 
 
 def cerebellum_parts(seed: int, atrophy: float, cavity: Cavity) -> list[Part]:
-    baked = bake(_fields(seed, atrophy, cavity), BOX, 1.5)
-    cleft, blade = _folia(seed, atrophy, baked)
+    grid = tabulate(_fields(seed, atrophy, cavity), BOX, 1.5)
+    cleft, blade = _folia(seed, atrophy, grid)
     return [
-        Part(Tissue.CEREBELLAR_CORTEX, as_distance(baked, 0), BOX, soft=True, smooth=True),
+        Part(Tissue.CEREBELLAR_CORTEX, as_distance(grid, 0), BOX, soft=True, smooth=True),
         Part(Tissue.CEREBELLAR_WHITE, blade, BOX, soft=True, opacity=0.75),
         Part(Tissue.CSF, cleft, BOX, soft=True),
         # The core covers the ends of the clefts.
-        Part(Tissue.CEREBELLAR_WHITE, as_distance(baked, 2), BOX, soft=True),
+        Part(Tissue.CEREBELLAR_WHITE, as_distance(grid, 2), BOX, soft=True),
         *(part for side in (1, -1) for part in _dentate(seed, side)),
     ]
 
 
 def _fields(seed: int, atrophy: float, cavity: Cavity) -> Distance:
     """Distance to the surface, position across the folia (mm), distance to the core, unevenness."""
-    draw = stream(seed, "cerebellum")
-    outline = loft(SURFACE, (0, -28, 0.0), draw, 0.7)
-    gap = float(draw.uniform(0.6, 1.2)) + 1.6 * atrophy
-    wide, warp, ripple = draw_waves(draw, 35), draw_waves(draw, 34), draw_waves(draw, 13)
-    uneven, broken = draw_waves(draw, 16), draw_waves(draw, 7)
+    rng = stream(seed, "cerebellum")
+    outline = loft(SURFACE, (0, -28, 0.0), rng, 0.7)
+    gap = float(rng.uniform(0.6, 1.2)) + 1.6 * atrophy
+    wide, warp, ripple = draw_waves(rng, 35), draw_waves(rng, 34), draw_waves(rng, 13)
+    uneven, broken = draw_waves(rng, 16), draw_waves(rng, 7)
     white = _white(seed)
-    floccules = [_floccule(draw, side) for side in (1, -1)]
-    centre = (float(draw.uniform(9, 14)), float(draw.uniform(0, 6)))
+    floccules = [_floccule(rng, side) for side in (1, -1)]
+    centre = (float(rng.uniform(9, 14)), float(rng.uniform(0, 6)))
 
     def fields(points: Tensor) -> Tensor:
         lobes = smooth_both(outline(points) - 1.0 + 0.8 * atrophy, points[2] - 29.0, 3.0)
@@ -78,9 +78,9 @@ def _fields(seed: int, atrophy: float, cavity: Cavity) -> Distance:
     return fields
 
 
-def _floccule(draw: np.random.Generator, side: int) -> tuple[Vec, Vec]:
-    place = (side * draw.uniform(25, 29), draw.normal(-8.5, 0.8), draw.normal(-6, 1.5))
-    size = draw.uniform(0.75, 1.25)
+def _floccule(rng: np.random.Generator, side: int) -> tuple[Vec, Vec]:
+    place = (side * rng.uniform(25, 29), rng.normal(-8.5, 0.8), rng.normal(-6, 1.5))
+    size = rng.uniform(0.75, 1.25)
     return (
         (float(place[0]), float(place[1]), float(place[2])),
         (float(5.2 * size), float(3.4 * size), float(4.4 * size)),
@@ -96,16 +96,16 @@ def _across(points: Tensor, centre: tuple[float, float]) -> Tensor:
     return torch.hypot(aside * 0.95, y - centre[1]) - fan
 
 
-def _folia(seed: int, atrophy: float, baked: Baked) -> tuple[Distance, Distance]:
+def _folia(seed: int, atrophy: float, grid: LookupGrid) -> tuple[Distance, Distance]:
     """Fluid in the fissures, and white matter in the middle of the lobules between them."""
-    draw = stream(seed, "folia")
-    spacing = float(draw.uniform(1.9, 2.6)) + 1.6 * atrophy
-    lobule = spacing * float(draw.uniform(3.2, 4.2))
-    width = float(draw.uniform(0.15, 0.3)) + 0.75 * atrophy**1.3
-    reach = float(draw.uniform(9, 13)) + 2 * atrophy
+    rng = stream(seed, "folia")
+    spacing = float(rng.uniform(1.9, 2.6)) + 1.6 * atrophy
+    lobule = spacing * float(rng.uniform(3.2, 4.2))
+    width = float(rng.uniform(0.15, 0.3)) + 0.75 * atrophy**1.3
+    reach = float(rng.uniform(9, 13)) + 2 * atrophy
 
     def cleft(points: Tensor) -> Tensor:
-        surface, across, _, uneven = baked(points)
+        surface, across, _, uneven = grid(points)
         depth = -surface
         fine = _comb(across, spacing) - 0.5 * width * (0.6 + uneven)
         fine = torch.maximum(fine + 0.02 * depth, depth - reach * (0.55 + 0.4 * uneven))
@@ -115,7 +115,7 @@ def _folia(seed: int, atrophy: float, baked: Baked) -> tuple[Distance, Distance]
         return torch.maximum(torch.minimum(fine, deep), surface - 0.3)
 
     def blade(points: Tensor) -> Tensor:
-        surface, across, _, uneven = baked(points)
+        surface, across, _, uneven = grid(points)
         middle = _comb(across + lobule / 2, lobule) - 0.08 * lobule + 0.02 * surface
         return torch.maximum(middle, 4.0 + surface + 2.5 * uneven)
 
@@ -130,9 +130,9 @@ def _comb(across: Tensor, spacing: float) -> Tensor:
 
 def _white(seed: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The medullary core: under a cortex of uneven depth, branching outwards."""
-    draw = stream(seed, "cerebellar white")
-    lumpy, branches = draw_waves(draw, 22), draw_waves(draw, 8)
-    depth_mm = float(draw.uniform(12, 15))
+    rng = stream(seed, "cerebellar white")
+    lumpy, branches = draw_waves(rng, 22), draw_waves(rng, 8)
+    depth_mm = float(rng.uniform(12, 15))
 
     def distance(points: Tensor, surface: Tensor, across: Tensor) -> Tensor:
         fingers = 1.6 * torch.cos(across * 1.05) + 1.2 * branches(points)
@@ -145,14 +145,14 @@ def _white(seed: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 def _dentate(seed: int, side: int) -> list[Part]:
     """A crumpled ribbon, open towards the midline in front."""
-    draw = stream(seed, "dentate", side)
-    fold: Waves = draw_waves(draw, 5.5)
+    rng = stream(seed, "dentate", side)
+    fold: Waves = draw_waves(rng, 5.5)
     at = (
-        side * float(draw.normal(14.5, 0.8)),
-        float(draw.normal(-27, 1)),
-        float(draw.normal(-4, 1)),
+        side * float(rng.normal(14.5, 0.8)),
+        float(rng.normal(-27, 1)),
+        float(rng.normal(-4, 1)),
     )
-    radii = (float(draw.uniform(4.5, 6)), float(draw.uniform(6.5, 8)), 5.5)
+    radii = (float(rng.uniform(4.5, 6)), float(rng.uniform(6.5, 8)), 5.5)
 
     def ribbon(points: Tensor) -> Tensor:
         lean = torch.stack((points[0] - 0.45 * side * -(points[1] - at[1]), points[1], points[2]))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from meatus_phantom.anatomy.brain.cavity import Cavity
-from meatus_phantom.anatomy.lookup_grid import as_distance, bake, still
+from meatus_phantom.anatomy.lookup_grid import as_distance, looked_up, tabulate
 from meatus_phantom.anatomy.waves import Waves, draw_waves
 from meatus_phantom.parts import Box, Distance, Part
 from meatus_phantom.random_streams import stream
@@ -18,17 +18,17 @@ CORTEX_MM = 2.5
 
 
 def cerebrum_parts(seed: int, atrophy: float, cavity: Cavity) -> list[Part]:
-    baked = bake(_fields(seed, atrophy, cavity), BOX, 2.0)
+    grid = tabulate(_fields(seed, atrophy, cavity), BOX, 2.0)
     width = _sulcus(seed, atrophy)
 
     def sulci(points: Tensor) -> Tensor:
-        surface, aside, bottom, _ = baked(points)
+        surface, aside, bottom, _ = grid(points)
         within = torch.maximum(-surface - bottom, surface - 0.2)
         return torch.maximum(aside.abs_() - width, within)
 
     return [
-        Part(Tissue.GREY, as_distance(baked, 0), BOX),
-        Part(Tissue.WHITE, as_distance(baked, 3), BOX),
+        Part(Tissue.GREY, as_distance(grid, 0), BOX),
+        Part(Tissue.WHITE, as_distance(grid, 3), BOX),
         Part(Tissue.CSF, sulci, BOX),
         *_deep(seed, atrophy),
     ]
@@ -41,10 +41,10 @@ def _sulcus(seed: int, atrophy: float) -> float:
 
 def _fields(seed: int, atrophy: float, cavity: Cavity) -> Distance:
     """Distance to the surface, to the nearest sulcus, the sulci's depth, distance to the white."""
-    draw = stream(seed, "cerebrum")
-    folds: Waves = draw_waves(draw, float(draw.uniform(18, 22)), 12)
-    uneven, lumpy = draw_waves(draw, 19), draw_waves(draw, 30)
-    gap = float(draw.uniform(0.4, 0.9)) + 1.5 * atrophy
+    rng = stream(seed, "cerebrum")
+    folds: Waves = draw_waves(rng, float(rng.uniform(18, 22)), 12)
+    uneven, lumpy = draw_waves(rng, 19), draw_waves(rng, 30)
+    gap = float(rng.uniform(0.4, 0.9)) + 1.5 * atrophy
     width = _sulcus(seed, atrophy)
     cut = 1.4 + 0.8 * atrophy
 
@@ -92,9 +92,9 @@ def _clefts(points: Tensor, bent: Tensor, width: float) -> Tensor:
 
 
 def _deep(seed: int, atrophy: float) -> list[Part]:
-    draw = stream(seed, "deep brain")
-    lumpy = draw_waves(draw, 12)
-    wide = 1.0 + 0.5 * atrophy + float(draw.normal(0, 0.1))
+    rng = stream(seed, "deep brain")
+    lumpy = draw_waves(rng, 12)
+    wide = 1.0 + 0.5 * atrophy + float(rng.normal(0, 0.1))
 
     def mirror(points: Tensor) -> Tensor:
         lean = 0.6 * lumpy(points)
@@ -136,7 +136,7 @@ def _deep(seed: int, atrophy: float) -> list[Part]:
     inner = Box((-48, -72, -2), (48, 46, 66))
     brain = frozenset({Tissue.GREY, Tissue.WHITE, Tissue.CSF})
     return [
-        Part(Tissue.GREY, still(hippocampus, near, 1.5), near, into=frozenset({Tissue.WHITE})),
+        Part(Tissue.GREY, looked_up(hippocampus, near, 1.5), near, into=frozenset({Tissue.WHITE})),
         Part(Tissue.GREY, nuclei, inner, into=brain, smooth=True),
-        Part(Tissue.CSF, still(ventricles, inner, 1.5), inner, into=brain),
+        Part(Tissue.CSF, looked_up(ventricles, inner, 1.5), inner, into=brain),
     ]

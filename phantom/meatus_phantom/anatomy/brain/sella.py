@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.sides import on_side
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Part
@@ -15,11 +15,11 @@ from meatus_phantom.tissues import Tissue
 
 
 def sella_parts(seed: int) -> list[Part]:
-    draw = stream(seed, "sella")
-    lumpy = draw_waves(draw, 8)
-    wide = [float(draw.normal(12.5, 0.8)) for _ in range(2)]
-    size = [float(draw.normal(2.5, 0.25)) for _ in range(2)]
-    height = float(draw.uniform(2.4, 4.2))
+    rng = stream(seed, "sella")
+    lumpy = draw_waves(rng, 8)
+    wide = [float(rng.normal(12.5, 0.8)) for _ in range(2)]
+    size = [float(rng.normal(2.5, 0.25)) for _ in range(2)]
+    height = float(rng.uniform(2.4, 4.2))
 
     def lateral(points: Tensor) -> Tensor:
         left = ellipsoid(points, (wide[0] + 0.8, 27, 8.5), (5.2, 9.5, 6.5))
@@ -33,11 +33,11 @@ def sella_parts(seed: int) -> list[Part]:
 
     box = Box((-22, 15, -1), (22, 39, 18))
     middle = Box((-9, 19, 3), (9, 33, 22))
-    walls = still(lateral, box, 1.2)
+    walls = looked_up(lateral, box, 1.2)
     return [
         Part(Tissue.DURA, lambda p: walls(p) - 0.7, box),
         Part(Tissue.VEIN, walls, box),
-        Part(Tissue.MUCOSA, still(gland, middle, 0.9), middle),
+        Part(Tissue.MUCOSA, looked_up(gland, middle, 0.9), middle),
         *(_carotid(side, w, r) for side, w, r in zip((1, -1), wide, size, strict=True)),
     ]
 
@@ -46,7 +46,7 @@ def _carotid(side: int, wide: float, radius: float) -> Part:
     course = _siphon(wide)
     radii = [radius * share for share in (1, 1, 1, 0.95, 0.8, 0.55, 0.4, 0.3)]
     box = Box((6, 16, -9), (32, 37, 25))
-    line = still(lambda p: tube(p, course, radii), box, 0.8)
+    line = looked_up(lambda p: tube(p, course, radii), box, 0.8)
     return on_side(Part(Tissue.ARTERY, line, box), side)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from meatus_phantom.anatomy.brain.cavity import Cavity
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.waves import Waves, draw_waves
 from meatus_phantom.parts import Box, Distance, Part
 from meatus_phantom.random_streams import stream
@@ -18,8 +18,8 @@ from meatus_phantom.tissues import Tissue
 
 def fold_parts(seed: int, cavity: Cavity) -> list[Part]:
     """Falx, tentorium, and fluid below the tentorium."""
-    draw = stream(seed, "folds")
-    bend = draw_waves(draw, 70)
+    rng = stream(seed, "folds")
+    bend = draw_waves(rng, 70)
 
     def falx(points: Tensor) -> Tensor:
         x, y, z = points
@@ -46,15 +46,15 @@ def fold_parts(seed: int, cavity: Cavity) -> list[Part]:
 
 
 def sinus_parts(seed: int, cavity: Cavity) -> list[Part]:
-    draw = stream(seed, "sinuses")
-    right = float(draw.uniform(0.85, 1.25))
-    left = float(draw.uniform(0.6, 1.05))
+    rng = stream(seed, "sinuses")
+    right = float(rng.uniform(0.85, 1.25))
+    left = float(rng.uniform(0.6, 1.05))
     back = cavity.upper
-    lumpy = draw_waves(draw, 10)
+    lumpy = draw_waves(rng, 10)
     centre: Vec = back.point(0.0, -70.0, 13.0, 0.5)
 
     def transverse(side: int, size: float) -> tuple[tuple[Vec, ...], list[float]]:
-        drift = float(draw.normal(0, 1.5))
+        drift = float(rng.normal(0, 1.5))
         heights = (
             (12.0, -66.0, 13.5),
             (26.0, -60.0, 12.5 + drift),
@@ -98,7 +98,7 @@ def _vein(course: Sequence[Vec], radii: Sequence[float], lumpy: Waves) -> tuple[
         tuple(pick(point[axis] for point in course) for axis in range(3)) for pick in (min, max)
     )
     box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).grown(max(radii) + 2)
-    return still(lambda p: tube(p, course, radii) + 0.45 * lumpy(p), box, 1.0), box
+    return looked_up(lambda p: tube(p, course, radii) + 0.45 * lumpy(p), box, 1.0), box
 
 
 def _wall(vein: Distance) -> Distance:

@@ -12,7 +12,7 @@ from meatus_phantom.parts import Distance, Part, mirrored
 from meatus_phantom.shapes import Vec, both, half_space, smooth_both, vec
 from meatus_phantom.tissues import Tissue
 
-# How far the painted lumen runs beyond the porus: through the dura into the cistern.
+# How far the rendered lumen runs beyond the porus: through the dura into the cistern.
 BEYOND_MM = 0.9
 FILM_MM = 0.3  # fluid between a tumour and the bone that gave way to it
 LIP_DEPTH_MM = 1.4  # how deep the rounding of the porus reaches

@@ -22,31 +22,31 @@ def nerve_parts(ears: tuple[Ear, Ear], seed: int) -> list[Part]:
     """The nerves of both sides, with the fluid of Meckel's caves."""
     parts = []
     for ear in ears:
-        draw = stream(seed, "nerves", ear.side)
+        rng = stream(seed, "nerves", ear.side)
         left = ear.as_left()
         nerves = [
-            *_trigeminal(draw),
-            *_abducens_and_lower(draw),
-            *_facial(left, draw),
-            *_eighth(left, draw),
+            *_trigeminal(rng),
+            *_abducens_and_lower(rng),
+            *_facial(left, rng),
+            *_eighth(left, rng),
         ]
         parts += [on_side(part, ear.side) for part in nerves]
     return parts
 
 
-def pontomedullary(ear: Ear, draw: np.random.Generator) -> Vec:
+def pontomedullary(ear: Ear, rng: np.random.Generator) -> Vec:
     """Where VII and VIII leave the brainstem on the left: within it, so that no gap shows."""
-    x, y, z = draw.normal((10.5, 0.5, -4.5), (0.5, 0.8, 1.0))
+    x, y, z = rng.normal((10.5, 0.5, -4.5), (0.5, 0.8, 1.0))
     return float(x), float(y), float(z) + 0.4 * ear.porus[2]
 
 
-def _facial(ear: Ear, draw: np.random.Generator) -> list[Part]:
+def _facial(ear: Ear, rng: np.random.Generator) -> list[Part]:
     """VII: above and before VIII; at the fundus anterosuperior, then to the geniculate ganglion."""
-    radius = bounded_normal(draw, 0.5, 0.07, 0.35, 0.7)
+    radius = bounded_normal(rng, 0.5, 0.07, 0.35, 0.7)
     _, high = ear.canal_half_mm
-    x, y, z = pontomedullary(ear, draw)
+    x, y, z = pontomedullary(ear, rng)
     root = (x, y + 1.3, z + 1.0)
-    middle = canal_point(ear, -0.75, 1.0 + float(draw.normal(0, 0.4)), -0.2)
+    middle = canal_point(ear, -0.75, 1.0 + float(rng.normal(0, 0.4)), -0.2)
     line = curve(
         [
             root,
@@ -66,13 +66,13 @@ def _facial(ear: Ear, draw: np.random.Generator) -> list[Part]:
     ]
 
 
-def _eighth(ear: Ear, draw: np.random.Generator) -> list[Part]:
+def _eighth(ear: Ear, rng: np.random.Generator) -> list[Part]:
     """VIII: one trunk that parts into the cochlear and both vestibular nerves."""
-    trunk = bounded_normal(draw, 1.0, 0.07, 0.85, 1.15)
-    cochlear = bounded_normal(draw, 0.55, 0.07, 0.4, 0.75)
+    trunk = bounded_normal(rng, 1.0, 0.07, 0.85, 1.15)
+    cochlear = bounded_normal(rng, 0.55, 0.07, 0.4, 0.75)
     wide, high = ear.canal_half_mm
-    x, y, z = pontomedullary(ear, draw)
-    middle = canal_point(ear, -0.75, -0.9 + float(draw.normal(0, 0.4)), -0.6)
+    x, y, z = pontomedullary(ear, rng)
+    middle = canal_point(ear, -0.75, -0.9 + float(rng.normal(0, 0.4)), -0.6)
     porus, split = canal_point(ear, 0.05, -0.5, -0.15 * high), canal_point(ear, 0.45, -0.35, -0.1)
     stem = curve([(x, y - 0.6, z - 0.3), middle, porus, split], 10)
     branches = [
@@ -93,10 +93,10 @@ def _eighth(ear: Ear, draw: np.random.Generator) -> list[Part]:
     return parts
 
 
-def _trigeminal(draw: np.random.Generator) -> list[Part]:
+def _trigeminal(rng: np.random.Generator) -> list[Part]:
     """V from the pons over the apex into Meckel's cave, where its rootlets fan out in fluid."""
-    radius = bounded_normal(draw, 1.75, 0.15, 1.4, 2.1)
-    dx, dy, dz = (float(v) for v in draw.normal(0, 0.6, 3))
+    radius = bounded_normal(rng, 1.75, 0.15, 1.4, 2.1)
+    dx, dy, dz = (float(v) for v in rng.normal(0, 0.6, 3))
     root, ridge = (13.0, 4.0 + dy, 4.5 + dz), (17.5 + 0.5 * dx, 14.0, 5.6 + dz)
     cave = (19.8 + dx, 22.5 + dy, 3.6 + dz)
     line = curve([root, ridge, (19.3 + dx, 19.0 + dy, 4.6 + dz)], 7)
@@ -121,9 +121,9 @@ def _trigeminal(draw: np.random.Generator) -> list[Part]:
     ]
 
 
-def _abducens_and_lower(draw: np.random.Generator) -> list[Part]:
+def _abducens_and_lower(rng: np.random.Generator) -> list[Part]:
     """VI up the clivus; IX and X side by side to the jugular foramen."""
-    dx, dy, dz = (float(v) for v in draw.normal(0, 0.6, 3))
+    dx, dy, dz = (float(v) for v in rng.normal(0, 0.6, 3))
     sixth = curve([(5.0 + dx, 7.0, -12.0), (7.0 + dx, 12.0 + dy, -5.0), (10.0, 17.5, 4.0)], 6)
     ninth = curve([(11.0, -4.0, -7.0 + dz), (18.0, -4.5 + dy, -8.5 + dz), (24.5, -4.5, -10.5)], 6)
     tenth = [(x + 0.3, y - 1.5, z - 1.4) for x, y, z in ninth]

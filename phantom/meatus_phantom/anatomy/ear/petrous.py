@@ -53,10 +53,10 @@ def petrous_parts(ear: Ear, seed: int) -> list[Part]:
 
 def clivus_parts(seed: int) -> list[Part]:
     """The clivus between the petrous apices, with its basal plexus on the cistern's side."""
-    draw = stream(seed, "clivus")
-    thick = float(draw.uniform(8, 12))
-    slope = float(draw.uniform(0.25, 0.40))
-    back = 15.5 + float(draw.normal(0, 0.8))
+    rng = stream(seed, "clivus")
+    thick = float(rng.uniform(8, 12))
+    slope = float(rng.uniform(0.25, 0.40))
+    back = 15.5 + float(rng.normal(0, 0.8))
     body = _clivus(back, thick, slope)
     texture = draw_waves(stream(seed, "clivus", "texture"), 6.0, 12)
 
@@ -66,7 +66,7 @@ def clivus_parts(seed: int) -> list[Part]:
     def islands(points: Tensor) -> Tensor:
         return both(body(points) + 1.6, 1.5 * (texture(points) - 0.1))
 
-    weight = float(draw.uniform(0.6, 0.85))
+    weight = float(rng.uniform(0.6, 0.85))
     return [
         Part(Tissue.CSF, _grown(body, FILM_MM), CLIVUS_BOX, smooth=True),
         Part(Tissue.DURA, _grown(body, 0.8), CLIVUS_BOX, smooth=True),
@@ -161,9 +161,9 @@ def _mottle(ear: Ear, pyramid: Distance, seed: int, side: int) -> Part:
     return Part(Tissue.MARROW, near(room, box), box, opacity=faint, into=frozenset({Tissue.BONE}))
 
 
-def _shifted(waves: Waves, draw: np.random.Generator) -> Waves:
+def _shifted(waves: Waves, rng: np.random.Generator) -> Waves:
     """The same texture a little off its place: the other side's is alike, not equal."""
-    step = draw.normal(0, 1.5, 3)
+    step = rng.normal(0, 1.5, 3)
     numbers = np.array(waves.numbers)
     return replace(waves, phases=tuple(np.array(waves.phases) + numbers @ step))
 

@@ -31,19 +31,19 @@ def mastoid_distance() -> Distance:
 
 def temporal_parts(ear: Ear, seed: int, side: int) -> list[Part]:
     """What lies in and about a left petrous bone."""
-    draw = stream(seed, "temporal", side)
+    rng = stream(seed, "temporal", side)
     return [
-        *_cells(ear, draw),
-        *_middle_ear(ear, draw),
-        *_carotid(draw),
-        *_sinuses(draw, side),
+        *_cells(ear, rng),
+        *_middle_ear(ear, rng),
+        *_carotid(rng),
+        *_sinuses(rng, side),
     ]
 
 
-def _cells(ear: Ear, draw: np.random.Generator) -> list[Part]:
+def _cells(ear: Ear, rng: np.random.Generator) -> list[Part]:
     """Air cells with faint walls; in one ear of ten some hold fluid."""
-    comb = draw_waves(draw, 5.5, 8)
-    patches = draw_waves(draw, 13.0, 4)
+    comb = draw_waves(rng, 5.5, 8)
+    patches = draw_waves(rng, 13.0, 4)
     mastoid, labyrinth = mastoid_distance(), labyrinth_distance(ear)
 
     def cells(points: Tensor) -> Tensor:
@@ -56,24 +56,24 @@ def _cells(ear: Ear, draw: np.random.Generator) -> list[Part]:
     def wet(points: Tensor) -> Tensor:
         return both(cells(points), 2.5 * patches(points))
 
-    box, faint = MASTOID_BOX, float(draw.uniform(0.03, 0.15))
+    box, faint = MASTOID_BOX, float(rng.uniform(0.03, 0.15))
     parts = [
         Part(Tissue.AIR, near(cells, box), box),
         Part(Tissue.MUCOSA, near(walls, box), box, opacity=faint),
     ]
-    if draw.random() < 0.10:
-        full = float(draw.uniform(0.5, 1))
+    if rng.random() < 0.10:
+        full = float(rng.uniform(0.5, 1))
         parts.append(Part(Tissue.EFFUSION, near(wet, box), box, opacity=full))
     return parts
 
 
-def _middle_ear(ear: Ear, draw: np.random.Generator) -> list[Part]:
+def _middle_ear(ear: Ear, rng: np.random.Generator) -> list[Part]:
     x, y, z = ear.vestibule
     cavity = (x + 8.3, y + 4.5, z - 2.0)
-    start, end = (x + 10.5, y + 4.0, z - 4.0), (77.0, 2.0 + float(draw.normal(0, 2)), -1.0)
+    start, end = (x + 10.5, y + 4.0, z - 4.0), (77.0, 2.0 + float(rng.normal(0, 2)), -1.0)
     middle = (64.0, 0.5 * (y + 4.0 + end[1]) + 1.5, -1.0)
     canal = curve([start, middle, end], 7)
-    width = float(draw.uniform(2.9, 3.6))
+    width = float(rng.uniform(2.9, 3.6))
     tegmen = Box((x + 4.0, y - 3.0, z - 10.0), (x + 13.0, y + 12.0, z + 5.0))
     return [
         pipe(Tissue.BONE, canal[:4], [width + 2.0]),
@@ -84,9 +84,9 @@ def _middle_ear(ear: Ear, draw: np.random.Generator) -> list[Part]:
     ]
 
 
-def _carotid(draw: np.random.Generator) -> list[Part]:
+def _carotid(rng: np.random.Generator) -> list[Part]:
     """Up through the skull base, forwards and medially in the bone, up beside the clivus."""
-    jitter = draw.normal(0, 0.7, 3)
+    jitter = rng.normal(0, 0.7, 3)
     points = np.array(
         [
             (30, 9, -32),
@@ -98,7 +98,7 @@ def _carotid(draw: np.random.Generator) -> list[Part]:
         ]
     )
     line = curve([(float(a), float(b), float(c)) for a, b, c in points + jitter], 14)
-    radius = bounded_normal(draw, 2.3, 0.25, 2.0, 3.0)
+    radius = bounded_normal(rng, 2.3, 0.25, 2.0, 3.0)
     return [
         pipe(Tissue.BONE, line[:11], [radius + 1.4]),
         pipe(Tissue.DURA, line, [radius + 0.5]),
@@ -106,10 +106,10 @@ def _carotid(draw: np.random.Generator) -> list[Part]:
     ]
 
 
-def _sinuses(draw: np.random.Generator, side: int) -> list[Part]:
+def _sinuses(rng: np.random.Generator, side: int) -> list[Part]:
     """Sigmoid sinus into the jugular bulb; the right one is often the larger."""
-    size = bounded_normal(draw, 0.95 if side > 0 else 1.1, 0.15, 0.6, 1.4)
-    top = float(draw.uniform(-13.0, -8.5))
+    size = bounded_normal(rng, 0.95 if side > 0 else 1.1, 0.15, 0.6, 1.4)
+    top = float(rng.uniform(-13.0, -8.5))
     bulb_mm = min(3.9 * size, 5.5)
     sigmoid = curve(
         [(53, -31, 6.5), (51.5, -23, -1), (49.5, -18, -9), (40, -14, -18), (29, -8, -18)], 14

@@ -20,9 +20,9 @@ CHAVDA = (((-0.35, -0.05), 0.60), ((0.05, 0.45), 0.30), ((0.52, 0.70), 0.10))
 
 def vessel_parts(ears: tuple[Ear, Ear], seed: int) -> list[Part]:
     """Vertebral and basilar arteries, AICA on both sides, smaller vessels and veins."""
-    draw = stream(seed, "vessels")
-    trunk = _basilar_line(draw)
-    parts = _trunk(trunk, draw)
+    rng = stream(seed, "vessels")
+    trunk = _basilar_line(rng)
+    parts = _trunk(trunk, rng)
     for ear in ears:
         own = stream(seed, "vessels", ear.side)
         # The basilar artery seldom runs in the midline: seen from the right its x is mirrored.
@@ -32,42 +32,42 @@ def vessel_parts(ears: tuple[Ear, Ear], seed: int) -> list[Part]:
     return parts
 
 
-def _basilar_line(draw: np.random.Generator) -> list[Vec]:
+def _basilar_line(rng: np.random.Generator) -> list[Vec]:
     """From the union of the vertebrals to the tip, before the pons."""
-    low, middle, high = (float(v) for v in draw.normal(0, (1.6, 1.7, 1.0)))
-    ahead = 13.2 + float(draw.normal(0, 0.6))
+    low, middle, high = (float(v) for v in rng.normal(0, (1.6, 1.7, 1.0)))
+    ahead = 13.2 + float(rng.normal(0, 0.6))
     return curve(
         [(low, ahead - 4.0, -17.0), (middle, ahead - 0.3, -2.0), (high, ahead + 3.0, 17.0)], 10
     )
 
 
-def _trunk(line: list[Vec], draw: np.random.Generator) -> list[Part]:
-    radius = bounded_normal(draw, 1.65, 0.25, 1.1, 2.2)
+def _trunk(line: list[Vec], rng: np.random.Generator) -> list[Part]:
+    radius = bounded_normal(rng, 1.65, 0.25, 1.1, 2.2)
     parts = [pipe(Tissue.ARTERY, line, [radius], soft=True)]
-    balance = float(draw.uniform(0.7, 1.3))
+    balance = float(rng.uniform(0.7, 1.3))
     for side, width in ((1, radius * 0.8 * balance), (-1, radius * 0.8 * (2 - balance))):
-        bow = 6.5 + float(draw.normal(0, 1.2))
+        bow = 6.5 + float(rng.normal(0, 1.2))
         low = (side * 13.0, -6.0, -40.0)
         below = curve([line[0], (side * bow, 5.0, -28.0), low], 7)
         parts.append(pipe(Tissue.ARTERY, below, [width], soft=True))
     return parts
 
 
-def _aica(ear: Ear, trunk: list[Vec], draw: np.random.Generator) -> list[Part]:
+def _aica(ear: Ear, trunk: list[Vec], rng: np.random.Generator) -> list[Part]:
     """From the basilar artery round the pons to the nerves, and on to the flocculus."""
-    radius = bounded_normal(draw, 0.5, 0.12, 0.25, 0.75)
-    start = trunk[int(draw.integers(3, 6))]
-    wave = draw.normal(0, 0.7, (4, 3))
+    radius = bounded_normal(rng, 0.5, 0.12, 0.25, 0.75)
+    start = trunk[int(rng.integers(3, 6))]
+    wave = rng.normal(0, 0.7, (4, 3))
     path = [
         start,
         _moved((9.0, 12.0, -4.5), wave[0]),
         _moved((14.5, 6.5, -5.0), wave[1]),
         _moved((19.0, 1.5, -4.0), wave[2]),
     ]
-    if draw.random() < LOOP_SHARE:
+    if rng.random() < LOOP_SHARE:
         kinds = [reach for reach, _ in CHAVDA]
-        low, high = kinds[int(draw.choice(3, p=[share for _, share in CHAVDA]))]
-        depth = float(draw.uniform(low, high))
+        low, high = kinds[int(rng.choice(3, p=[share for _, share in CHAVDA]))]
+        depth = float(rng.uniform(low, high))
         radius = min(radius, 0.55)
         out = canal_point(ear, depth - 0.25, 0.9, -0.7)
         back = canal_point(ear, depth - 0.25, -1.3, -0.9)
@@ -76,9 +76,9 @@ def _aica(ear: Ear, trunk: list[Vec], draw: np.random.Generator) -> list[Part]:
     return [pipe(Tissue.ARTERY, curve(path, 26), [radius, 0.95 * radius, 0.7 * radius], soft=True)]
 
 
-def _others(trunk: list[Vec], draw: np.random.Generator) -> list[Part]:
+def _others(trunk: list[Vec], rng: np.random.Generator) -> list[Part]:
     """The superior cerebellar artery, PICA's loop, the petrosal vein and small strays."""
-    shift = draw.normal(0, 1.0, (8, 3))
+    shift = rng.normal(0, 1.0, (8, 3))
     x, y, z = trunk[-2]
     over = [_moved((10, 12, 13.5), shift[0]), _moved((17, 2, 12), shift[1])]
     superior = [(x, y, z), *over, (21.0, -8.0, 13.0)]
@@ -86,17 +86,17 @@ def _others(trunk: list[Vec], draw: np.random.Generator) -> list[Part]:
     inferior = [(10.0, 2.0, -26.0), *under, (9.0, -14.0, -20.0)]
     petrosal = [(17, -4, 4), _moved((20, -1, 6), 0.6 * shift[4]), (24, 2, 7.5)]
     parts = [
-        pipe(Tissue.ARTERY, curve(superior, 9), [float(draw.uniform(0.5, 0.8))], soft=True),
-        pipe(Tissue.ARTERY, curve(inferior, 9), [float(draw.uniform(0.5, 0.9))], soft=True),
-        pipe(Tissue.VEIN, curve(petrosal, 6), [float(draw.uniform(0.5, 1.0))], soft=True),
+        pipe(Tissue.ARTERY, curve(superior, 9), [float(rng.uniform(0.5, 0.8))], soft=True),
+        pipe(Tissue.ARTERY, curve(inferior, 9), [float(rng.uniform(0.5, 0.9))], soft=True),
+        pipe(Tissue.VEIN, curve(petrosal, 6), [float(rng.uniform(0.5, 1.0))], soft=True),
     ]
-    for stray in range(int(draw.integers(1, 4))):
-        start = draw.uniform((13, -6, -8), (18, 3, 6))
-        end = start + draw.uniform((5, -6, -4), (9, 1, 4))
-        middle = (start + end) / 2 + draw.normal(0, 1.2, 3)
+    for stray in range(int(rng.integers(1, 4))):
+        start = rng.uniform((13, -6, -8), (18, 3, 6))
+        end = start + rng.uniform((5, -6, -4), (9, 1, 4))
+        middle = (start + end) / 2 + rng.normal(0, 1.2, 3)
         line = curve([_moved((0, 0, 0), p) for p in (start, middle, end)], 6)
         tissue = Tissue.VEIN if stray % 2 else Tissue.ARTERY
-        parts.append(pipe(tissue, line, [float(draw.uniform(0.25, 0.5))], soft=True))
+        parts.append(pipe(tissue, line, [float(rng.uniform(0.25, 0.5))], soft=True))
     return parts
 
 

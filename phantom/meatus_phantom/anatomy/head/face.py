@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from meatus_phantom.anatomy.head.nose import nose_parts
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.sides import on_side
 from meatus_phantom.anatomy.waves import Waves, draw_waves
@@ -33,7 +33,7 @@ def _lined(
 ) -> list[Part]:
     """Bone, mucosa of a thickness that varies, and air (or fluid) within."""
     whole = box.grown(wall_mm + 1)
-    space = still(cave, whole, 1.2)
+    space = looked_up(cave, whole, 1.2)
     parts = [
         Part(Tissue.BONE, lambda p: space(p) - wall_mm, box.grown(wall_mm)),
         Part(Tissue.MUCOSA, space, box),
@@ -46,14 +46,14 @@ def _lined(
 
 
 def _maxillary(seed: int, side: int, skin: Outline) -> list[Part]:
-    draw = stream(seed, "maxillary", side)
-    wavy = draw_waves(draw, 26)
-    lumpy = draw_waves(draw, 14)
-    roof, depth = float(draw.normal(-5, 1.5)), float(draw.normal(80, 2))
-    swollen = draw.random() < 0.15
-    thick = float(draw.uniform(3, 7) if swollen else draw.uniform(0.4, 1.0))
-    cyst = float(draw.uniform(5, 10)) if draw.random() < 0.2 else 0.0
-    at = (26 + float(draw.normal(0, 3)), 62 + float(draw.normal(0, 5)), -30.0)
+    rng = stream(seed, "maxillary", side)
+    wavy = draw_waves(rng, 26)
+    lumpy = draw_waves(rng, 14)
+    roof, depth = float(rng.normal(-5, 1.5)), float(rng.normal(80, 2))
+    swollen = rng.random() < 0.15
+    thick = float(rng.uniform(3, 7) if swollen else rng.uniform(0.4, 1.0))
+    cyst = float(rng.uniform(5, 10)) if rng.random() < 0.2 else 0.0
+    at = (26 + float(rng.normal(0, 3)), 62 + float(rng.normal(0, 5)), -30.0)
 
     def cave(points: Tensor) -> Tensor:
         x, _, z = points
@@ -81,12 +81,12 @@ def _maxillary(seed: int, side: int, skin: Outline) -> list[Part]:
 
 def _sphenoid(seed: int) -> list[Part]:
     """Two unequal halves; the septum bends."""
-    draw = stream(seed, "sphenoid")
-    wavy, lumpy = draw_waves(draw, 16), draw_waves(draw, 10)
-    half = (bounded_normal(draw, 13.5, 2, 9, 17), bounded_normal(draw, 10, 1.2, 7, 12))
-    middle, lean = float(draw.normal(0, 3)), float(draw.normal(0, 0.25))
-    thick = float(draw.uniform(2, 4.5) if draw.random() < 0.15 else draw.uniform(0.5, 1.2))
-    bottom = float(draw.normal(-13, 1.5))
+    rng = stream(seed, "sphenoid")
+    wavy, lumpy = draw_waves(rng, 16), draw_waves(rng, 10)
+    half = (bounded_normal(rng, 13.5, 2, 9, 17), bounded_normal(rng, 10, 1.2, 7, 12))
+    middle, lean = float(rng.normal(0, 3)), float(rng.normal(0, 0.25))
+    thick = float(rng.uniform(2, 4.5) if rng.random() < 0.15 else rng.uniform(0.5, 1.2))
+    bottom = float(rng.normal(-13, 1.5))
 
     def cave(points: Tensor) -> Tensor:
         x, y, _ = points
@@ -103,10 +103,10 @@ def _sphenoid(seed: int) -> list[Part]:
 
 
 def _frontal(seed: int) -> list[Part]:
-    draw = stream(seed, "frontal")
-    wavy = draw_waves(draw, 12)
-    size = float(draw.uniform(7, 13))
-    middle = float(draw.normal(0, 2))
+    rng = stream(seed, "frontal")
+    wavy = draw_waves(rng, 12)
+    size = float(rng.uniform(7, 13))
+    middle = float(rng.normal(0, 2))
 
     def cave(points: Tensor) -> Tensor:
         whole = ellipsoid(points, (middle, 87, 33), (1.6 * size, 4.0, size))
@@ -130,7 +130,7 @@ def _pterygoid_base(seed: int) -> list[Part]:
         return torch.minimum(torch.minimum(medial, lateral), root) + 0.5 * wavy(points)
 
     box = Box((-30, 28, -40), (30, 52, 4))
-    bone = still(plates, box, 0.9)
+    bone = looked_up(plates, box, 0.9)
     return [
         Part(Tissue.BONE, bone, box),
         Part(Tissue.MARROW, lambda p: bone(p) + 1.4, box),
@@ -139,8 +139,8 @@ def _pterygoid_base(seed: int) -> list[Part]:
 
 def _mouth(seed: int) -> list[Part]:
     """Pharynx, palate, tongue and teeth: for slices well below the canals."""
-    draw = stream(seed, "mouth")
-    wavy: Waves = draw_waves(draw, 15)
+    rng = stream(seed, "mouth")
+    wavy: Waves = draw_waves(rng, 15)
 
     def wall(points: Tensor) -> Tensor:
         return cuboid(points, (0, 38, -46), (15, 12, 30), 11) + wavy(points)
@@ -166,13 +166,13 @@ def _mouth(seed: int) -> list[Part]:
     back = Box((-18, 26, -78), (18, 52, -12))
     roof = Box((-27, 40, -46), (27, 91, -34))
     row = Box((-33, 38, -64), (33, 94, -42))
-    hard = still(palate, roof, 1.2)
+    hard = looked_up(palate, roof, 1.2)
     return [
         Part(Tissue.MUSCLE, wall, near, smooth=True),
         Part(Tissue.MUCOSA, lambda p: lumen(p) - 2.5, near, smooth=True),
-        Part(Tissue.AIR, still(lumen, back, 1.2), back),
+        Part(Tissue.AIR, looked_up(lumen, back, 1.2), back),
         Part(Tissue.MUSCLE, tongue, near, smooth=True),
         Part(Tissue.BONE, hard, roof),
         Part(Tissue.MARROW, lambda p: hard(p) + 1.6, roof),
-        Part(Tissue.BONE, still(teeth, row, 1.0), row),
+        Part(Tissue.BONE, looked_up(teeth, row, 1.0), row),
     ]

@@ -12,7 +12,7 @@ from meatus_phantom.anatomy.head.neck import neck_parts
 from meatus_phantom.anatomy.head.orbit import orbit_parts
 from meatus_phantom.anatomy.head.pinna import pinna_parts
 from meatus_phantom.anatomy.head.skull import draw_outer, skull_parts
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import Outline, contours, loft
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Part
@@ -44,7 +44,7 @@ BOX = Box((-90, -105, -75), (90, 118, 122))
 
 
 def head_parts(seed: int) -> list[Part]:
-    """Scalp, muscles, face and skull of the subject, in painting order."""
+    """Scalp, muscles, face and skull of the subject, in rendering order."""
     cavity = draw_cavity(seed)
     skin = loft(SKIN, (0, 2, 0.0), stream(seed, "skin"), 1.0)
     outer = draw_outer(seed)
@@ -60,9 +60,9 @@ def head_parts(seed: int) -> list[Part]:
 
 
 def _scalp(seed: int, skin: Outline) -> list[Part]:
-    draw = stream(seed, "scalp")
-    thickness = float(draw.uniform(1.5, 2.2))
-    sheet, strands = draw_waves(draw, 40), draw_waves(draw, 7, stretch=(1.5, 1.5, 2.5))
+    rng = stream(seed, "scalp")
+    thickness = float(rng.uniform(1.5, 2.2))
+    sheet, strands = draw_waves(rng, 40), draw_waves(rng, 7, stretch=(1.5, 1.5, 2.5))
 
     def body(points: Tensor) -> Tensor:
         return torch.maximum(skin(points), points[2] - 113.0)
@@ -82,5 +82,5 @@ def _scalp(seed: int, skin: Outline) -> list[Part]:
     return [
         Part(Tissue.SKIN, body, BOX, smooth=True),
         Part(Tissue.FAT, fat, BOX, smooth=True),
-        Part(Tissue.MUSCLE, still(strand, face, 1.8), face),
+        Part(Tissue.MUSCLE, looked_up(strand, face, 1.8), face),
     ]

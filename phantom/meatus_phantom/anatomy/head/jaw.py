@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.sides import on_side
 from meatus_phantom.anatomy.waves import Waves, draw_waves
@@ -26,15 +26,15 @@ def jaw_parts(seed: int, skin: Outline) -> list[Part]:
 
 
 def _side(seed: int, side: int, skin: Outline) -> list[Part]:
-    draw = stream(seed, "jaw", side)
-    wavy, fibres = draw_waves(draw, 16), draw_waves(draw, 6, stretch=(1.0, 1.0, 3.0))
-    moved = _mover(draw)
+    rng = stream(seed, "jaw", side)
+    wavy, fibres = draw_waves(rng, 16), draw_waves(rng, 6, stretch=(1.0, 1.0, 3.0))
+    moved = _mover(rng)
     box = BOX if side > 0 else BOX.mirrored()
 
     strips = Part(Tissue.FAT, _strips(wavy, fibres), BOX, into=MUSCLES, opacity=0.75)
-    bulk = float(draw.uniform(-1.5, 2.0))
+    bulk = float(rng.uniform(-1.5, 2.0))
     low, high = Box((40, 4, -75), (62, 50, -1)), Box((44, 0, -16), (76, 74, 32))
-    ramus, arch = still(_ramus(moved), low, 1.2), still(_arch(moved, skin, side), high, 1.2)
+    ramus, arch = looked_up(_ramus(moved), low, 1.2), looked_up(_arch(moved, skin, side), high, 1.2)
     gland = Box((44, -16, -64), (76, 26, -8))
     return [
         # Muscle halfway over fat: the parotid gland lies between the two on any contrast.
@@ -49,9 +49,9 @@ def _side(seed: int, side: int, skin: Outline) -> list[Part]:
     ]
 
 
-def _mover(draw: np.random.Generator) -> Distance:
+def _mover(rng: np.random.Generator) -> Distance:
     """Shifts this side's landmarks a little; wraps around every distance below."""
-    offset = torch.tensor(draw.normal(0, 1.2, 3), dtype=torch.float32)
+    offset = torch.tensor(rng.normal(0, 1.2, 3), dtype=torch.float32)
 
     def moved(points: Tensor) -> Tensor:
         return points - offset.to(points.device).reshape(3, *(1,) * (points.dim() - 1))

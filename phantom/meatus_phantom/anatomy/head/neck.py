@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import bake
+from meatus_phantom.anatomy.lookup_grid import tabulate
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Part
@@ -15,11 +15,11 @@ from meatus_phantom.tissues import Tissue
 
 
 def neck_parts(seed: int, skin: Outline, outer: Outline) -> list[Part]:
-    draw = stream(seed, "neck")
-    wavy = draw_waves(draw, 22)
-    fine = draw_waves(draw, 9, 4, stretch=(1.0, 1.0, 4.0))
-    scalp = float(draw.uniform(6, 10))
-    top = float(draw.uniform(-12, -4))  # superior nuchal line at the midline
+    rng = stream(seed, "neck")
+    wavy = draw_waves(rng, 22)
+    fine = draw_waves(rng, 9, 4, stretch=(1.0, 1.0, 4.0))
+    scalp = float(rng.uniform(6, 10))
+    top = float(rng.uniform(-12, -4))  # superior nuchal line at the midline
     box = Box((-75, -90, -75), (75, 6, 2))
 
     def muscle(points: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def neck_parts(seed: int, skin: Outline, outer: Outline) -> list[Part]:
         front = y + 0.45 * (x.abs() - 50).clamp_min(-20) + 4 * wavy(points)
         return smooth_both(smooth_both(depth, below, 3.0), front, 3.0)
 
-    folds = bake(lambda p: torch.stack((outer(p) + 1.2 * wavy(p), wavy(p))), box, 3.0)
+    folds = tabulate(lambda p: torch.stack((outer(p) + 1.2 * wavy(p), wavy(p))), box, 3.0)
 
     def layers(points: Tensor) -> Tensor:
         """Fat between semispinalis, splenius and the short muscles, and in the midline."""
@@ -54,8 +54,8 @@ def neck_parts(seed: int, skin: Outline, outer: Outline) -> list[Part]:
 
 def _spine(seed: int) -> list[Part]:
     """Prevertebral muscles, occipital condyles and the upper neck below the skull base."""
-    draw = stream(seed, "spine")
-    shift = float(draw.normal(0, 0.8))
+    rng = stream(seed, "spine")
+    shift = float(rng.normal(0, 0.8))
 
     def prevertebral(points: Tensor) -> Tensor:
         left = ellipsoid(points, (9 + shift, 20, -42), (7, 5.5, 24))

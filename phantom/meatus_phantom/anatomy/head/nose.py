@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Distance, Part
@@ -18,12 +18,12 @@ BOX = Box((-21, 42, -41), (21, 104, 20))
 
 
 def nose_parts(seed: int, skin: Outline) -> list[Part]:
-    draw = stream(seed, "nose")
-    wavy = draw_waves(draw, 18)
-    bend = float(draw.normal(0, 2.0))
+    rng = stream(seed, "nose")
+    wavy = draw_waves(rng, 18)
+    bend = float(rng.normal(0, 2.0))
     grown = BOX.grown(2)
-    cavity, septum = still(_cavity(skin), grown, 1.5), _septum(bend)
-    turbinates = still(_turbinates(seed), grown, 0.8)
+    cavity, septum = looked_up(_cavity(skin), grown, 1.5), _septum(bend)
+    turbinates = looked_up(_turbinates(seed), grown, 0.8)
 
     def cells(points: Tensor) -> Tensor:
         x, y, z = points
@@ -74,11 +74,11 @@ def _septum(bend: float) -> Distance:
 
 def _turbinates(seed: int) -> Distance:
     """Curled ribbons along the lateral walls: lower, middle and upper on each side."""
-    draw = stream(seed, "turbinates")
-    wavy = draw_waves(draw, 13, stretch=(1.0, 1.6, 1.0))
+    rng = stream(seed, "turbinates")
+    wavy = draw_waves(rng, 13, stretch=(1.0, 1.6, 1.0))
     # Height and distance from the midline of each ribbon's middle, half length, half height.
     rows = tuple(
-        tuple(float(v + draw.normal(0, s)) for v, s in zip(row, (1.0, 0.7, 2, 1), strict=True))
+        tuple(float(v + rng.normal(0, s)) for v, s in zip(row, (1.0, 0.7, 2, 1), strict=True))
         for row in (
             (-24, 9.0, 20, 8),
             (-24, 9.0, 20, 8),
@@ -88,7 +88,7 @@ def _turbinates(seed: int) -> Distance:
             (3, 5.5, 12, 4),
         )
     )
-    swell = float(draw.uniform(-0.4, 0.7))
+    swell = float(rng.uniform(-0.4, 0.7))
 
     def distance(points: Tensor) -> Tensor:
         x, y, z = points

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Distance, Part, mirrored
@@ -23,28 +23,28 @@ def orbit_parts(seed: int, skin: Outline) -> list[Part]:
 
 
 def _orbit(seed: int, side: int, skin: Outline) -> list[Part]:
-    draw = stream(seed, "orbit", side)
-    jitter = draw.normal(0, 0.8, 3)
+    rng = stream(seed, "orbit", side)
+    jitter = rng.normal(0, 0.8, 3)
     globe: Vec = (32.5 + jitter[0], 77 + jitter[1], 11 + jitter[2])
-    radius = float(draw.normal(12, 0.4))
+    radius = float(rng.normal(12, 0.4))
     gaze: Vec = (
-        globe[0] + float(draw.normal(0, 1.2)),
+        globe[0] + float(rng.normal(0, 1.2)),
         globe[1] + 8.0,
-        globe[2] + float(draw.normal(0, 1)),
+        globe[2] + float(rng.normal(0, 1)),
     )
     course: Sequence[Vec] = (
         (globe[0] - 2, globe[1] - 11, globe[2]),
-        (28 + float(draw.normal(0, 1.2)), 57, 12 + float(draw.normal(0, 1))),
+        (28 + float(rng.normal(0, 1.2)), 57, 12 + float(rng.normal(0, 1))),
         (19, 47, 10),
         (12, 38, 11),
         (5, 30, 15),
     )
-    wavy = draw_waves(draw, 20)
+    wavy = draw_waves(rng, 20)
     cone = _cone()
     bellies = Box((8, 44, -5), (48, 78, 27))
-    muscles = still(_muscles(globe), bellies, 0.9)
+    muscles = looked_up(_muscles(globe), bellies, 0.9)
     along = Box((2, 26, 5), (36, 70, 19))
-    nerve = still(lambda p: tube(p, course, (1.6, 1.7, 1.7, 1.8, 2.0)), along, 0.8)
+    nerve = looked_up(lambda p: tube(p, course, (1.6, 1.7, 1.7, 1.8, 2.0)), along, 0.8)
     box = Box((0, 24, -16), (58, 98, 38))
     near = Box(
         (globe[0] - 14, globe[1] - 14, globe[2] - 14), (globe[0] + 14, globe[1] + 14, globe[2] + 14)

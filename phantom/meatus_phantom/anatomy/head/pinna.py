@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import still
+from meatus_phantom.anatomy.lookup_grid import looked_up
 from meatus_phantom.anatomy.sides import curve, on_side
 from meatus_phantom.parts import Box, Distance, Part
 from meatus_phantom.random_streams import bounded_normal, stream
@@ -36,12 +36,12 @@ def pinna_parts(seed: int) -> list[Part]:
 
 
 def _pinna(seed: int, side: int) -> list[Part]:
-    draw = stream(seed, "pinna", side)
-    height = bounded_normal(draw, 29, 3, 23, 35)
-    thick = float(draw.uniform(1.4, 2.2))
-    middle = float(draw.normal(0, 3))
+    rng = stream(seed, "pinna", side)
+    height = bounded_normal(rng, 29, 3, 23, 35)
+    thick = float(rng.uniform(1.4, 2.2))
+    middle = float(rng.normal(0, 3))
     box = Box((66, -50, middle - height - 2), (103, 14, middle + height + 2))
-    sheet = still(_sheet(seed, side, height, middle), box, 1.2)
+    sheet = looked_up(_sheet(seed, side, height, middle), box, 1.2)
     return [
         Part(Tissue.SKIN, lambda p: sheet(p) - thick, box),
         Part(Tissue.FAT, lambda p: sheet(p) - 0.3 * thick, box, opacity=0.8),
@@ -49,17 +49,17 @@ def _pinna(seed: int, side: int) -> list[Part]:
 
 
 def _sheet(seed: int, side: int, height: float, middle: float) -> Distance:
-    draw = stream(seed, "pinna's form", side)
-    flat = float(draw.uniform(0.1, 0.75))  # radians that the ear lies closer to the head
-    lean = float(draw.normal(0.15, 0.08))
-    moved = draw.normal(0, 0.5, (len(SHEET), 2))
+    rng = stream(seed, "pinna's form", side)
+    flat = float(rng.uniform(0.1, 0.75))  # radians that the ear lies closer to the head
+    lean = float(rng.normal(0.15, 0.08))
+    moved = rng.normal(0, 0.5, (len(SHEET), 2))
     shape = [
         (x + float(dx) - ROOT[0], y + float(dy) - ROOT[1], 0.0)
         for (x, y), (dx, dy) in zip(SHEET, moved, strict=True)
     ]
     sheet = curve(shape, 15)
     tragus = curve([(x - ROOT[0], y - ROOT[1], 0.0) for x, y in TRAGUS], 6)
-    twist = float(draw.normal(0.012, 0.005))
+    twist = float(rng.normal(0.012, 0.005))
 
     def distance(points: Tensor) -> Tensor:
         z = points[2] - middle

@@ -1,4 +1,4 @@
-"""The skull: tables and diploe of the vault and base, painted before the cavity within it."""
+"""The skull: tables and diploe of the vault and base, rendered before the cavity within it."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def draw_outer(seed: int) -> Outline:
 
 def skull_parts(seed: int, skin: Outline, outer: Outline, cavity: Cavity) -> list[Part]:
     """Galea, bone and the marrow between the tables."""
-    draw = stream(seed, "diploe")
-    grain, patches = draw_waves(draw, 9), draw_waves(draw, 28)
-    thin = float(draw.uniform(-0.2, 0.8))
-    filled = float(draw.uniform(0.35, 0.8))  # trabeculae take the rest
+    rng = stream(seed, "diploe")
+    grain, patches = draw_waves(rng, 9), draw_waves(rng, 28)
+    thin = float(rng.uniform(-0.2, 0.8))
+    filled = float(rng.uniform(0.35, 0.8))  # trabeculae take the rest
 
     def shell(points: Tensor) -> Tensor:
         """The outer table, never nearer to the skin's surface than a thin scalp."""

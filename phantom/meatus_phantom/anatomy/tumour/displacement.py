@@ -13,12 +13,12 @@ from meatus_phantom.render import window_of
 from meatus_phantom.shapes import Vec, vec
 
 STEP_MM = 1.0
-# The push fades between these multiples of the tumour's reach.
+# The displacement fades between these multiples of the tumour's reach.
 WHOLE, NOTHING = 1.8, 3.2
 LEAST_REACH_MM = 3.0
 
 
-def push_field(bulk: Distance, centre: Vec, reach_mm: float) -> Grid:
+def displacement_field(bulk: Distance, centre: Vec, reach_mm: float) -> Grid:
     """Steps (3, ...) from positions beside ``bulk`` to where soft tissue lay before it grew.
 
     Along each ray from ``centre``, where the tumour began, a shell between radii r and the
@@ -44,7 +44,7 @@ def push_field(bulk: Distance, centre: Vec, reach_mm: float) -> Grid:
     return Grid(away * ((before / far.clamp_min(1e-3) - 1) * fade), _first(points), step)
 
 
-def pushed(points: Tensor, field: Grid, side: int) -> Tensor:
+def displaced(points: Tensor, field: Grid, side: int) -> Tensor:
     """``points`` (3, ...) moved by ``field``, which is drawn for the left side."""
     box = field.box if side > 0 else field.box.mirrored()
     if points.dim() != 4:

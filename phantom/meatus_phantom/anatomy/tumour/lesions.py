@@ -1,4 +1,4 @@
-"""Which tumours a head has: drawn once per subject, before anything is painted."""
+"""Which tumours a head has: drawn once per subject, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class LesionMix:
     operated: float = 0.04  # likewise
     real: float = 0.75  # of the tumours beyond the canal, where contours are given
 
-    def draw(self, draw: np.random.Generator) -> Kind:
+    def draw(self, rng: np.random.Generator) -> Kind:
         shares = [self.none, self.both, self.canal, self.cystic, self.irradiated, self.operated]
-        at = int(np.searchsorted(np.cumsum(shares), draw.random(), side="right"))
+        at = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
         return list(Kind)[at]
 
 
@@ -100,14 +100,14 @@ class Lesions:
         found = [t for t in self.tumours if t.ear.side == side and t.intra_mm3 > 0]
         return found[0].whole if found else None
 
-    def push(self, points: Tensor) -> Tensor:
+    def displace(self, points: Tensor) -> Tensor:
         """Positions (3, ...) beside tumours taken to where soft tissue lay before."""
         for tumour in self.tumours:
-            points = tumour.push(points)
+            points = tumour.displace(points)
         return points
 
     def boxes(self) -> list[Box]:
-        """Where there is tumour, for the regions that are painted finely."""
+        """Where there is tumour, for the regions that are rendered finely."""
         return [tumour.box for tumour in self.tumours]
 
     def describe(self) -> dict[str, float | str]:
@@ -129,11 +129,11 @@ def draw_lesions(
 ) -> Lesions:
     """The tumours of head ``seed``, whose left and right ears are ``ears``.
 
-    Of ``patients``, those whose cochlea is not drawn cannot be placed and are passed over.
+    Of ``patients``, those whose cochlea is not drawn cannot be placed and are skipped.
     """
-    draw = stream(seed, "lesions")
-    kind = mix.draw(draw)
-    first = int(draw.integers(0, 2))
+    rng = stream(seed, "lesions")
+    kind = mix.draw(rng)
+    first = int(rng.integers(0, 2))
     sides = {Kind.NONE: (), Kind.BOTH: (0, 1)}.get(kind, (first,))
     placeable = [patient for patient in patients if usable(patient)]
     found = []
@@ -145,42 +145,39 @@ def draw_lesions(
 
 
 def _draw_lesion(
-    draw: np.random.Generator, kind: Kind, ear: Ear, patients: Sequence[Patient]
+    rng: np.random.Generator, kind: Kind, ear: Ear, patients: Sequence[Patient]
 ) -> Lesion:
     yields = 0.5 if kind is Kind.OPERATED else 1.0
     if patients:
-        patient = patients[int(draw.integers(0, len(patients)))]
+        patient = patients[int(rng.integers(0, len(patients)))]
         low, high = np.log(VOLUME_SCALE)
-        scale = float(np.exp(low + (high - low) * draw.beta(1.0, 1.5)))
-        shape, box = place_tumour(tumour_grid(patient), ear.as_left(), scale, draw)
+        scale = float(np.exp(low + (high - low) * rng.beta(1.0, 1.5)))
+        shape, box = place_tumour(tumour_grid(patient), ear.as_left(), scale, rng)
         wanted = scale * prism_mm3(patient.tumour)
-        tumour = build(shape, box, ear, float(draw.uniform(*REAL_WIDENING_MM)), yields, wanted)
-        return Lesion(_furnish(draw, kind, tumour), patient.subject, "", scale)
-    room = Room(ear.as_left(), float(draw.uniform(*WIDENING_MM)))
-    koos = Koos.I if kind is Kind.CANAL else draw_koos(draw)
-    shape, box = procedural(draw, room, koos)
+        tumour = build(shape, box, ear, float(rng.uniform(*REAL_WIDENING_MM)), yields, wanted)
+        return Lesion(_furnish(rng, kind, tumour), patient.subject, "", scale)
+    room = Room(ear.as_left(), float(rng.uniform(*WIDENING_MM)))
+    koos = Koos.I if kind is Kind.CANAL else draw_koos(rng)
+    shape, box = procedural(rng, room, koos)
     tumour = build(shape, box, ear, room.widening_mm, yields)
-    return Lesion(_furnish(draw, kind, tumour), "procedural", koos.name)
+    return Lesion(_furnish(rng, kind, tumour), "procedural", koos.name)
 
 
-def _furnish(draw: np.random.Generator, kind: Kind, tumour: Tumour) -> Tumour:
+def _furnish(rng: np.random.Generator, kind: Kind, tumour: Tumour) -> Tumour:
     """Cores, cysts, bleeds, the cleft, oedema and traces of treatment, as the kind has it."""
     if kind is Kind.OPERATED:
-        approach = list(Approach)[int(draw.integers(0, 2))]
-        traces = surgery(draw, tumour.room.ear, tumour, approach)
-        return with_parts(residue(draw, tumour), [], traces)
-    inside: list[Part] = []
+        approach = list(Approach)[int(rng.integers(0, 2))]
+        traces = surgery(rng, tumour.room.ear, tumour, approach)
+        return with_parts(residue(rng, tumour), [], traces)
+    interior: list[Part] = []
     if kind is Kind.IRRADIATED:
-        inside += core(draw, tumour, float(draw.uniform(0.8, 2.2)))
-    elif tumour.extra_mm3 > LARGE_MM3 and draw.random() < 0.5:
-        inside += core(draw, tumour, float(draw.uniform(3.0, 6.0)))
+        interior += core(rng, tumour, float(rng.uniform(0.8, 2.2)))
+    elif tumour.extra_mm3 > LARGE_MM3 and rng.random() < 0.5:
+        interior += core(rng, tumour, float(rng.uniform(3.0, 6.0)))
     if kind is Kind.CYSTIC:
-        inside += cysts(draw, tumour)
-    if (
-        draw.random() < (0.4 if kind is Kind.CYSTIC else 0.15)
-        and tumour.extra_mm3 > TOUCHES_MM3 / 2
-    ):
-        inside += bleeds(draw, tumour)
-    swollen = tumour.extra_mm3 > LARGE_MM3 and draw.random() < 0.3
-    around = [*(oedema(draw, tumour) if swollen else []), *cleft(draw, tumour)]
-    return with_parts(tumour, inside, around)
+        interior += cysts(rng, tumour)
+    if rng.random() < (0.4 if kind is Kind.CYSTIC else 0.15) and tumour.extra_mm3 > TOUCHES_MM3 / 2:
+        interior += bleeds(rng, tumour)
+    swollen = tumour.extra_mm3 > LARGE_MM3 and rng.random() < 0.3
+    peritumoural = [*(oedema(rng, tumour) if swollen else []), *cleft(rng, tumour)]
+    return with_parts(tumour, interior, peritumoural)

@@ -43,14 +43,14 @@ class Approach(StrEnum):
     RETROSIGMOID = "retrosigmoid"  # through the skull behind the sigmoid sinus
 
 
-def cleft(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
+def cleft(rng: np.random.Generator, tumour: Tumour) -> list[Part]:
     """Fluid between tumour and brain: uneven, and gone where a large tumour leans on the pons."""
     if tumour.extra_mm3 <= 0:
         return []
-    width = float(draw.uniform(*CLEFT_MM))
-    leans = tumour.extra_mm3 > TOUCHES_MM3 and draw.random() < 0.7
-    contact = width * float(draw.uniform(1.2, 3.0)) if leans else 0.0
-    lumps = draw_waves(draw, float(draw.uniform(8, 14)), 4)
+    width = float(rng.uniform(*CLEFT_MM))
+    leans = tumour.extra_mm3 > TOUCHES_MM3 and rng.random() < 0.7
+    contact = width * float(rng.uniform(1.2, 3.0)) if leans else 0.0
+    lumps = draw_waves(rng, float(rng.uniform(8, 14)), 4)
     towards = _brainstem(tumour)
 
     def margin(points: Tensor) -> Tensor:
@@ -71,11 +71,11 @@ def cleft(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
     return [Part(Tissue.CSF, distance, box, into=BRAIN)]
 
 
-def oedema(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
+def oedema(rng: np.random.Generator, tumour: Tumour) -> list[Part]:
     """A swollen patch of the peduncle where the tumour presses on it."""
     deepest = _farthest(tumour, (-0.65, -0.76, 0.0))
-    radii = tuple(float(v) for v in draw.uniform((4, 5, 4), (8, 10, 7)))
-    reach, lumps = float(draw.uniform(2.5, 6.0)), draw_waves(draw, 7.0, 4)
+    radii = tuple(float(v) for v in rng.uniform((4, 5, 4), (8, 10, 7)))
+    reach, lumps = float(rng.uniform(2.5, 6.0)), draw_waves(rng, 7.0, 4)
 
     def distance(points: Tensor) -> Tensor:
         patch = ellipsoid(points, deepest, (radii[0], radii[1], radii[2]))
@@ -83,25 +83,25 @@ def oedema(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
         return smooth_both(patch, near, 2.0) + 0.8 * lumps(points)
 
     box = box_about([deepest], max(radii) + 2.0)
-    return [Part(Tissue.EDEMA, distance, box, into=DEEP, opacity=float(draw.uniform(0.5, 0.9)))]
+    return [Part(Tissue.EDEMA, distance, box, into=DEEP, opacity=float(rng.uniform(0.5, 0.9)))]
 
 
-def surgery(draw: np.random.Generator, ear: Ear, former: Tumour, approach: Approach) -> list[Part]:
+def surgery(rng: np.random.Generator, ear: Ear, former: Tumour, approach: Approach) -> list[Part]:
     """The way in, filled, and the fluid that took the removed tumour's place; ``ear`` is left."""
     gone = Part(Tissue.CSF, _shrunk(former, 0.8), former.grid.box.grown(PART_MARGIN_MM - MARGIN_MM))
     if approach is Approach.TRANSLABYRINTHINE:
-        return [gone, *_fat_graft(draw, ear)]
-    return [gone, *_bone_flap(draw)]
+        return [gone, *_fat_graft(rng, ear)]
+    return [gone, *_bone_flap(rng)]
 
 
-def _fat_graft(draw: np.random.Generator, ear: Ear) -> list[Part]:
+def _fat_graft(rng: np.random.Generator, ear: Ear) -> list[Part]:
     """Fat from the surface of the mastoid to the canal, in place of cells and labyrinth."""
     face = Room(ear, 0.0).medial
     x, y, z = ear.fundus
-    inner: Vec = (x + 2.0, y - 4.5, z + float(draw.normal(0, 1)))
-    outer: Vec = (float(draw.uniform(60, 66)), float(draw.uniform(-20, -13)), z + 2.0)
-    radii = float(draw.uniform(3.5, 5)), float(draw.uniform(9, 13))
-    lumps, hull = draw_waves(draw, 7.0, 5), cochlea_hull(ear, 1.2)
+    inner: Vec = (x + 2.0, y - 4.5, z + float(rng.normal(0, 1)))
+    outer: Vec = (float(rng.uniform(60, 66)), float(rng.uniform(-20, -13)), z + 2.0)
+    radii = float(rng.uniform(3.5, 5)), float(rng.uniform(9, 13))
+    lumps, hull = draw_waves(rng, 7.0, 5), cochlea_hull(ear, 1.2)
 
     def distance(points: Tensor) -> Tensor:
         cavity = capsule(points, inner, outer, *radii) + 0.8 * lumps(points)
@@ -119,16 +119,16 @@ def _fat_graft(draw: np.random.Generator, ear: Ear) -> list[Part]:
     ]
 
 
-def _bone_flap(draw: np.random.Generator) -> list[Part]:
+def _bone_flap(rng: np.random.Generator) -> list[Part]:
     """A round hole in the skull behind the sigmoid sinus, closed by scar and muscle."""
-    middle = np.array([50.0, -39.0, -2.0]) + draw.normal(0, (1, 2, 3))
+    middle = np.array([50.0, -39.0, -2.0]) + rng.normal(0, (1, 2, 3))
     outward = np.array([0.80, -0.60, 0.0])
     start = middle - 6.0 * outward
     end = middle + 14.0 * outward
-    radius = float(draw.uniform(8, 13))
+    radius = float(rng.uniform(8, 13))
     ends: tuple[Vec, Vec] = as_vec(start), as_vec(end)
-    lumps = draw_waves(draw, 8.0, 4)
-    tissue = Tissue.MUSCLE if draw.random() < 0.6 else Tissue.FAT
+    lumps = draw_waves(rng, 8.0, 4)
+    tissue = Tissue.MUSCLE if rng.random() < 0.6 else Tissue.FAT
 
     def distance(points: Tensor) -> Tensor:
         return capsule(points, *ends, radius) + 0.6 * lumps(points)

@@ -42,11 +42,11 @@ class Size:
     mean_mm3: float
     sd_mm3: float
 
-    def draw(self, draw: np.random.Generator) -> float:
+    def draw(self, rng: np.random.Generator) -> float:
         """A lognormal volume of this mean and SD, within the published range 20 to 15,000 mm3."""
         variance = math.log1p((self.sd_mm3 / self.mean_mm3) ** 2)
         middle = math.log(self.mean_mm3) - variance / 2
-        return float(np.clip(draw.lognormal(middle, math.sqrt(variance)), 20, 15_000))
+        return float(np.clip(rng.lognormal(middle, math.sqrt(variance)), 20, 15_000))
 
 
 SIZES = {
@@ -57,29 +57,29 @@ SIZES = {
 }
 
 
-def draw_koos(draw: np.random.Generator) -> Koos:
+def draw_koos(rng: np.random.Generator) -> Koos:
     """A grade with a part in the cistern."""
     grades = [Koos.II, Koos.III, Koos.IV]
     shares = np.array([SIZES[grade].share for grade in grades])
-    return grades[int(draw.choice(3, p=shares / shares.sum()))]
+    return grades[int(rng.choice(3, p=shares / shares.sum()))]
 
 
-def procedural(draw: np.random.Generator, room: Room, koos: Koos) -> tuple[Distance, Box]:
+def procedural(rng: np.random.Generator, room: Room, koos: Koos) -> tuple[Distance, Box]:
     """A tumour of grade ``koos`` at a left ear, not yet limited to the room, and where it lies."""
-    plug = _plug(draw, room, koos)
+    plug = _plug(rng, room, koos)
     reach = room.ear.length_mm + 4
     if koos is Koos.I:
-        short = float(draw.uniform(0.2, 1.5))  # of the porus' plane
+        short = float(rng.uniform(0.2, 1.5))  # of the porus' plane
 
         def inside(points: Tensor) -> Tensor:
             return smooth_both(plug(points), room.medial(points) + short, 1.0)
 
         return inside, _about(room.ear.porus, reach)
-    whole = SIZES[koos].draw(draw)
+    whole = SIZES[koos].draw(rng)
     inner = plug_mm3(plug, room)
     outer = max(whole - inner, 0.15 * whole)
-    bulk, reach_bulk = _bulk(draw, room, outer)
-    blend = float(draw.uniform(0.8, 2.0))
+    bulk, reach_bulk = _bulk(rng, room, outer)
+    blend = float(rng.uniform(0.8, 2.0))
 
     def distance(points: Tensor) -> Tensor:
         return smooth_union(bulk(points), plug(points), blend)
@@ -94,20 +94,20 @@ def plug_mm3(plug: Distance, room: Room) -> float:
     return volume_mm3(values, 0.8)
 
 
-def _plug(draw: np.random.Generator, room: Room, koos: Koos) -> Distance:
+def _plug(rng: np.random.Generator, room: Room, koos: Koos) -> Distance:
     """Fills the canal, widens it or leaves a rim; a cap of fluid stays at the fundus.
 
     The cap is 2.2 mm long in the mean (0 to 7.3, Sullivan 2019).
     """
     ear, lumen = room.ear, canal_distance(room.ear)
     length = ear.length_mm
-    cap = float(np.clip(draw.gamma(1.6, 1.4), 0, 7.3))
+    cap = float(np.clip(rng.gamma(1.6, 1.4), 0, 7.3))
     alone = koos is Koos.I
-    start = float(draw.uniform(-2.0, 0.3 * length)) if alone else -3.0
-    end = max(length - cap, start + (3.0 if alone else 5.0 + 2.0 * draw.uniform()))
-    extra = float(draw.normal(0.5, 0.5)) if alone else float(draw.normal(0.2, 0.6))
+    start = float(rng.uniform(-2.0, 0.3 * length)) if alone else -3.0
+    end = max(length - cap, start + (3.0 if alone else 5.0 + 2.0 * rng.uniform()))
+    extra = float(rng.normal(0.5, 0.5)) if alone else float(rng.normal(0.2, 0.6))
     extra = float(np.clip(extra, -1.0, room.widening_mm))
-    rough, lumps = float(draw.uniform(0.05, 0.3)), draw_waves(draw, 5.0, 4)
+    rough, lumps = float(rng.uniform(0.05, 0.3)), draw_waves(rng, 5.0, 4)
 
     def distance(points: Tensor) -> Tensor:
         away = points - vec(ear.porus, points)
@@ -119,13 +119,13 @@ def _plug(draw: np.random.Generator, room: Room, koos: Koos) -> Distance:
     return distance
 
 
-def _bulk(draw: np.random.Generator, room: Room, outer_mm3: float) -> tuple[Distance, float]:
+def _bulk(rng: np.random.Generator, room: Room, outer_mm3: float) -> tuple[Distance, float]:
     """The part in the cistern with this volume medial of the porus' plane, and its reach.
 
     The shape is drawn at unit size and scaled about the porus, which keeps its plane: the volume
     is the cube of the scale times the unit shape's.
     """
-    ear, unit_shape = room.ear, _unit_bulk(draw, room.ear)
+    ear, unit_shape = room.ear, _unit_bulk(rng, room.ear)
     points = lattice(_about((0.0, 0.0, 0.0), 3.0), UNIT_STEP)
     lateral = -(points * vec(ear.porus_normal, points)).sum(0)
     cut = torch.maximum(evaluate(unit_shape, points), lateral)
@@ -137,16 +137,16 @@ def _bulk(draw: np.random.Generator, room: Room, outer_mm3: float) -> tuple[Dist
     return distance, 3.0 * scale
 
 
-def _unit_bulk(draw: np.random.Generator, ear: Ear) -> Distance:
+def _unit_bulk(rng: np.random.Generator, ear: Ear) -> Distance:
     """A ball of radius 1 medial of the porus, which is the origin, and a little behind; lobed."""
     into_cistern, back = np.array(ear.porus_normal), np.array([-0.6, -0.8, 0.0])
-    middle = into_cistern * draw.uniform(0.35, 0.7) + back * draw.uniform(0, 0.25)
-    middle += draw.normal(0, (0.08, 0.08, 0.14))
-    balls = [(as_vec(middle), as_vec(np.exp(draw.normal(0, 0.12, 3))))]
-    for _ in range(int(draw.integers(0, 4))):
-        away = np.array(unit(tuple(draw.normal(0, 1, 3)))) * draw.uniform(0.5, 0.9)
-        balls.append((as_vec(middle + away), as_vec(draw.uniform(0.3, 0.65) * np.ones(3))))
-    rough, lumps = float(draw.uniform(0.01, 0.05)), draw_waves(draw, float(draw.uniform(0.8, 1.4)))
+    middle = into_cistern * rng.uniform(0.35, 0.7) + back * rng.uniform(0, 0.25)
+    middle += rng.normal(0, (0.08, 0.08, 0.14))
+    balls = [(as_vec(middle), as_vec(np.exp(rng.normal(0, 0.12, 3))))]
+    for _ in range(int(rng.integers(0, 4))):
+        away = np.array(unit(tuple(rng.normal(0, 1, 3)))) * rng.uniform(0.5, 0.9)
+        balls.append((as_vec(middle + away), as_vec(rng.uniform(0.3, 0.65) * np.ones(3))))
+    rough, lumps = float(rng.uniform(0.01, 0.05)), draw_waves(rng, float(rng.uniform(0.8, 1.4)))
 
     def distance(points: Tensor) -> Tensor:
         joined = ellipsoid(points, *balls[0])

@@ -49,14 +49,14 @@ def tumour_grid(patient: Patient) -> Grid:
 
 
 def place_tumour(
-    grid: Grid, ear: Ear, volume_scale: float, draw: np.random.Generator
+    grid: Grid, ear: Ear, volume_scale: float, rng: np.random.Generator
 ) -> tuple[Distance, Box]:
     """The tumour of ``grid`` at a left ear, scaled and smoothly deformed, and where it lies.
 
     The distance knows nothing of bone: it is to be limited to the room at the ear.
     """
     pose = fit_pose(grid, _inside_points(grid), ear, volume_scale ** (1 / 3))
-    waves = [draw_waves(draw, WAVE_MM, 3) for _ in range(3)]
+    waves = [draw_waves(rng, WAVE_MM, 3) for _ in range(3)]
 
     def distance(points: Tensor) -> Tensor:
         bend = torch.stack([wave(points) for wave in waves]) * BEND_MM

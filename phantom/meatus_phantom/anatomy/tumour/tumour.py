@@ -11,10 +11,10 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from meatus.structures import Structure
-from meatus_phantom.anatomy.grids import Grid, bake, evaluate, length, volume_mm3
+from meatus_phantom.anatomy.grids import Grid, distance_grid, evaluate, length, volume_mm3
 from meatus_phantom.anatomy.landmarks import Ear
 from meatus_phantom.anatomy.sides import on_side
-from meatus_phantom.anatomy.tumour.displacement import push_field, pushed
+from meatus_phantom.anatomy.tumour.displacement import displaced, displacement_field
 from meatus_phantom.anatomy.tumour.place import Room
 from meatus_phantom.parts import Box, Distance, Marked, Part, mirrored
 from meatus_phantom.shapes import Vec, both, smooth_both, vec
@@ -38,9 +38,9 @@ class Tumour:
     grid: Grid  # signed distance to the whole tumour, left
     extra_mm3: float
     intra_mm3: float
-    field: Grid  # the push, left
-    inside: tuple[Part, ...] = ()  # cores, cysts, bleeds: left, painted over the tumour
-    around: tuple[Part, ...] = ()  # oedema, cleft, traces of surgery: left, painted before it
+    field: Grid  # the displacement, left
+    interior: tuple[Part, ...] = ()  # cores, cysts, bleeds: left, rendered over the tumour
+    peritumoural: tuple[Part, ...] = ()  # oedema, cleft, traces of surgery: left, before it
 
     def whole(self, points: Tensor) -> Tensor:
         return mirrored(self.grid.near, self.ear.side)(points)
@@ -61,7 +61,9 @@ class Tumour:
 
     def parts(self) -> list[Part]:
         solid = Part(Tissue.TUMOUR, self.grid.near, self._left_box())
-        return [on_side(part, self.ear.side) for part in (*self.around, solid, *self.inside)]
+        return [
+            on_side(part, self.ear.side) for part in (*self.peritumoural, solid, *self.interior)
+        ]
 
     def marked(self) -> list[Marked]:
         extra = mirrored(self._half(-1.0, UNDERLAP_MM), self.ear.side)
@@ -72,8 +74,8 @@ class Tumour:
             found.append(Marked(Structure.INTRA_MEATAL, self.intra, self.box))
         return found
 
-    def push(self, points: Tensor) -> Tensor:
-        return pushed(points, self.field, self.ear.side)
+    def displace(self, points: Tensor) -> Tensor:
+        return displaced(points, self.field, self.ear.side)
 
     def _half(self, sign: float, more_mm: float) -> Distance:
         def distance(points: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ def build(
     left = ear.as_left()
     room = Room(left, widening_mm)
 
-    free = bake(shape, box, STEP_MM, MARGIN_MM)
+    free = distance_grid(shape, box, STEP_MM, MARGIN_MM)
     open_to_it = evaluate(room, grid_points(free))
 
     def limited(swollen_mm: float) -> Tensor:
@@ -126,7 +128,7 @@ def _swelling(limited: Callable[[float], Tensor], wanted_mm3: float) -> float:
 
 
 def finish(ear: Ear, room: Room, grid: Grid, yields: float = 1.0) -> Tumour:
-    """Volumes and push of the tumour whose distance is ``grid``."""
+    """Volumes and displacement of the tumour whose distance is ``grid``."""
     points = grid_points(grid)
     medial = room.medial(points)
     values = grid.values[0]
@@ -142,7 +144,7 @@ def finish(ear: Ear, room: Room, grid: Grid, yields: float = 1.0) -> Tumour:
     outside = (values < 0) & (medial > 0)
     far = points[:, outside] - torch.tensor(centre)[:, None]
     reach = float(length(far).max()) if outside.any() else 0.0
-    field = push_field(bulk, centre, reach)
+    field = displacement_field(bulk, centre, reach)
     return Tumour(ear, room, grid, round(extra, 1), round(intra, 1), field)
 
 
@@ -156,8 +158,12 @@ def grid_points(grid: Grid) -> Tensor:
     return torch.stack((planes[2], planes[1], planes[0]))
 
 
-def with_parts(tumour: Tumour, inside: list[Part], around: list[Part]) -> Tumour:
-    return replace(tumour, inside=(*tumour.inside, *inside), around=(*tumour.around, *around))
+def with_parts(tumour: Tumour, interior: list[Part], peritumoural: list[Part]) -> Tumour:
+    return replace(
+        tumour,
+        interior=(*tumour.interior, *interior),
+        peritumoural=(*tumour.peritumoural, *peritumoural),
+    )
 
 
 def _root(room: Room, extra_mm3: float) -> Vec:

@@ -18,10 +18,10 @@ from meatus_phantom.tissues import Tissue
 BLEED_RIM_MM = 0.6
 
 
-def core(draw: np.random.Generator, tumour: Tumour, rim_mm: float) -> list[Part]:
+def core(rng: np.random.Generator, tumour: Tumour, rim_mm: float) -> list[Part]:
     """Tissue deeper than about ``rim_mm``, which takes up less contrast agent."""
-    lumps = draw_waves(draw, float(draw.uniform(5, 9)), 4)
-    uneven = float(draw.uniform(0.15, 0.35)) * rim_mm
+    lumps = draw_waves(rng, float(rng.uniform(5, 9)), 4)
+    uneven = float(rng.uniform(0.15, 0.35)) * rim_mm
 
     def distance(points: Tensor) -> Tensor:
         return tumour.grid.near(points) + rim_mm + uneven * lumps(points)
@@ -29,18 +29,18 @@ def core(draw: np.random.Generator, tumour: Tumour, rim_mm: float) -> list[Part]
     return _if_any(tumour, Part(Tissue.TUMOUR_CORE, distance, tumour.grid.box))
 
 
-def cysts(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
+def cysts(rng: np.random.Generator, tumour: Tumour) -> list[Part]:
     """One large or several small pockets, each within a rim of solid tumour, some with septa."""
-    depth, place = _deepest(draw, tumour)
+    depth, place = _deepest(rng, tumour)
     if depth < 1.5:
         return []
-    rim = float(draw.uniform(0.5, min(1.6, 0.5 * depth)))
+    rim = float(rng.uniform(0.5, min(1.6, 0.5 * depth)))
     pockets: list[tuple[Vec, Vec]] = []
-    for _ in range(int(draw.integers(1, 6))):
-        at = np.array(place) + draw.normal(0, 0.45 * depth, 3)
-        radii = depth * draw.uniform(0.35, 0.95) * np.exp(draw.normal(0, 0.2, 3))
+    for _ in range(int(rng.integers(1, 6))):
+        at = np.array(place) + rng.normal(0, 0.45 * depth, 3)
+        radii = depth * rng.uniform(0.35, 0.95) * np.exp(rng.normal(0, 0.2, 3))
         pockets.append((as_vec(at), as_vec(radii)))
-    lumps, blend = draw_waves(draw, 4.0, 4), float(draw.uniform(0.1, 0.6))
+    lumps, blend = draw_waves(rng, 4.0, 4), float(rng.uniform(0.1, 0.6))
 
     def distance(points: Tensor) -> Tensor:
         joined = ellipsoid(points, *pockets[0])
@@ -51,12 +51,12 @@ def cysts(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
     return _if_any(tumour, Part(Tissue.TUMOUR_CYST, distance, tumour.grid.box))
 
 
-def bleeds(draw: np.random.Generator, tumour: Tumour) -> list[Part]:
+def bleeds(rng: np.random.Generator, tumour: Tumour) -> list[Part]:
     """One to five spots of old blood, half to two millimetres wide."""
     found = []
-    for _ in range(int(draw.integers(1, 6))):
-        depth, place = _deepest(draw, tumour)
-        radius = float(draw.uniform(0.3, 1.1))
+    for _ in range(int(rng.integers(1, 6))):
+        depth, place = _deepest(rng, tumour)
+        radius = float(rng.uniform(0.3, 1.1))
         if depth < radius + BLEED_RIM_MM:
             continue
         found.append(
@@ -73,13 +73,13 @@ def _ball(centre: Vec, radius: float) -> Distance:
     return lambda points: ball(points, centre, radius)
 
 
-def _deepest(draw: np.random.Generator, tumour: Tumour) -> tuple[float, Vec]:
+def _deepest(rng: np.random.Generator, tumour: Tumour) -> tuple[float, Vec]:
     """Depth and place of the deepest of some random points in the tumour."""
     values = tumour.grid.values[0].reshape(-1)
     inside = (values < 0).nonzero()[:, 0]
     if not len(inside):
         return 0.0, tumour.room.ear.porus
-    some = inside[torch.tensor(draw.integers(0, len(inside), 6))]
+    some = inside[torch.tensor(rng.integers(0, len(inside), 6))]
     best = some[values[some].argmin()]
     x, y, z = grid_points(tumour.grid).reshape(3, -1)[:, best].tolist()
     return -float(values[best]), (x, y, z)
