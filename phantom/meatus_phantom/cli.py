@@ -31,6 +31,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_OF_RANGE = 1
 COUNT = click.IntRange(min=0)
+FORMER_NAMES = {"--sheet": "--contact-sheet", "--again": "--reproducibility"}
 Command = Callable[..., None]
 
 
@@ -43,17 +44,19 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     return names
 
 
-def former_option(old: str, new: str, **kind: Any) -> Callable[[Command], Command]:
-    """An option's name of before, hidden: for one version it does what ``new`` does, and says so."""
+class CheckCommand(click.Command):
+    """Takes the options' names of before for one version, and says what they are called now."""
 
-    def passed_on(context: click.Context, _option: click.Parameter, value: object) -> None:
-        if value is not None:
-            click.echo(
-                f"note: {old} is now called {new}; change it before the next version.", err=True
-            )
-            context.params[new.removeprefix("--").replace("-", "_")] = value
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, [_present_name(arg) for arg in args])
 
-    return click.option(old, hidden=True, expose_value=False, callback=passed_on, **kind)
+
+def _present_name(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if name not in FORMER_NAMES:
+        return argument
+    click.echo(f"note: {name} is now called {FORMER_NAMES[name]}", err=True)
+    return f"{FORMER_NAMES[name]}{equals}{value}"
 
 
 def share_option(name: str, what: str) -> Callable[[Command], Command]:
@@ -140,7 +143,7 @@ def contours_command(folder: Path, out: Path) -> None:
         sys.exit(OUT_OF_RANGE)
 
 
-@click.command("check")
+@click.command("check", cls=CheckCommand)
 @click.argument("folder", type=FOLDER)
 @click.option("--contact-sheet", type=FILE, help="Also draw a contact sheet (PNG).")
 @click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
@@ -149,8 +152,6 @@ def contours_command(folder: Path, out: Path) -> None:
 )
 @click.option("--contours", type=FOLDER, help="For --reproducibility: its real contours.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
-@former_option("--sheet", "--contact-sheet", type=FILE)
-@former_option("--again", "--reproducibility", type=COUNT)
 @one_line_errors
 def check_command(
     folder: Path,

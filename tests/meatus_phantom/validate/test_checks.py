@@ -151,10 +151,20 @@ def test_the_command_ends_with_one_where_a_number_is_out(copy, tmp_path):
 
 
 def test_the_command_draws_a_sheet_of_what_passed(good, tmp_path):
-    done = run("check", good, "--sheet", tmp_path / "sheet.png", "--workers", 1)
+    done = run("check", good, "--contact-sheet", tmp_path / "sheet.png", "--workers", 1)
 
     assert (done.exit_code, done.stderr) == (0, "")
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_by_their_former_names_are_taken_and_told(tmp_path):
+    done = run("check", tmp_path, f"--sheet={tmp_path / 'sheet.png'}", "--again", 1)
+
+    assert done.exit_code == 2  # there is no cohort
+    assert done.stderr.splitlines()[:-1] == [
+        "note: --sheet is now called --contact-sheet",
+        "note: --again is now called --reproducibility",
+    ]
 
 
 def test_a_folder_without_a_cohort_is_one_line(tmp_path):

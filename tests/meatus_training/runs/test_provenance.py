@@ -82,10 +82,10 @@ def test_weights_that_go_on_name_what_went_before():
 
     assert fine_tuned_from(phantoms, phantoms.replace("84", "224"), "a") == (
         "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use; "
-        "begun from a (224 labelled hrT2 synthetic phantoms)"
+        "fine-tuned from a (224 labelled hrT2 synthetic phantoms)"
     )
     assert fine_tuned_from(real, phantoms, "a") == (
         "3 labelled hrT2 scans; not for clinical use; "
-        "begun from a (84 labelled hrT2 synthetic phantoms)"
+        "fine-tuned from a (84 labelled hrT2 synthetic phantoms)"
     )
     assert "no real scan" not in fine_tuned_from(phantoms, real, "b")

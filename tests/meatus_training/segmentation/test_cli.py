@@ -73,7 +73,7 @@ def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
 
     assert code == 0, said
     network, spec, _ = load_checkpoint(work / "segment/a/network.pt")
-    assert "2 labelled ceT1 scans; not for clinical use; begun from" in spec.trained_on
+    assert "2 labelled ceT1 scans; not for clinical use; fine-tuned from" in spec.trained_on
     found = network.state_dict()
     for name, value in begin.state_dict().items():
         if name.startswith("backbone") and name.endswith("weight"):
@@ -218,7 +218,7 @@ def test_a_training_goes_on_from_a_narrower_network_and_says_so(work, tmp_path):
     assert code == 0, said
     _, spec, _ = load_checkpoint(work / "segment/a/network.pt")
     assert spec.width == 8
-    assert "begun from before (12 scans" in spec.trained_on
+    assert "fine-tuned from before (12 scans" in spec.trained_on
 
 
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder", "shipped"])

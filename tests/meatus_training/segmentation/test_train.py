@@ -9,7 +9,8 @@ from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.initial_weights import start_network
 from meatus_training.segmentation.samples import SampleScans
-from meatus_training.segmentation.state import start_state
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.segmentation.state import ema_update, start_state
 from meatus_training.segmentation.step import train_step
 from meatus_training.segmentation.train import set_rate, train_segmenter
 from meatus_training.segmentation.windows import WindowSet, batches
@@ -179,6 +180,36 @@ def test_other_settings_or_scans_do_not_go_on_from_a_checkpoint(tmp_path):
     with pytest.raises(TrainingError, match="other scans"):
         trained(tmp_path, count=3)
     assert trained(tmp_path, replace(TINY, workers=1, log_every=2)).finished
+
+
+def test_a_state_with_the_settings_names_of_before_goes_on_to_the_same_network(tmp_path):
+    whole = trained(tmp_path / "whole")
+    trained(tmp_path, should_stop=after(2))
+    file = tmp_path / "run/state.pt"
+    before = torch.load(file, weights_only=True)
+    former = {new: old for old, new in SegmentSettings.FORMER_KEYS.items()}
+    before["settings"] = {former.get(key, key): v for key, v in before["settings"].items()}
+    assert {"at_once", "near_structures", "whole_share"} <= before["settings"].keys()
+    torch.save(before, file)
+
+    result = trained(tmp_path)
+
+    assert torch.equal(weights(result.network), weights(whole.network))
+
+
+def test_the_average_moves_as_it_did_before(tmp_path):
+    state = start_state(TINY, make_fabric(accelerator="cpu"), None)
+    expected = [p.detach().clone() for p in state.average.parameters()]
+    with torch.no_grad():
+        for parameter, mean in zip(state.network.parameters(), expected, strict=True):
+            parameter.add_(torch.randn_like(parameter))
+            mean.lerp_(parameter, 1 - 0.9)
+
+    ema_update(state, 0.9)
+
+    assert all(
+        torch.equal(*pair) for pair in zip(state.average.parameters(), expected, strict=True)
+    )
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):

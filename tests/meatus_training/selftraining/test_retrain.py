@@ -65,6 +65,16 @@ def test_settings_are_those_in_the_members_checkpoint(tmp_path):
     assert read_segment_settings(tmp_path / "network.pt") == SMALL
 
 
+def test_settings_by_their_names_of_before_are_read(tmp_path):
+    spec = spec_for(SMALL, PrepareSettings(), "a", "nothing")
+    config = {"width": 1, "blocks": 1, "seed": 3, "at_once": 2, "whole_share": 0.5}
+    save_checkpoint(tmp_path / "network.pt", ResUNet25d(1, 1), spec, config=config)
+
+    assert read_segment_settings(tmp_path / "network.pt") == replace(
+        SMALL, micro_batch=2, full_field_fraction=0.5
+    )
+
+
 def test_a_checkpoint_without_settings_is_refused(tmp_path):
     spec = spec_for(SMALL, PrepareSettings(), "a", "nothing")
     save_checkpoint(tmp_path / "network.pt", ResUNet25d(1, 1), spec)

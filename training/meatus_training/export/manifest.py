@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from meatus.atomic import write_whole
 from meatus.weights import MANIFEST, read_spec
 from meatus_training.errors import TrainingError
 
@@ -52,9 +53,7 @@ def write_manifest(
         "members": members,
     }
     path = folder / MANIFEST
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(manifest, indent=2) + "\n")
-    part.replace(path)
+    write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
     return path
 
 

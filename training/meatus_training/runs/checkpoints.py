@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from meatus.atomic import write_whole
 from meatus.errors import WeightsError
 from meatus.spec import (
     ReferenceCrop,
@@ -28,7 +28,6 @@ from meatus.spec import (
     spec_to_json,
 )
 from meatus.structures import CLASS_NAMES
-from meatus_training.errors import TrainingError
 from meatus_training.networks import ResUNet25d
 
 STATE, SPEC = "state_dict", "spec"
@@ -46,16 +45,12 @@ NAMED_IN_ERROR = 3  # tensors; a wrong architecture has dozens
 def save_checkpoint(path: Path, network: ResUNet25d, spec: Spec, **extra: Any) -> None:
     """Write weights, spec and ``extra`` (tensors, numbers, texts, dicts and lists of them).
 
-    The file appears whole or not at all. Raises ``TrainingError`` where it cannot be written.
+    The file appears whole or not at all. Raises ``OutputError`` where it cannot be written.
     """
     content = {**extra, STATE: network.state_dict(), SPEC: spec_to_json(spec)}
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            whole = Path(folder) / "checkpoint"
-            torch.save(content, whole)
-            whole.replace(path)
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be written ({error.strerror}).") from error
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> tuple[ResUNet25d, Spec, dict[str, Any]]:

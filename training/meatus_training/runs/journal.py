@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from meatus.atomic import write_whole
+
 try:
     from torch.utils.tensorboard import SummaryWriter
 except ImportError:  # the package is no requirement
@@ -67,6 +69,4 @@ def _forget(curve: Path, step: int) -> None:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
             break
-    part = curve.with_suffix(".part")
-    part.write_text("".join(kept))
-    part.replace(curve)
+    write_whole(curve, "".join(kept).encode())

@@ -30,7 +30,7 @@ def labelled(cases: Sequence[PreparedCase], kind: str) -> str:
 
 
 def fine_tuned_from(learnt: str, earlier: str, name: str) -> str:
-    """What weights learnt from that had begun as those called ``name``; both as told here.
+    """What weights learnt from that began as those called ``name``; both as told here.
 
     Only where neither saw a real scan does the result say so; it says that first, since what is
     shown to readers is cut where it gets long.
@@ -40,7 +40,7 @@ def fine_tuned_from(learnt: str, earlier: str, name: str) -> str:
         text.replace(f", {NO_REAL}", "").replace(f"; {NOT_CLINICAL}", "")
         for text in (learnt, earlier)
     )
-    return f"{last}{unreal}; {NOT_CLINICAL}; begun from {name} ({first})"
+    return f"{last}{unreal}; {NOT_CLINICAL}; fine-tuned from {name} ({first})"
 
 
 def described(cases: Sequence[PreparedCase]) -> str:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from meatus.atomic import write_whole
 from meatus_training.errors import TrainingError
 
 
 def write_state(file: Path, content: Mapping[str, Any]) -> None:
     """Write ``content``; the file appears whole or not at all.
 
-    Raises ``TrainingError`` where the disk refuses.
+    Raises ``OutputError`` where the disk refuses.
     """
-    part = file.with_suffix(".part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(dict(content), part)
-        part.replace(file)
-    except OSError as error:
-        raise TrainingError(f"{file}: cannot be written ({error.strerror}).") from error
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_whole(file, buffer.getvalue())
 
 
 def read_state(file: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
@@ -35,6 +36,13 @@ class SegmentSettings:
     Windows are (Z, Y, X). On scans, the first part of the training sees windows of ``patch``, the
     last one whole slices, as inference cuts them; on phantoms, whole ones come in between.
     """
+
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "at_once": "micro_batch",
+        "near_structures": "foreground_oversampling",
+        "whole_share": "full_field_fraction",
+        "whole_depth": "full_field_depth",
+    }
 
     train_on: Source = "translated"
     width: int = 32

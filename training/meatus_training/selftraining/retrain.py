@@ -20,7 +20,7 @@ from meatus_training.segmentation.settings import FREE, SegmentSettings
 from meatus_training.selftraining.cohort import labels_file
 from meatus_training.selftraining.rounds import RoundPlan
 from meatus_training.selftraining.settings import SelftrainSettings
-from meatus_training.settings_files import settings_hash
+from meatus_training.settings_files import present_keys, settings_hash
 from meatus_training.translation.scans import MADE_OF
 
 SEEDS_A_ROUND = 1000  # further on, so that no two rounds, nor two members, see the same windows
@@ -115,8 +115,9 @@ def samples_key(samples: Sequence[TrainingSample], cases: Sequence[PreparedCase]
 def read_segment_settings(network: Path) -> SegmentSettings:
     """The settings in a checkpoint. Raises ``TrainingError`` where they are not to be had."""
     try:
-        return _SEGMENT.validate_python(load_checkpoint(network)[2].get("config"))
-    except ValidationError as error:
+        found = load_checkpoint(network)[2]["config"]
+        return _SEGMENT.validate_python(present_keys(found, SegmentSettings))
+    except (KeyError, AttributeError, ValidationError) as error:
         raise TrainingError(
             f"{network}: holds no settings of the segment command; train it with that."
         ) from error

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from meatus.atomic import write_whole
 from meatus_training.selftraining.select import Verdict
 
 
@@ -101,9 +102,6 @@ def log_lines(plan: RoundPlan) -> list[str]:
 
 def write_log(plan: RoundPlan, folder: Path) -> Path:
     """Write ``folder/round_<number>.jsonl`` whole; a repeated round replaces its own log."""
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"round_{plan.number}.jsonl"
-    part = file.with_suffix(".part")
-    part.write_text("\n".join(log_lines(plan)) + "\n")
-    part.replace(file)
+    write_whole(file, ("\n".join(log_lines(plan)) + "\n").encode())
     return file
