@@ -14,6 +14,7 @@ from meatus_phantom.acquisition.acquire import acquire
 from meatus_phantom.acquisition.frame import add_frame, frame_parts
 from meatus_phantom.acquisition.setup import Modality, Setup, Value
 from meatus_phantom.acquisition.sites import ALL_SITES, draw_setup
+from meatus_phantom.anatomy.skull_strip import brain_mask
 from meatus_phantom.anatomy.tumour.lesions import DIFFICULT, LesionMix
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.random_streams import stream
@@ -21,7 +22,6 @@ from meatus_phantom.scene import Scene, make_scene
 from meatus_phantom.signal.appearance import Appearance
 from meatus_phantom.signal.physics import physics_appearance
 from meatus_phantom.signal.random_classes import random_appearance
-from meatus_phantom.skull_strip import brain_mask
 from meatus_phantom.subject import Subject, draw_subject
 from meatus_phantom.tissues import Tissue
 

@@ -25,6 +25,7 @@ from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
 from meatus.parallel import in_parallel, one_thread_each
+from meatus_phantom.anatomy.skull_strip import brain_mask
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.array_files import array_bytes
 from meatus_phantom.contours.read import Patient
@@ -33,7 +34,6 @@ from meatus_phantom.parts import Box, Part
 from meatus_phantom.random_streams import SEEDS, stream
 from meatus_phantom.render import label, render_tissues, window_of
 from meatus_phantom.scene import slabs, subdivided
-from meatus_phantom.skull_strip import brain_mask
 from meatus_phantom.space import about_x, canonical, place
 from meatus_phantom.subject import Subject, draw_subject
 from meatus_phantom.tissues import Tissue

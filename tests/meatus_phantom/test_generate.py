@@ -10,11 +10,11 @@ from scipy import ndimage
 from meatus.geometry import Geometry
 from meatus.structures import Structure
 from meatus_phantom.acquisition.sites import SITES, UNLIKE, draw_setup
+from meatus_phantom.anatomy.skull_strip import BRAIN, brain_mask
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.generate import Recipe, render_case
 from meatus_phantom.scene import _averaged, subdivided
 from meatus_phantom.signal.sequences import TurboSpinEcho
-from meatus_phantom.skull_strip import BRAIN, brain_mask
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissues import Tissue
 

@@ -19,7 +19,7 @@ from meatus_phantom.cohort.files import FOLDERS, Row, read_table, sha256
 from meatus_phantom.errors import PhantomError
 from meatus_phantom.validate import expected as ex
 from meatus_phantom.validate.expected import Check
-from meatus_phantom.validate.label_measures import LabelMeasures, measure_labels
+from meatus_phantom.validate.measures import LabelMeasures, measure_labels
 from meatus_phantom.validate.scan_checks import check_scans, measure_scan
 
 

@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from meatus.geometry import IDENTITY, Geometry
-from meatus_phantom.acquisition.acquire import acquire
-from meatus_phantom.acquisition.borders import blank, deface, to_int16
+from meatus_phantom.acquisition.acquire import (
+    acquire,
+    blank,
+    deface,
+    fold,
+    shift_fat,
+    slice_profile,
+    to_int16,
+)
 from meatus_phantom.acquisition.coil import receive_field
 from meatus_phantom.acquisition.flow import fade_flow
 from meatus_phantom.acquisition.frame import add_frame, frame_parts
@@ -21,7 +28,6 @@ from meatus_phantom.acquisition.kspace import (
     with_noise,
 )
 from meatus_phantom.acquisition.sampled import Sampled, coarse, world
-from meatus_phantom.acquisition.sampling import fold, shift_fat, slice_profile
 from meatus_phantom.acquisition.setup import Deface, Effects, Setup
 from meatus_phantom.acquisition.sites import SITES, draw_setup
 from meatus_phantom.acquisition.susceptibility import inner_air, off_resonance, signal_kept

@@ -26,8 +26,7 @@ from meatus_phantom.validate.checks import (
 )
 from meatus_phantom.validate.edges import edge_width
 from meatus_phantom.validate.expected import Check, by_chance
-from meatus_phantom.validate.label_measures import LabelMeasures, measure_labels
-from meatus_phantom.validate.measures import Known, brightness
+from meatus_phantom.validate.measures import Known, LabelMeasures, brightness, measure_labels
 from meatus_phantom.validate.noise import noise, spectrum_slope
 from tests.meatus_phantom.cohort.test_cohort import rows_of, run
 from tests.meatus_phantom.scenes import GRID, label_map, scan_of, tiny_case, tissue_map

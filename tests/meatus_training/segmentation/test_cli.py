@@ -15,7 +15,8 @@ from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import load_checkpoint, save_checkpoint
 from meatus_training.segmentation.cli import segment
-from meatus_training.segmentation.initial_weights import spec_for, start_network
+from meatus_training.segmentation.initial_weights import start_network
+from meatus_training.segmentation.member import spec_for
 from meatus_training.segmentation.samples import SampleScans
 from meatus_training.segmentation.select import select_samples
 from meatus_training.segmentation.settings import SegmentSettings

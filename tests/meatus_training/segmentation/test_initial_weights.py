@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from meatus_training.networks import ResUNet25d
-from meatus_training.widen import widen
+from meatus_training.segmentation.initial_weights import widen
 
 
 @pytest.mark.parametrize("times", [2, 3])

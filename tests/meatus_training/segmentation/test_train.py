@@ -9,10 +9,11 @@ from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.initial_weights import start_network
 from meatus_training.segmentation.samples import SampleScans
+from meatus_training.segmentation.schedule import set_rate
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import ema_update, start_state
 from meatus_training.segmentation.step import train_step
-from meatus_training.segmentation.train import set_rate, train_segmenter
+from meatus_training.segmentation.train import train_segmenter
 from meatus_training.segmentation.windows import WindowSet, batches
 from tests.meatus_training.segmentation.runs import (
     TINY,

@@ -9,7 +9,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import save_checkpoint
-from meatus_training.segmentation.initial_weights import spec_for, write_network
+from meatus_training.segmentation.member import spec_for, write_network
 from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.selftraining.retrain import (

@@ -7,8 +7,7 @@ from torch import nn
 
 from meatus_training.dataset import Sample
 from meatus_training.errors import TrainingError
-from meatus_training.translation.apply import translate_sample, translate_volume
-from meatus_training.translation.consistency import flicker, steady
+from meatus_training.translation.apply import flicker, steady, translate_sample, translate_volume
 from meatus_training.translation.networks import Generator
 from meatus_training.translation.settings import ApplySettings
 from meatus_training.translation.state import start_state

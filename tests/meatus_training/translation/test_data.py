@@ -6,8 +6,8 @@ import torch
 from scipy import ndimage
 
 from meatus_training.errors import TrainingError
-from meatus_training.translation.cases import MappedArrays
 from meatus_training.translation.data import SlicePairs, step_batches, zoomed
+from meatus_training.translation.stage import MappedArrays
 from tests.meatus_training.translation.runs import TINY, scans, toy_data
 
 

@@ -5,10 +5,20 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from meatus_training.translation.blur import BlurDown, BlurUp
-from meatus_training.translation.losses import lsgan, patch_nce
-from meatus_training.translation.networks import Discriminator, Generator, PatchSampler
-from meatus_training.translation.objective import critic_loss, generator_loss, translate_batch
+from meatus_training.translation.networks import (
+    BlurDown,
+    BlurUp,
+    Discriminator,
+    Generator,
+    PatchSampler,
+)
+from meatus_training.translation.objective import (
+    critic_loss,
+    generator_loss,
+    lsgan,
+    patch_nce,
+    translate_batch,
+)
 from tests.shared_files import shared
 
 LAYERS = (0, 4, 8, 12, 16)

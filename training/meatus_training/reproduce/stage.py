@@ -9,10 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
+from meatus.geometry import Array
+from meatus.spec import Window
+from meatus.windows import cut, plan
+from meatus_training.export.agreement import export_checked
+from meatus_training.export.manifest import write_manifest
 from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
 from meatus_training.prepare.stage import PREPARED, run_prepare
-from meatus_training.reproduce.export import export_all
-from meatus_training.reproduce.settings import ReproduceSettings
+from meatus_training.reproduce.settings import ExportSettings, ReproduceSettings
+from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
 from meatus_training.runs.run_context import RunContext, ends_on_sigterm
 from meatus_training.runs.stage_records import begin, file_key, forget, key_of
@@ -192,3 +199,37 @@ def listing(data: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of every file of ``data``: what tells that a scan was changed."""
     files = [(file, file.stat()) for file in sorted(data.rglob("*")) if file.is_file()]
     return [(str(file.relative_to(data)), s.st_size, s.st_mtime_ns) for file, s in files]
+
+
+def export_all(
+    networks: Sequence[Path],
+    settings: ExportSettings,
+    cases: Sequence[PreparedCase],
+    folder: Path,
+    scores: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Write ``networks``, trained on ``cases``, to ``folder`` with their manifest.
+
+    Raises ``TrainingError`` where a runtime computes something else than PyTorch.
+    """
+    for file in folder.glob("*.onnx"):
+        file.unlink()  # of an interrupted start: the manifest must name these networks alone
+    seen = next((case for case in cases if case.split == "target"), cases[0])
+    for number, file in enumerate(networks, start=1):
+        network, spec, _ = load_checkpoint(file)
+        name = f"{settings.name}-{number}"
+        told = replace(spec, name=name, trained_on=described(cases), licence=settings.licence)
+        out = folder / f"{name}.onnx"
+        window = middle_window(seen, spec.window)
+        agreement = export_checked(network, told, window, out, fp16=settings.fp16)
+        for line in agreement.lines():
+            say(f"{name}: {line}")
+    write_manifest(folder, {"ensemble": scores} if scores else {})
+
+
+def middle_window(case: PreparedCase, window: Window) -> Array:
+    """(Z, Y, X): what the network sees of the middle of a prepared scan."""
+    voxels = case.load_voxels()
+    parts = plan(len(voxels), window)
+    return cut(np.asarray(voxels, dtype=np.float32), parts[len(parts) // 2], window.depth)

@@ -1,22 +1,18 @@
-"""The network at its start and at its end."""
+"""What a network starts from: the seed alone, or a narrower network.
+
+Source of the widening: Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge
+Transfer", ICLR 2016.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from meatus.spec import ReferenceCrop, Spec, Window
 from meatus_training.networks import MEMORY_FORMAT, ResUNet25d, call_background
-from meatus_training.prepare.settings import PrepareSettings
-from meatus_training.runs.checkpoints import save_checkpoint
 from meatus_training.segmentation.settings import SegmentSettings
 
-OVERLAP_PART = 3  # of a window's depth that it shares with the next one
-PUBLISHED_OVERLAP = 8  # slices; of 40
+SPREAD = 0.5  # SD of what tells twins apart, of that of a layer's weights
 
 
 def start_network(settings: SegmentSettings) -> ResUNet25d:
@@ -39,25 +35,33 @@ def start_network(settings: SegmentSettings) -> ResUNet25d:
     return network
 
 
-def spec_for(
-    settings: SegmentSettings, prepared: PrepareSettings, name: str, trained_on: str
-) -> Spec:
-    """What the pipeline must know about weights trained on scans ``prepared`` that way."""
-    published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
-    overlap = PUBLISHED_OVERLAP if published else settings.depth // OVERLAP_PART
-    return replace(
-        prepared.spec(),
-        name=name,
-        window=Window(settings.depth, overlap),
-        trained_on=trained_on,
-        licence="Apache-2.0",
-        date=datetime.now(UTC).date().isoformat(),
-        width=settings.width,
-        blocks=settings.blocks,
-    )
+@torch.no_grad()
+def widen(network: ResUNet25d, times: int, seed: int) -> ResUNet25d:
+    """``network`` with ``times`` twins of each channel, and the same logits (Net2WiderNet).
+
+    Twins see and say the same, but what follows weighs each of them differently, with the same
+    sum, so that training moves them apart. ``seed`` draws these weights.
+    """
+    wide = ResUNet25d(network.width * times, network.blocks, network.classes, network.in_channels)
+    rng = torch.Generator().manual_seed(seed)
+    narrow, wanted = network.state_dict(), wide.state_dict()
+    for name, value in narrow.items():
+        shape = wanted[name].shape
+        grown = value.repeat_interleave(shape[0] // value.shape[0], 0)
+        if value.ndim > 1 and shape[1] != value.shape[1]:
+            grown = _shared(grown, times, rng)
+        wanted[name] = grown
+    wide.load_state_dict(wanted)
+    return wide
 
 
-def write_network(file: Path, network: ResUNet25d, spec: Spec, settings: SegmentSettings) -> None:
-    """The checkpoint that ``export`` reads."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(file, network, spec, config=settings.as_dict())
+def _shared(weight: Tensor, times: int, rng: torch.Generator) -> Tensor:
+    """``weight`` (out, in, ...) for ``times`` twins of each input: (out, in times, ...).
+
+    Each twin gets its part and a random share that sums to nothing over the twins.
+    """
+    parts = (weight / times)[:, :, None].expand(-1, -1, times, *weight.shape[2:])
+    noise = torch.randn(parts.shape, generator=rng)
+    noise = noise - noise.mean(2, keepdim=True)
+    told_apart = parts + SPREAD * weight.std() / times * noise
+    return told_apart.reshape(len(weight), -1, *weight.shape[2:])

@@ -1,4 +1,4 @@
-"""How far a training is, by steps and by time."""
+"""How far a training is, by steps and by time, and what rate it then learns at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.segmentation.state import Progress
+from meatus_training.segmentation.state import Progress, State
 
 
 class Schedule:
@@ -39,3 +39,12 @@ def last_step(scans: Scans | Subjects, settings: SegmentSettings) -> float:
     if not settings.minutes:
         raise TrainingError("phantoms have no end and so no epochs; set steps or --minutes.")
     return math.inf
+
+
+def set_rate(state: State, settings: SegmentSettings, step: int, done: float) -> None:
+    """Linear warm-up, then a cosine down to ``last_rate``."""
+    falling = (1 + math.cos(math.pi * done)) / 2
+    share = settings.last_rate + (1 - settings.last_rate) * falling
+    rate = settings.learning_rate * min(1, (step + 1) / max(settings.warm_up, 1)) * share
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
