@@ -80,7 +80,7 @@ def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: P
 
 
 def _phantom_scan() -> Scan:
-    say("no --scan given: painting a phantom to check on")
+    say("no --scan given: rendering a phantom to check on")
     case = make_case(CHECK_SEED, CHECK_SEED, "ldn", "hrT2", Recipe(random_share=0))
     return Scan(case.voxels.astype(np.float32), case.geometry)
 
@@ -91,7 +91,7 @@ def _phantom_scan() -> Scan:
 @click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
 @one_line_errors
 def manifest(folder: Path, scores: Path, made: Path | None) -> None:
-    """Write FOLDER's manifest.json: each file's SHA-256, origin, making and scores."""
+    """Write FOLDER's manifest.json: each file's SHA-256, provenance and scores."""
     notes = read_json(made) if made else {}
     say(f"{write_manifest(folder, read_json(scores), notes)}: written")
 

@@ -107,8 +107,8 @@ def case_key(raw: RawCase, settings: PrepareSettings) -> str:
     Raises ``OSError`` where a file is gone.
     """
     files = [path.stat() for path in (raw.scan, raw.label) if path is not None]
-    stamps = [(file.st_size, file.st_mtime_ns) for file in files]
-    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, stamps]
+    sizes_and_times = [(file.st_size, file.st_mtime_ns) for file in files]
+    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, sizes_and_times]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

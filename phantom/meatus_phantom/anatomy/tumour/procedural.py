@@ -142,15 +142,15 @@ def _unit_bulk(rng: np.random.Generator, ear: Ear) -> Distance:
     into_cistern, back = np.array(ear.porus_normal), np.array([-0.6, -0.8, 0.0])
     middle = into_cistern * rng.uniform(0.35, 0.7) + back * rng.uniform(0, 0.25)
     middle += rng.normal(0, (0.08, 0.08, 0.14))
-    balls = [(as_vec(middle), as_vec(np.exp(rng.normal(0, 0.12, 3))))]
+    lobes = [(as_vec(middle), as_vec(np.exp(rng.normal(0, 0.12, 3))))]
     for _ in range(int(rng.integers(0, 4))):
         away = np.array(unit(tuple(rng.normal(0, 1, 3)))) * rng.uniform(0.5, 0.9)
-        balls.append((as_vec(middle + away), as_vec(rng.uniform(0.3, 0.65) * np.ones(3))))
+        lobes.append((as_vec(middle + away), as_vec(rng.uniform(0.3, 0.65) * np.ones(3))))
     rough, lumps = float(rng.uniform(0.01, 0.05)), draw_waves(rng, float(rng.uniform(0.8, 1.4)))
 
     def distance(points: Tensor) -> Tensor:
-        joined = ellipsoid(points, *balls[0])
-        for lobe in balls[1:]:
+        joined = ellipsoid(points, *lobes[0])
+        for lobe in lobes[1:]:
             joined = smooth_union(joined, ellipsoid(points, *lobe), 0.15)
         return joined + rough * lumps(points)
 
