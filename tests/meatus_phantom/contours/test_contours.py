@@ -11,14 +11,8 @@ import pytest
 from meatus.geometry import Geometry
 from meatus.images import read_scan
 from meatus.structures import Structure
-from meatus_phantom.contours import (
-    ContourError,
-    import_contours,
-    label_map,
-    prism_mm3,
-    rasterise,
-    read_contours,
-)
+from meatus_phantom.contours import ContourError, prism_mm3, rasterise, read_contours
+from meatus_phantom.contours.table import import_contours, label_map
 from meatus_phantom.errors import PhantomError
 from tests.shared_files import shared
 

@@ -4,7 +4,8 @@ from meatus_phantom.validate import expected as ex
 from meatus_phantom.validate.scan_checks import ScanMeasures, check_contrasts, check_noise
 
 (SITE, MODALITY), TISSUES = next(iter(ex.CONTRASTS.items()))
-TISSUE, RATIO = next(iter(TISSUES.items()))
+TISSUE, RANGE = next(iter(TISSUES.items()))
+RATIO = sum(RANGE) / 2
 REFERENCE = "CSF" if MODALITY == "hrT2" else "brain"
 
 
