@@ -16,21 +16,22 @@ from rich.table import Table
 
 from meatus.engines import usable_threads
 from meatus.guard import one_line_errors
-from meatus_phantom.again import check_again
-from meatus_phantom.check import check_cohort, failed
-from meatus_phantom.cohort import write_cohort
-from meatus_phantom.cohort_plan import CohortSettings, plan_cohort
+from meatus_phantom.acquisition.sites import ALL_SITES, SITES
+from meatus_phantom.cohort.make import write_cohort
+from meatus_phantom.cohort.plan import CohortSettings, plan_cohort
 from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
 from meatus_phantom.errors import PhantomError
-from meatus_phantom.expected import Check
 from meatus_phantom.progress import progress
-from meatus_phantom.sheet import draw_sheet
-from meatus_phantom.sites import ALL_SITES, SITES
+from meatus_phantom.validate.checks import check_cohort, failed
+from meatus_phantom.validate.contact_sheet import write_contact_sheet
+from meatus_phantom.validate.expected import Check
+from meatus_phantom.validate.reproducibility import check_reproducible
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_OF_RANGE = 1
 COUNT = click.IntRange(min=0)
+FORMER_NAMES = {"--sheet": "--contact-sheet", "--again": "--reproducibility"}
 Command = Callable[..., None]
 
 
@@ -41,6 +42,21 @@ def chosen_sites(_context: click.Context, _option: click.Parameter, text: str) -
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}; known are {', '.join(ALL_SITES)}.")
     return names
+
+
+class CheckCommand(click.Command):
+    """Takes the options' names of before for one version, and says what they are called now."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, [_present_name(arg) for arg in args])
+
+
+def _present_name(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if name not in FORMER_NAMES:
+        return argument
+    click.echo(f"note: {name} is now called {FORMER_NAMES[name]}", err=True)
+    return f"{FORMER_NAMES[name]}{equals}{value}"
 
 
 def share_option(name: str, what: str) -> Callable[[Command], Command]:
@@ -127,32 +143,34 @@ def contours_command(folder: Path, out: Path) -> None:
         sys.exit(OUT_OF_RANGE)
 
 
-@click.command("check")
+@click.command("check", cls=CheckCommand)
 @click.argument("folder", type=FOLDER)
-@click.option("--sheet", type=FILE, help="Also draw a contact sheet (PNG).")
+@click.option("--contact-sheet", type=FILE, help="Also draw a contact sheet (PNG).")
 @click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
-@click.option("--again", type=COUNT, default=0, help="Make this many scans again and compare.")
-@click.option("--contours", type=FOLDER, help="For --again: the contours it was made with.")
+@click.option(
+    "--reproducibility", type=COUNT, default=0, help="Make this many scans again and compare."
+)
+@click.option("--contours", type=FOLDER, help="For --reproducibility: its real contours.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
 @one_line_errors
 def check_command(
     folder: Path,
-    sheet: Path | None,
+    contact_sheet: Path | None,
     json_file: Path | None,
-    again: int,
+    reproducibility: int,
     contours: Path | None,
     workers: int,
 ) -> None:
     """Measure the cohort in FOLDER; exit code 1 where a number is out of range."""
     checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
-    if again:
-        checks.append(check_again(folder, again, read_patients(contours)))
+    if reproducibility:
+        checks.append(check_reproducible(folder, reproducibility, read_patients(contours)))
     Console(width=125).print(table_of(checks))
     if json_file:
         listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
         json_file.write_text(json.dumps(listed, indent=2) + "\n")
-    if sheet:
-        draw_sheet(folder, sheet)
+    if contact_sheet:
+        write_contact_sheet(folder, contact_sheet)
     if failed(checks):
         sys.exit(OUT_OF_RANGE)
 

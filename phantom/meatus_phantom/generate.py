@@ -13,15 +13,15 @@ from meatus.geometry import Geometry
 from meatus_phantom.acquisition.acquire import acquire
 from meatus_phantom.acquisition.frame import add_frame, frame_parts
 from meatus_phantom.acquisition.setup import Modality, Setup, Value
-from meatus_phantom.anatomy.lesions import DIFFICULT, LesionMix
+from meatus_phantom.acquisition.sites import ALL_SITES, draw_setup
+from meatus_phantom.anatomy.skull_strip import brain_mask
+from meatus_phantom.anatomy.tumour.lesions import DIFFICULT, LesionMix
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.scene import Scene, make_scene
 from meatus_phantom.signal.appearance import Appearance
 from meatus_phantom.signal.physics import physics_appearance
 from meatus_phantom.signal.random_classes import random_appearance
-from meatus_phantom.sites import ALL_SITES, draw_setup
-from meatus_phantom.strip import brain_mask
 from meatus_phantom.subject import Subject, draw_subject
 from meatus_phantom.tissues import Tissue
 
@@ -40,8 +40,8 @@ class Recipe:
 
     def mix_of(self, subject_seed: int) -> LesionMix:
         """What the tumours of that subject are drawn from."""
-        draw = stream(subject_seed, "difficult")
-        return DIFFICULT if draw.random() < self.difficult_share else self.mix
+        rng = stream(subject_seed, "difficult")
+        return DIFFICULT if rng.random() < self.difficult_share else self.mix
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def render_case(
     appearance, kind = _appearance(setup, recipe, scan_seed)
     scene = make_scene(
         subject,
-        setup.painted,
+        setup.rendered,
         appearance,
         setup.effects,
         setup.protocol.echo_ms,
@@ -90,33 +90,33 @@ def render_case(
     )
     if setup.frame:
         rods = frame_parts(stream(scan_seed, "frame"))
-        add_frame(scene.signal, setup.painted, rods, appearance.level(Tissue.FRAME))
+        add_frame(scene.signal, setup.rendered, rods, appearance.level(Tissue.FRAME))
     voxels = acquire(scene.signal, setup, scan_seed)
     labels, tissues = _on_file_grid(scene, setup)
     drawn = {"appearance": kind, **_describe(subject), **setup.describe(), **appearance.describe()}
     case = Case(voxels, labels, tissues, setup.geometry, drawn)
-    draw = stream(scan_seed, "stripped")
-    return _stripped(case, draw) if draw.random() < recipe.stripped_share else case
+    rng = stream(scan_seed, "stripped")
+    return _stripped(case, rng) if rng.random() < recipe.stripped_share else case
 
 
-def _stripped(case: Case, draw: np.random.Generator) -> Case:
+def _stripped(case: Case, rng: np.random.Generator) -> Case:
     """``case`` without what brain extraction cuts away: voxels and labels there are 0."""
-    brain = brain_mask(case.tissues, case.geometry, float(draw.uniform(*MARGIN_MM)))
+    brain = brain_mask(case.tissues, case.geometry, float(rng.uniform(*MARGIN_MM)))
     return replace(
         case, voxels=case.voxels * brain, labels=case.labels * brain, tissues=case.tissues * brain
     )
 
 
 def _appearance(setup: Setup, recipe: Recipe, seed: int) -> tuple[Appearance, str]:
-    draw = stream(seed, "appearance")
-    if draw.random() < recipe.random_share:
-        return random_appearance(draw), "random"
+    rng = stream(seed, "appearance")
+    if rng.random() < recipe.random_share:
+        return random_appearance(rng), "random"
     protocol, field_tesla = setup.protocol, setup.field_tesla
-    return physics_appearance(draw, protocol, field_tesla, setup.gadolinium), "physics"
+    return physics_appearance(rng, protocol, field_tesla, setup.gadolinium), "physics"
 
 
 def _on_file_grid(scene: Scene, setup: Setup) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Labels and tissues without the border that was painted for wrap-around."""
+    """Labels and tissues without the border that was rendered for wrap-around."""
     width = setup.effects.wrap_voxels
     inner = slice(width, -width or None)
     window = (slice(None), inner) if setup.effects.read_along_x else (..., inner)

@@ -1,4 +1,4 @@
-"""Parts: shapes that are filled with one tissue, painted in order."""
+"""Parts: shapes that are filled with one tissue, rendered in order."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ EVERYWHERE = Box((-400.0, -400.0, -400.0), (400.0, 400.0, 400.0))
 class Part:
     """A shape filled with one tissue; later parts cover earlier ones.
 
-    ``box`` holds the whole shape: nothing is painted outside it. ``soft`` shapes are pushed aside
-    by a tumour. ``smooth`` ones have no detail below 8 mm, so that their distance may be computed
+    ``box`` holds the whole shape: nothing is rendered outside it. ``soft`` shapes are displaced by
+    a tumour. ``smooth`` ones have no detail below 8 mm, so that their distance may be computed
     on a coarse grid. ``into`` names the only tissues that the part replaces; none means all of
     them. ``opacity`` below 1 leaves part of what was there.
     """

@@ -1,6 +1,6 @@
 """A subject as one scanner sees it: signal, labels and tissues on the scan's grid.
 
-The head is painted at the scan's own voxels, the ears and tumours on a finer grid whose signal is
+The head is rendered at the scan's own voxels, the ears and tumours on a finer grid whose signal is
 averaged, so that partial volume is right where it counts.
 """
 
@@ -19,9 +19,9 @@ from meatus_phantom.acquisition.flow import fade_flow
 from meatus_phantom.acquisition.sampled import Sampled
 from meatus_phantom.acquisition.setup import Effects
 from meatus_phantom.acquisition.susceptibility import inner_air, off_resonance, signal_kept
-from meatus_phantom.draws import stream
-from meatus_phantom.paint import TissueMap, label, paint, window_of
 from meatus_phantom.parts import Part
+from meatus_phantom.random_streams import stream
+from meatus_phantom.render import TissueMap, label, render_tissues, window_of
 from meatus_phantom.signal.appearance import Appearance, Signal, draw_textures, render
 from meatus_phantom.signal.texture import Noise
 from meatus_phantom.space import canonical
@@ -69,24 +69,24 @@ def make_scene(
     parts = subject.parts()
     points = canonical(grid, subject.space, device)
     fine_boxes = subject.fine_boxes()
-    # What lies wholly in a finely painted box need not be painted twice.
+    # What lies wholly in a finely rendered box need not be rendered twice.
     coarse = [part for part in parts if not any(box.holds(part.box) for box in fine_boxes)]
-    tissues = paint(coarse, points, min(grid.spacing_mm[:2]), subject.lesions.push)
+    tissues = render_tissues(coarse, points, min(grid.spacing_mm[:2]), subject.lesions.displace)
     air = inner_air(tissues, grid)
-    draw = stream(seed, "field")
+    rng = stream(seed, "field")
     textures = draw_textures(stream(seed, "texture"), appearance, grid, device)
-    field, kept = off_resonance(air, effects, draw), signal_kept(air, effects, echo_ms)
+    field, kept = off_resonance(air, effects, rng), signal_kept(air, effects, echo_ms)
     look = Look(appearance, textures, effects, field, kept)
     signal = look.signal(tissues, grid, points)
     scene = Scene(signal, torch.zeros_like(tissues.first), tissues.dominant())
     for box in fine_boxes:
         window = window_of(points, box)
         if window is not None:
-            _paint_finely(scene, subject, parts, grid, window, look)
+            _render_finely(scene, subject, parts, grid, window, look)
     return scene
 
 
-def _paint_finely(
+def _render_finely(
     scene: Scene,
     subject: Subject,
     parts: list[Part],
@@ -104,7 +104,7 @@ def _paint_finely(
         fine = subdivided(grid, slab, (factors[0], factors[1], factors[2]))
         points = canonical(fine, subject.space, device)
         width_mm = float(np.cbrt(fine.voxel_mm3))
-        tissues = paint(parts, points, width_mm, subject.lesions.push)
+        tissues = render_tissues(parts, points, width_mm, subject.lesions.displace)
         signal = look.signal(tissues, fine, points)
         scene.signal.water[slab] = _averaged(signal.water, factors)
         scene.signal.fat[slab] = _averaged(signal.fat, factors)

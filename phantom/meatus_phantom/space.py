@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from meatus.geometry import Geometry
-from meatus_phantom.draws import bounded_normal, stream
+from meatus_phantom.random_streams import bounded_normal, stream
 
 # The warp's knots: cubic splines over a cube about the origin of the canonical frame.
 KNOT_MM = 40.0
@@ -39,13 +39,13 @@ class Space:
 
 def draw_space(seed: int) -> Space:
     """Scale N(1, 0.05), warp of 3-6 mm, pitch, roll and yaw as in docs/phantom.md."""
-    draw = stream(seed, "space")
-    whole = bounded_normal(draw, 1.0, 0.04, 0.9, 1.1)
-    scale = tuple(whole * bounded_normal(draw, 1.0, 0.025, 0.93, 1.07) for _ in range(3))
-    pitch, roll, yaw = np.radians([draw.normal(0, 6), draw.normal(0, 3), draw.normal(0, 4)])
-    shift = (draw.normal(0, 4), draw.normal(0, 5), draw.normal(0, 2))
-    size_mm = draw.uniform(1.5, 3.0)  # SD of the knots; extremes reach twice that
-    knots = draw.normal(0, size_mm, (3, KNOTS, KNOTS, KNOTS)).astype(np.float32)
+    rng = stream(seed, "space")
+    whole = bounded_normal(rng, 1.0, 0.04, 0.9, 1.1)
+    scale = tuple(whole * bounded_normal(rng, 1.0, 0.025, 0.93, 1.07) for _ in range(3))
+    pitch, roll, yaw = np.radians([rng.normal(0, 6), rng.normal(0, 3), rng.normal(0, 4)])
+    shift = (rng.normal(0, 4), rng.normal(0, 5), rng.normal(0, 2))
+    size_mm = rng.uniform(1.5, 3.0)  # SD of the knots; extremes reach twice that
+    knots = rng.normal(0, size_mm, (3, KNOTS, KNOTS, KNOTS)).astype(np.float32)
     return Space(
         turn=about_x(pitch) @ _about_y(roll) @ _about_z(yaw),
         shift_mm=(float(shift[0]), float(shift[1]), float(shift[2])),

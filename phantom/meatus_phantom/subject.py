@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meatus_phantom.anatomy.brain import brain_parts
-from meatus_phantom.anatomy.canal import canal_parts
-from meatus_phantom.anatomy.head import head_parts
-from meatus_phantom.anatomy.labyrinth import cochlea_marked, labyrinth_parts
+from meatus_phantom.anatomy.brain.brain import brain_parts
+from meatus_phantom.anatomy.ear.canal import canal_parts
+from meatus_phantom.anatomy.ear.labyrinth import cochlea_marked, labyrinth_parts
+from meatus_phantom.anatomy.ear.nerves import nerve_parts
+from meatus_phantom.anatomy.ear.petrous import clivus_parts, petrous_parts
+from meatus_phantom.anatomy.ear.vessels import vessel_parts
+from meatus_phantom.anatomy.head.head import head_parts
 from meatus_phantom.anatomy.landmarks import Ear, draw_ears
-from meatus_phantom.anatomy.lesions import LesionMix, Lesions, draw_lesions
-from meatus_phantom.anatomy.nerves import nerve_parts
-from meatus_phantom.anatomy.petrous import clivus_parts, petrous_parts
-from meatus_phantom.anatomy.vessels import vessel_parts
+from meatus_phantom.anatomy.tumour.lesions import LesionMix, Lesions, draw_lesions
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.draws import stream
 from meatus_phantom.parts import Box, Marked, Part
+from meatus_phantom.random_streams import stream
 from meatus_phantom.space import Space, draw_space
 
-# What is painted finely about each inner ear: petrous bone, canal and cistern, left side.
+# What is rendered finely about each inner ear: petrous bone, canal and cistern, left side.
 EAR_BOX = Box((6.0, -20.0, -13.0), (52.0, 22.0, 13.0))
 
 
@@ -34,7 +34,7 @@ class Subject:
     atrophy: float  # 0 young to 1
 
     def parts(self) -> list[Part]:
-        """All tissues in painting order."""
+        """All tissues in rendering order."""
         affected = {tumour.ear.side for tumour in self.lesions.tumours}
         bones = [part for ear in self.ears for part in petrous_parts(ear, self.seed)]
         fluids = [

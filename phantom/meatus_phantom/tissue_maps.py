@@ -25,16 +25,16 @@ from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
 from meatus.parallel import in_parallel, one_thread_each
-from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.anatomy.skull_strip import brain_mask
+from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.array_files import array_bytes
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.draws import SEEDS, stream
 from meatus_phantom.generate import MARGIN_MM
-from meatus_phantom.paint import label, paint, window_of
 from meatus_phantom.parts import Box, Part
+from meatus_phantom.random_streams import SEEDS, stream
+from meatus_phantom.render import label, render_tissues, window_of
 from meatus_phantom.scene import slabs, subdivided
 from meatus_phantom.space import about_x, canonical, place
-from meatus_phantom.strip import brain_mask
 from meatus_phantom.subject import Subject, draw_subject
 from meatus_phantom.tissues import Tissue
 
@@ -113,35 +113,37 @@ def _make_one(maps: TissueMaps, patients: tuple[Patient, ...], number: int) -> N
 
 def subject_map(settings: SubjectSettings, number: int, patients: Sequence[Patient]) -> Maps:
     """The map (6, Z, Y, X) of subject ``number``."""
-    draw = stream(settings.seed, "tissue maps", number)
-    subject = draw_subject(int(draw.integers(SEEDS)), settings.mix, patients)
-    if draw.random() < TILTED:
-        turn = about_x(math.radians(draw.normal(0, TILT_DEG))) @ subject.space.turn
+    rng = stream(settings.seed, "tissue maps", number)
+    subject = draw_subject(int(rng.integers(SEEDS)), settings.mix, patients)
+    if rng.random() < TILTED:
+        turn = about_x(math.radians(rng.normal(0, TILT_DEG))) @ subject.space.turn
         subject = replace(subject, space=replace(subject.space, turn=turn))
-    painted = paint_subject(subject, _grid_about(subject, float(draw.uniform(-1, 1))))
-    if draw.random() < settings.stripped_share:
-        _strip(painted, float(draw.uniform(*MARGIN_MM)))
-    return painted
+    rendered = render_subject(subject, _grid_about(subject, float(rng.uniform(-1, 1))))
+    if rng.random() < settings.stripped_share:
+        _strip(rendered, float(rng.uniform(*MARGIN_MM)))
+    return rendered
 
 
-def paint_subject(subject: Subject, grid: Geometry) -> Maps:
+def render_subject(subject: Subject, grid: Geometry) -> Maps:
     """The tissues and labels of ``subject`` on ``grid``, finer about the ears: (6, Z, Y, X)."""
     parts, boxes = subject.parts(), subject.fine_boxes()
     points = canonical(grid, subject.space, CPU)
-    tissues = paint(_outside(boxes, parts), points, min(grid.spacing_mm), subject.lesions.push)
-    painted = np.zeros((2 * COMMONEST, *grid.shape), dtype=np.uint8)
-    painted[0], painted[1] = tissues.first, tissues.second
-    painted[3] = (tissues.share * FULL).round().to(torch.uint8)
-    painted[4] = FULL - painted[3]
+    tissues = render_tissues(
+        _outside(boxes, parts), points, min(grid.spacing_mm), subject.lesions.displace
+    )
+    rendered = np.zeros((2 * COMMONEST, *grid.shape), dtype=np.uint8)
+    rendered[0], rendered[1] = tissues.first, tissues.second
+    rendered[3] = (tissues.share * FULL).round().to(torch.uint8)
+    rendered[4] = FULL - rendered[3]
     for box in boxes:
         window = window_of(points, box)
         if window is not None:
-            _paint_finely(painted, subject, parts, grid, window)
-    return painted
+            _render_finely(rendered, subject, parts, grid, window)
+    return rendered
 
 
-def _paint_finely(
-    painted: Maps,
+def _render_finely(
+    rendered: Maps,
     subject: Subject,
     parts: list[Part],
     grid: Geometry,
@@ -151,15 +153,15 @@ def _paint_finely(
         fine = subdivided(grid, slab, FINER)
         points = canonical(fine, subject.space, CPU)
         width_mm = float(np.cbrt(fine.voxel_mm3))
-        tissues = paint(parts, points, width_mm, subject.lesions.push)
+        tissues = render_tissues(parts, points, width_mm, subject.lesions.displace)
         shares = torch.zeros((len(Tissue), *fine.shape))
         shares.scatter_add_(0, tissues.first.long()[None], tissues.share[None])
         shares.scatter_add_(0, tissues.second.long()[None], 1 - tissues.share[None])
         numbers, most = _commonest(_pooled(shares))
-        painted[(slice(0, COMMONEST), *slab)] = numbers
-        painted[(slice(COMMONEST, 2 * COMMONEST - 1), *slab)] = most
+        rendered[(slice(0, COMMONEST), *slab)] = numbers
+        rendered[(slice(COMMONEST, 2 * COMMONEST - 1), *slab)] = most
         labels = _pooled(label(subject.marked(), points, width_mm))
-        painted[(2 * COMMONEST - 1, *slab)] = labels.argmax(0).to(torch.uint8)
+        rendered[(2 * COMMONEST - 1, *slab)] = labels.argmax(0).to(torch.uint8)
 
 
 def _pooled(values: Tensor) -> Tensor:
@@ -176,7 +178,7 @@ def _commonest(shares: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def _grid_about(subject: Subject, off_centre: float) -> Geometry:
     """The map's grid about the head's centre, as the pipeline finds it, and the ears' level."""
     parts = _outside(subject.fine_boxes(), subject.parts())
-    head = paint(parts, canonical(COARSE, subject.space, CPU), COARSE.spacing_mm[0])
+    head = render_tissues(parts, canonical(COARSE, subject.space, CPU), COARSE.spacing_mm[0])
     filled = (head.dominant() != Tissue.AIR).numpy().astype(np.float32)
     x, y = head_centre(filled, COARSE)
     middle = COARSE.position_mm((x, y, 0))
@@ -187,21 +189,21 @@ def _grid_about(subject: Subject, off_centre: float) -> Geometry:
 
 
 def _outside(boxes: list[Box], parts: list[Part]) -> list[Part]:
-    """The parts that reach beyond ``boxes``, which are painted finely anyhow."""
+    """The parts that reach beyond ``boxes``, which are rendered finely anyhow."""
     return [part for part in parts if not any(box.holds(part.box) for box in boxes)]
 
 
-def _strip(painted: Maps, margin_mm: float) -> None:
+def _strip(rendered: Maps, margin_mm: float) -> None:
     """Leave brain and tumours alone, in place: elsewhere there is air and nothing is labelled.
 
     Tumours count as brain, as most extractions keep what lies against it: a rim of a tumour that
     was cut away would teach nothing.
     """
     grid = Geometry(size=SIZE, spacing_mm=SPACING_MM, origin_mm=(0.0, 0.0, 0.0))
-    brain = np.where(np.isin(painted[0], TUMOURS), Tissue.PONS, painted[0]).astype(np.uint8)
+    brain = np.where(np.isin(rendered[0], TUMOURS), Tissue.PONS, rendered[0]).astype(np.uint8)
     outside = ~brain_mask(brain, grid, margin_mm)
-    painted[:, outside] = 0
-    painted[COMMONEST, outside] = FULL
+    rendered[:, outside] = 0
+    rendered[COMMONEST, outside] = FULL
 
 
 @lru_cache(maxsize=1024)

@@ -5,8 +5,8 @@ from scipy.ndimage import gaussian_filter
 
 from meatus.geometry import Geometry
 from meatus.structures import Structure
-from meatus_phantom.draws import stream
 from meatus_phantom.generate import Case
+from meatus_phantom.random_streams import stream
 from meatus_phantom.tissues import Tissue
 
 GRID = Geometry((128, 128, 12), (1.5, 1.5, 1.5), (-95.25, -90.0, -8.25))
@@ -75,8 +75,8 @@ def scan_of(tissues, modality, seed, change="none"):
     signal = (
         gaussian_filter(levels[tissues], (0, wide, wide)) if change != "flat" else levels[tissues]
     )
-    draw = stream(0 if change == "same" else seed, "noise")
-    noise = draw.normal(0, NOISE[modality], (2, *tissues.shape))
+    rng = stream(0 if change == "same" else seed, "noise")
+    noise = rng.normal(0, NOISE[modality], (2, *tissues.shape))
     scan = np.hypot(signal + noise[0], noise[1])
     if change == "grey air":
         scan = signal + 0.2 + noise[0]
@@ -87,13 +87,13 @@ def tiny_case(
     subject_seed, scan_seed, site, modality, recipe, patients=(), device=None, change="none"
 ):
     """What ``make_case`` is to cohorts: the same subject for the same seed, and so on."""
-    draw = stream(0 if change == "same" else subject_seed, "tiny")
-    side = 1 if draw.random() < 0.5 else -1
-    tumour_mm3 = 1280 * float(np.exp(draw.normal(0, 0.2)))
-    behind_mm = float(draw.uniform(0, 10))
+    rng = stream(0 if change == "same" else subject_seed, "tiny")
+    side = 1 if rng.random() < 0.5 else -1
+    tumour_mm3 = 1280 * float(np.exp(rng.normal(0, 0.2)))
+    behind_mm = float(rng.uniform(0, 10))
     tissues = tissue_map(side, tumour_mm3, behind_mm)
     scan = scan_of(tissues, modality, scan_seed, change)
-    source = patients[int(draw.integers(len(patients)))].subject if patients else "procedural"
+    source = patients[int(rng.integers(len(patients)))].subject if patients else "procedural"
     drawn = {
         "appearance": "random" if recipe.random_share else "physics",
         "site": site,

@@ -9,12 +9,12 @@ from scipy import ndimage
 
 from meatus.geometry import Geometry
 from meatus.structures import Structure
-from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.acquisition.sites import SITES, UNLIKE, draw_setup
+from meatus_phantom.anatomy.skull_strip import BRAIN, brain_mask
+from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.generate import Recipe, render_case
 from meatus_phantom.scene import _averaged, subdivided
 from meatus_phantom.signal.sequences import TurboSpinEcho
-from meatus_phantom.sites import SITES, UNLIKE, draw_setup
-from meatus_phantom.strip import BRAIN, brain_mask
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissues import Tissue
 
@@ -60,11 +60,11 @@ def test_both_cochleae_lie_at_their_sides(case):
 
 
 def test_the_same_seeds_give_the_same_voxels(case):
-    again = tiny_case("hrT2")
+    remade = tiny_case("hrT2")
 
-    np.testing.assert_array_equal(again.voxels, case.voxels)
-    np.testing.assert_array_equal(again.labels, case.labels)
-    assert again.drawn == case.drawn
+    np.testing.assert_array_equal(remade.voxels, case.voxels)
+    np.testing.assert_array_equal(remade.labels, case.labels)
+    assert remade.drawn == case.drawn
 
 
 def test_the_other_contrast_shows_the_same_subject(case):

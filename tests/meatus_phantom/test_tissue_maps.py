@@ -6,14 +6,14 @@ import pytest
 from meatus.errors import OutputError
 from meatus.geometry import Geometry
 from meatus_phantom import tissue_maps as module
-from meatus_phantom.anatomy.lesions import LesionMix
+from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.subject import draw_subject
 from meatus_phantom.tissue_maps import (
     FULL,
     SubjectSettings,
     labelled_places,
     make_tissue_maps,
-    paint_subject,
+    render_subject,
     tissue_maps,
 )
 from meatus_phantom.tissues import Tissue
@@ -76,14 +76,14 @@ def test_a_subject_is_painted_with_shares_of_three_tissues_and_its_labels():
     x, y = (26.0 if subject.lesions.tumours[0].ear.side > 0 else -26.0), -2.0
     grid = Geometry((60, 40, 12), (0.5, 0.5, 1.0), (x - 15, y - 10, -6))
 
-    painted = paint_subject(subject, grid)
+    rendered = render_subject(subject, grid)
 
-    first, second = (painted[row].astype(int) for row in (3, 4))
+    first, second = (rendered[row].astype(int) for row in (3, 4))
     assert (first + second <= FULL + 1).all(), "shares are rounded to the nearest"
-    assert painted[:3].max() <= max(Tissue)
-    labels = painted[-1]
+    assert rendered[:3].max() <= max(Tissue)
+    labels = rendered[-1]
     assert set(np.unique(labels)) >= {0, 2}, "a tumour in the canal"
-    tumour = np.isin(painted[0], module.TUMOURS)
+    tumour = np.isin(rendered[0], module.TUMOURS)
     inside = np.isin(labels, (1, 2))
     overlap = 2 * (tumour & inside).sum() / (tumour.sum() + inside.sum())
     assert overlap > 0.9, "the label is where the tumour's tissue is"
@@ -91,26 +91,26 @@ def test_a_subject_is_painted_with_shares_of_three_tissues_and_its_labels():
 
 def test_stripping_leaves_brain_and_tumour_and_labels_nothing_else(monkeypatch):
     monkeypatch.setattr(module, "SIZE", (40, 40, 5))
-    painted = np.zeros((6, 5, 40, 40), np.uint8)
-    painted[0], painted[3] = Tissue.BONE, FULL
-    painted[0, :, 5:25, 5:35] = Tissue.PONS
-    painted[0, :, 10:20, 30:35] = Tissue.TUMOUR
-    painted[-1, :, 10:20, 30:35] = 1
-    painted[-1, :, 36:39, 36:39] = 3
+    rendered = np.zeros((6, 5, 40, 40), np.uint8)
+    rendered[0], rendered[3] = Tissue.BONE, FULL
+    rendered[0, :, 5:25, 5:35] = Tissue.PONS
+    rendered[0, :, 10:20, 30:35] = Tissue.TUMOUR
+    rendered[-1, :, 10:20, 30:35] = 1
+    rendered[-1, :, 36:39, 36:39] = 3
 
-    module._strip(painted, 0.5)
+    module._strip(rendered, 0.5)
 
-    assert (painted[-1, :, 10:20, 30:35] == 1).all()
-    assert (painted[0, :, 5:25, 5:30] == Tissue.PONS).all()
-    assert not (painted[-1] == 3).any()
-    assert (painted[0, :, 32:] == Tissue.AIR).all()
-    assert (painted[3, :, 32:] == FULL).all(), "all of the voxel is air"
+    assert (rendered[-1, :, 10:20, 30:35] == 1).all()
+    assert (rendered[0, :, 5:25, 5:30] == Tissue.PONS).all()
+    assert not (rendered[-1] == 3).any()
+    assert (rendered[0, :, 32:] == Tissue.AIR).all()
+    assert (rendered[3, :, 32:] == FULL).all(), "all of the voxel is air"
 
 
 def test_places_are_of_each_structure_that_is_there(tmp_path):
-    painted = np.zeros((6, 4, 8, 8), np.uint8)
-    painted[-1, 1, 2:4, 3], painted[-1, 2, 5, 6] = 1, 3
-    np.save(tmp_path / "map.npy", painted)
+    rendered = np.zeros((6, 4, 8, 8), np.uint8)
+    rendered[-1, 1, 2:4, 3], rendered[-1, 2, 5, 6] = 1, 3
+    np.save(tmp_path / "map.npy", rendered)
 
     found = labelled_places(tmp_path / "map.npy")
 

@@ -4,9 +4,9 @@ import torch
 from meatus.geometry import Geometry
 from meatus.images import read_scan
 from meatus_phantom.generate import Case
-from meatus_training.agreement import probabilities
 from meatus_training.bench import WIDTH, widened, write_scan
-from meatus_training.export import export_onnx
+from meatus_training.export.agreement import probabilities
+from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 from tests.meatus.specs import make_spec
 

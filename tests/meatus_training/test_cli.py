@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from meatus.weights import read_spec
-from meatus_training.checkpoints import save_checkpoint
 from meatus_training.networks import ResUNet25d
+from meatus_training.runs.checkpoints import save_checkpoint
 from tests.golden_files import GOLDEN
 from tests.meatus.specs import make_spec
 from tests.meatus.tiny_runs import save_scan

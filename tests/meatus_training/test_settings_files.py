@@ -1,9 +1,14 @@
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from meatus.spec import PhysicalCrop, ReferenceCrop
-from meatus_training.prepare.config import PrepareSettings
+from meatus_phantom.tissue_maps import tissue_maps
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.reproduce.stage import translation_key
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.selftraining.retrain import training_key
 from meatus_training.settings_files import (
     SettingsError,
     load_settings,
@@ -11,6 +16,7 @@ from meatus_training.settings_files import (
     save_settings,
     settings_hash,
 )
+from meatus_training.translation.settings import TranslateSettings
 
 
 @dataclass(frozen=True)
@@ -183,3 +189,44 @@ def test_every_preset_prepares(preset):
 
 def test_the_phantom_preset_is_the_default():
     assert load_settings("prepare", "phantom", PrepareSettings) == PrepareSettings()
+
+
+def test_keys_by_their_former_names_are_read_and_told_in_one_line(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("at_once: 2\nnear_structures: 0.5\nwhole_share: 0.1\nwhole_depth: 14\n")
+
+    found = load_settings("segment", str(file), SegmentSettings)
+
+    assert found == SegmentSettings(
+        micro_batch=2, foreground_oversampling=0.5, full_field_fraction=0.1, full_field_depth=14
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"note: {file}: rename, before the next version, at_once micro_batch, ")
+
+
+def test_a_key_by_both_its_names_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text("at_once: 2\nmicro_batch: 1\n")
+
+    with pytest.raises(SettingsError, match="at_once: is micro_batch by its former name"):
+        load_settings("segment", str(tmp_path / "mine.yaml"), SegmentSettings)
+
+
+# Of the version before keys and modules were renamed: stages that it did count as done.
+BEFORE = {"shipped": "c1e69167d22bdc6d", "smoke": "3d911ce6fc4d7bf4", "paper": "d47645c8740255b8"}
+
+
+@pytest.mark.parametrize("preset", BEFORE)
+def test_stages_done_before_keys_were_renamed_stay_done(preset):
+    assert training_key(load_settings("segment", preset, SegmentSettings)) == BEFORE[preset]
+
+
+def test_translations_done_before_classes_were_renamed_stay_done():
+    settings = load_settings("translate", "smoke", TranslateSettings)
+
+    assert translation_key(settings) == "a102918705f5f16d"
+
+
+def test_tissue_maps_made_before_stay_in_use():
+    subjects = SegmentSettings().phantoms.subjects
+
+    assert tissue_maps(Path("maps"), subjects, []).folder == Path("maps/d41f87aa022c636d")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from meatus_phantom.cohort_files import volume_bytes
+from meatus_phantom.sites import SITES, draw_setup
 
 from meatus_phantom.acquisition.grids import Grids
-from meatus_phantom.cohort_files import volume_bytes
 from meatus_phantom.generate import Recipe, render_case
-from meatus_phantom.sites import SITES, draw_setup
 from meatus_phantom.subject import draw_subject
 
 HERE = Path(__file__).resolve().parent

@@ -23,17 +23,17 @@ from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.agreement import export_checked
 from meatus_training.bench import run_bench
-from meatus_training.checkpoints import (
+from meatus_training.errors import TrainingError
+from meatus_training.export.agreement import export_checked
+from meatus_training.export.engines import WANTED_DICE, compare_engines, summarise
+from meatus_training.export.manifest import write_manifest
+from meatus_training.networks import ResUNet25d
+from meatus_training.runs.checkpoints import (
     import_checkpoint,
     imported_spec,
     load_checkpoint,
 )
-from meatus_training.engines import WANTED_DICE, compare_engines, summarise
-from meatus_training.errors import TrainingError
-from meatus_training.manifest import write_manifest
-from meatus_training.networks import ResUNet25d
 
 say = partial(print, flush=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -80,7 +80,7 @@ def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: P
 
 
 def _phantom_scan() -> Scan:
-    say("no --scan given: painting a phantom to check on")
+    say("no --scan given: rendering a phantom to check on")
     case = make_case(CHECK_SEED, CHECK_SEED, "ldn", "hrT2", Recipe(random_share=0))
     return Scan(case.voxels.astype(np.float32), case.geometry)
 
@@ -91,7 +91,7 @@ def _phantom_scan() -> Scan:
 @click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
 @one_line_errors
 def manifest(folder: Path, scores: Path, made: Path | None) -> None:
-    """Write FOLDER's manifest.json: each file's SHA-256, origin, making and scores."""
+    """Write FOLDER's manifest.json: each file's SHA-256, provenance and scores."""
     notes = read_json(made) if made else {}
     say(f"{write_manifest(folder, read_json(scores), notes)}: written")
 

@@ -14,7 +14,7 @@ train = Group(
         ),
         Later(
             "translate",
-            "meatus_training.translate.cli:translate",
+            "meatus_training.translation.cli:translate",
             "Train a translator from ceT1 to hrT2, and translate.",
         ),
         Later(
@@ -24,7 +24,7 @@ train = Group(
         ),
         Later(
             "selftrain",
-            "meatus_training.selftrain.cli:selftrain",
+            "meatus_training.selftraining.cli:selftrain",
             "Label real hrT2 scans and train on plausible labels.",
         ),
         Later(

@@ -20,9 +20,9 @@ IGNORE = 255  # a label that counts neither for nor against any class
 EDGES = (7, 9, 11, 13, 15)  # of the published code
 
 
-def draw_edge(draw: np.random.Generator, edges: Sequence[int] = EDGES) -> int:
+def draw_edge(rng: np.random.Generator, edges: Sequence[int] = EDGES) -> int:
     """The edge, in voxels, of one evaluation of the loss: each of ``edges`` equally likely."""
-    return int(edges[int(draw.integers(len(edges)))])
+    return int(edges[int(rng.integers(len(edges)))])
 
 
 def tumour_mask(target: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import (
@@ -20,6 +21,7 @@ from typing import (
     get_type_hints,
 )
 
+import click
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
@@ -58,7 +60,8 @@ def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Set
     given = _read_yaml(file)
     try:
         # As JSON, so that lists may become tuples and yet "3" is no number.
-        text = json.dumps({} if given is None else given, default=str)
+        present = _with_present_keys(file, given, model)
+        text = json.dumps({} if present is None else present, default=str)
         checked = TypeAdapter(_strict(model)).validate_json(text)
         return TypeAdapter(model).validate_python(checked)
     except ValidationError as error:
@@ -90,9 +93,40 @@ def save_settings(settings: object) -> str:
 
 
 def settings_hash(settings: object) -> str:
-    """Sixteen hexadecimal digits that change with any value, and with nothing else."""
-    text = json.dumps([type(settings).__name__, _plain(settings)], sort_keys=True)
+    """Sixteen hexadecimal digits that change with any value, and with nothing else.
+
+    Keys count by the names that they had first, so that what is done stays done.
+    """
+    first = {new: old for old, new in former_keys(type(settings)).items()}
+    told = {first.get(key, key): value for key, value in _plain(settings).items()}
+    text = json.dumps([type(settings).__name__, told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def former_keys(model: type[Any]) -> Mapping[str, str]:
+    """The present name of each key of ``model`` that had another one, by that one."""
+    return getattr(model, "FORMER_KEYS", {})
+
+
+def present_keys(given: Mapping[str, Any], model: type[Any]) -> dict[str, Any]:
+    """``given`` with the keys of before by the names that they have now."""
+    names = former_keys(model)
+    return {names.get(key, key): value for key, value in given.items()}
+
+
+def _with_present_keys(file: Path, given: Any, model: type[Any]) -> Any:
+    """The same, told in one line. Raises ``SettingsError`` for a key that has both its names."""
+    names = former_keys(model)
+    old = [key for key in given if key in names] if isinstance(given, dict) else []
+    if not old:
+        return given
+    if twice := [key for key in old if names[key] in given]:
+        raise SettingsError(
+            f"{file}: {twice[0]}: is {names[twice[0]]} by its former name; keep one"
+        )
+    told = ", ".join(f"{key} {names[key]}" for key in old)
+    click.echo(f"note: {file}: rename, before the next version, {told}", err=True)
+    return present_keys(given, model)
 
 
 def _plain(settings: object) -> Any:

@@ -18,13 +18,13 @@ OUTERMOST = 1.4  # squared radius, in heads, beyond which the profile stays leve
 
 
 def receive_field(
-    geometry: Geometry, effects: Effects, draw: np.random.Generator, device: torch.device
+    geometry: Geometry, effects: Effects, rng: np.random.Generator, device: torch.device
 ) -> Sampled:
     """The gain over ``geometry``: about 1 at the head's centre, ``coil_gain`` at its surface."""
     grid = coarse(geometry, STEP_MM)
     gain = 1 + (effects.coil_gain - 1) * squared_radius(grid, device).clamp_max(OUTERMOST)
     width = effects.bias_mm
-    bumps = draw_noise(draw, grid, (width, width, width), device).onto(grid)
+    bumps = draw_noise(rng, grid, (width, width, width), device).onto(grid)
     return Sampled(gain * torch.exp(effects.bias_sd * bumps), grid)
 
 

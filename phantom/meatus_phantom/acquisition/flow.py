@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from meatus_phantom.acquisition.setup import Effects
-from meatus_phantom.paint import TissueMap, window_of
 from meatus_phantom.parts import Box
+from meatus_phantom.render import TissueMap, window_of
 from meatus_phantom.shapes import Vec, vec
 from meatus_phantom.signal.appearance import Appearance, Signal
 from meatus_phantom.tissues import Tissue

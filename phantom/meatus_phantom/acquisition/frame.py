@@ -21,13 +21,13 @@ ROD_MM = 1.15  # radius
 HALF_HEIGHT_MM = 60.0  # the diagonal crosses 120 mm in y over 120 mm in z
 
 
-def frame_parts(draw: np.random.Generator) -> list[Part]:
+def frame_parts(rng: np.random.Generator) -> list[Part]:
     """Two upright rods and a diagonal on each side, in the scanner's frame.
 
     The scanner's frame is the canonical one before the head's pose: x left, y anterior, z up.
     A frame is rigid and sits as the scanner holds it, so that no warp may touch it.
     """
-    dx, dy, dz = draw.normal(0, 2), draw.normal(0, 4), draw.uniform(-25, 25)
+    dx, dy, dz = rng.normal(0, 2), rng.normal(0, 4), rng.uniform(-25, 25)
     parts = []
     for side in (-1, 1):
         x = float(dx + side * ROD_X_MM)

@@ -30,22 +30,22 @@ class Grids:
     coronal: float = 0.0  # probability
 
 
-def draw_geometry(draw: np.random.Generator, grids: Grids) -> Geometry:
+def draw_geometry(rng: np.random.Generator, grids: Grids) -> Geometry:
     """A grid whose slab holds the canals, with the offsets of a technician's planning."""
-    coronal = draw.random() < grids.coronal
-    pixel_mm, pixels = _in_plane(draw, grids)
-    slice_mm = float(draw.choice(grids.slices_mm))
-    slab_mm = draw.uniform(*grids.slab_mm)
+    coronal = rng.random() < grids.coronal
+    pixel_mm, pixels = _in_plane(rng, grids)
+    slice_mm = float(rng.choice(grids.slices_mm))
+    slab_mm = rng.uniform(*grids.slab_mm)
     slices = min(max(round(slab_mm / slice_mm), 11), MOST_SLICES)
-    pitch = float(np.clip(draw.normal(0, grids.tilt_deg / 2), -grids.tilt_deg, grids.tilt_deg))
-    roll = float(np.clip(draw.normal(0, grids.tilt_deg / 6), -5, 5))
+    pitch = float(np.clip(rng.normal(0, grids.tilt_deg / 2), -grids.tilt_deg, grids.tilt_deg))
+    roll = float(np.clip(rng.normal(0, grids.tilt_deg / 6), -5, 5))
     turned = _turn(pitch, roll) @ (CORONAL if coronal else AXIAL)
     # The slab may be off the canals' level, never so far that they lie near its end.
     room_mm = max(slices * slice_mm / 2 - 12.0, 0.0)
-    off_mm = float(np.clip(draw.normal(0, 5), -room_mm, room_mm))
-    middle = np.array([draw.normal(0, 4), -CENTRE_Y_MM + draw.normal(0, 5), draw.normal(0, 2)])
+    off_mm = float(np.clip(rng.normal(0, 5), -room_mm, room_mm))
+    middle = np.array([rng.normal(0, 4), -CENTRE_Y_MM + rng.normal(0, 5), rng.normal(0, 2)])
     if coronal:
-        middle = np.array([middle[0], draw.normal(0, 3), draw.normal(0, 12)])
+        middle = np.array([middle[0], rng.normal(0, 3), rng.normal(0, 12)])
     middle = middle + turned[:, 2] * off_mm
     half = np.array([(pixels - 1) * pixel_mm / 2] * 2 + [(slices - 1) * slice_mm / 2])
     origin = middle - turned @ half
@@ -57,12 +57,12 @@ def draw_geometry(draw: np.random.Generator, grids: Grids) -> Geometry:
     )
 
 
-def _in_plane(draw: np.random.Generator, grids: Grids) -> tuple[float, int]:
+def _in_plane(rng: np.random.Generator, grids: Grids) -> tuple[float, int]:
     if grids.matrices:
-        return grids.matrices[int(draw.integers(len(grids.matrices)))]
+        return grids.matrices[int(rng.integers(len(grids.matrices)))]
     low, high = grids.in_plane_mm
-    pixel_mm = float(np.exp(draw.uniform(math.log(low), math.log(high))))
-    view_mm = draw.uniform(*FIELD_OF_VIEW_MM)
+    pixel_mm = float(np.exp(rng.uniform(math.log(low), math.log(high))))
+    view_mm = rng.uniform(*FIELD_OF_VIEW_MM)
     pixels = min(16 * round(view_mm / pixel_mm / 16), MOST_PIXELS)
     return round(pixel_mm, 4), pixels
 

@@ -69,8 +69,8 @@ class Setup:
     deface: Deface | None = None
 
     @property
-    def painted(self) -> Geometry:
-        """The grid to paint: wider than the file's where the head wraps around."""
+    def rendered(self) -> Geometry:
+        """The grid to render: wider than the file's where the head wraps around."""
         width = self.effects.wrap_voxels
         x, y, z = self.geometry.size
         if self.effects.read_along_x:

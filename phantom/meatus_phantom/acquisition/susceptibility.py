@@ -11,7 +11,7 @@ from meatus.geometry import Geometry
 from meatus_phantom.acquisition.coil import squared_radius
 from meatus_phantom.acquisition.sampled import Sampled, coarse
 from meatus_phantom.acquisition.setup import Effects
-from meatus_phantom.paint import TissueMap
+from meatus_phantom.render import TissueMap
 from meatus_phantom.signal.texture import draw_noise
 from meatus_phantom.tissues import Tissue
 
@@ -37,7 +37,7 @@ def inner_air(tissues: TissueMap, geometry: Geometry) -> Sampled:
     return Sampled(air * (squared_radius(grid, device) < INSIDE), grid)
 
 
-def off_resonance(air: Sampled, effects: Effects, draw: np.random.Generator) -> Sampled:
+def off_resonance(air: Sampled, effects: Effects, rng: np.random.Generator) -> Sampled:
     """Field error in Hz: the dipoles' field of ``air`` and a smooth rest.
 
     ``air_field_hz`` is the largest error found outside the air itself.
@@ -45,7 +45,7 @@ def off_resonance(air: Sampled, effects: Effects, draw: np.random.Generator) -> 
     dipoles = _dipole_field(air)
     largest = (dipoles.abs() * (air.values < 0.5)).max().clamp_min(1e-6)
     device = air.values.device
-    smooth = draw_noise(draw, air.grid, (SMOOTH_MM,) * 3, device).onto(air.grid)
+    smooth = draw_noise(rng, air.grid, (SMOOTH_MM,) * 3, device).onto(air.grid)
     field = dipoles * (effects.air_field_hz / largest) + effects.smooth_field_hz * smooth
     return Sampled(field, air.grid)
 

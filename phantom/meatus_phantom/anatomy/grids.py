@@ -78,7 +78,7 @@ def evaluate(distance: Distance, points: Tensor) -> Tensor:
     return torch.cat(pieces).reshape(points.shape[1:])
 
 
-def bake(distance: Distance, box: Box, step_mm: float, margin_mm: float) -> Grid:
+def distance_grid(distance: Distance, box: Box, step_mm: float, margin_mm: float) -> Grid:
     """``distance`` on a grid over the part of ``box`` within ``margin_mm`` of the shape."""
     rough = lattice(box, 4 * step_mm)
     near = evaluate(distance, rough) < margin_mm + 4 * step_mm

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.shapes import Vec
 
 
@@ -95,7 +95,7 @@ class _Numbers:
     def form(self) -> CanalForm:
         """Nine heads in ten have the same form on both sides."""
         choices, shares = list(FORM_SHARES), list(FORM_SHARES.values())
-        shared, own = (int(draw.choice(3, p=shares)) for draw in (self._shared, self._own))
+        shared, own = (int(rng.choice(3, p=shares)) for rng in (self._shared, self._own))
         return choices[own if self._own.random() < 0.1 else shared]
 
     def shared(self, mean: float, sd: float, low: float, high: float) -> float:

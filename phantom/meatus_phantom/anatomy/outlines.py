@@ -75,7 +75,7 @@ def contours(text: str) -> tuple[Level, ...]:
 def loft(
     levels: Sequence[Level],
     axis: tuple[float, float, float],
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     lump_mm: float,
     mirror: bool = True,
 ) -> Outline:
@@ -89,7 +89,7 @@ def loft(
     angles = np.linspace(-np.pi, np.pi, ANGLES + 1)
     contours = [_radii(level, axis, angles, mirror) for level in levels]
     radius = PchipInterpolator(heights, np.stack(contours))(z)
-    radius = radius + lump_mm * _lumps(draw, angles, z) * np.minimum(1, radius / 20)
+    radius = radius + lump_mm * _lumps(rng, angles, z) * np.minimum(1, radius / 20)
     radius = np.maximum(radius, 0.5)
     along = np.gradient(radius, angles, axis=1) / radius
     up = np.gradient(radius, z, axis=0)
@@ -117,14 +117,14 @@ def _radii(
 
 
 def _lumps(
-    draw: np.random.Generator, angles: NDArray[np.float64], z: NDArray[np.float64]
+    rng: np.random.Generator, angles: NDArray[np.float64], z: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """A field (rows, ANGLES + 1) of unit SD or so, periodic in the angle."""
     total = np.zeros((len(z), len(angles)))
     for order in range(1, 10):
         size = 1 / math.sqrt(order)
-        turn, slow = draw.uniform(0, 2 * np.pi, 2)
-        length = draw.uniform(25, 60)
-        wave = np.cos(order * angles[None] + turn + (z[:, None] / length) * draw.normal(0, 1.5))
+        turn, slow = rng.uniform(0, 2 * np.pi, 2)
+        length = rng.uniform(25, 60)
+        wave = np.cos(order * angles[None] + turn + (z[:, None] / length) * rng.normal(0, 1.5))
         total += size * wave * (0.7 + 0.5 * np.sin(z[:, None] / length * 2 + slow))
     return total / 1.3

@@ -45,17 +45,17 @@ def _phase(points: Tensor, number: tuple[float, float, float], phase: float) -> 
 
 
 def draw_waves(
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     wavelength_mm: float,
     count: int = 5,
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Waves:
     """``count`` waves in random directions of about this length, longer by ``stretch`` per axis."""
-    directions = draw.normal(size=(count, 3))
+    directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    lengths = wavelength_mm * draw.uniform(0.75, 1.35, (count, 1))
+    lengths = wavelength_mm * rng.uniform(0.75, 1.35, (count, 1))
     numbers = 2 * np.pi * directions / lengths / np.array(stretch)
-    phases = draw.uniform(0, 2 * np.pi, count)
+    phases = rng.uniform(0, 2 * np.pi, count)
     return Waves(
         tuple((float(a), float(b), float(c)) for a, b, c in numbers),
         tuple(float(phase) for phase in phases),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.contours.errors import ContourError
+from meatus_phantom.errors import ContourError
 
 Points = NDArray[np.float64]
 

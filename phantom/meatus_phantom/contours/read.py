@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from meatus_phantom.contours.errors import ContourError
 from meatus_phantom.contours.planes import Contour, stack_planes
+from meatus_phantom.errors import ContourError
 
 NAME, POINTS, PATIENT = "structure_name", "LPS_contour_points", "PatientID"
 # Names of present tumours in the collection. Earlier dates are called otherwise (Vol2015, 6m).

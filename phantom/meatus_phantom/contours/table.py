@@ -12,10 +12,10 @@ from meatus.geometry import Geometry
 from meatus.images import write_labels
 from meatus.structures import Structure
 from meatus.volumes import Labels
-from meatus_phantom.contours.errors import ContourError
 from meatus_phantom.contours.planes import Contour
 from meatus_phantom.contours.read import Patient, read_contours
 from meatus_phantom.contours.shape import prism_mm3, rasterise
+from meatus_phantom.errors import ContourError
 
 SPACING_MM = (0.4, 0.4, 1.0)
 FIELD_MARGIN_MM = 8.0

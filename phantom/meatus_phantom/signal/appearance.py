@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meatus.geometry import Geometry
-from meatus_phantom.paint import TissueMap
+from meatus_phantom.render import TissueMap
 from meatus_phantom.signal.texture import Noise, draw_noise
 from meatus_phantom.tissues import Tissue
 
@@ -80,12 +80,12 @@ class Signal:
 
 
 def draw_textures(
-    draw: np.random.Generator, appearance: Appearance, geometry: Geometry, device: torch.device
+    rng: np.random.Generator, appearance: Appearance, geometry: Geometry, device: torch.device
 ) -> tuple[Noise, ...]:
     """The random fields of ``appearance`` over a scan, to be looked at on any of its subgrids."""
     # A kernel finer than half a voxel cannot be seen: coarser knots save memory.
     return tuple(
-        draw_noise(draw, geometry, _at_least_half(texture.sd_mm, geometry.spacing_mm), device)
+        draw_noise(rng, geometry, _at_least_half(texture.sd_mm, geometry.spacing_mm), device)
         for texture in appearance.textures
     )
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import bounded_normal
+from meatus_phantom.random_streams import bounded_normal
 from meatus_phantom.signal.appearance import Appearance, Texture
 from meatus_phantom.signal.properties import BRAIN, Properties, draw_properties
 from meatus_phantom.signal.sequences import (
@@ -31,16 +31,16 @@ TUMOUR_ROWS = (Tissue.TUMOUR, Tissue.TUMOUR_CORE)
 
 
 def physics_appearance(
-    draw: np.random.Generator, protocol: Protocol, field_tesla: float, gadolinium: bool
+    rng: np.random.Generator, protocol: Protocol, field_tesla: float, gadolinium: bool
 ) -> Appearance:
     """One subject's scan with ``protocol``, before or after gadolinium."""
-    tissues = draw_properties(draw, field_tesla)
-    appearance = appearance_of(protocol, tissues.enhanced() if gadolinium else tissues, draw)
+    tissues = draw_properties(rng, field_tesla)
+    appearance = appearance_of(protocol, tissues.enhanced() if gadolinium else tissues, rng)
     water = appearance.water
-    water[Tissue.PERILYMPH_AFFECTED] *= _affected_ear(draw)
-    _set_blood(draw, protocol, water, gadolinium)
+    water[Tissue.PERILYMPH_AFFECTED] *= _affected_ear(rng)
+    _set_blood(rng, protocol, water, gadolinium)
     if isinstance(protocol, TurboSpinEcho | BalancedSsfp):
-        _vary_tumour(draw, water, banded=isinstance(protocol, BalancedSsfp))
+        _vary_tumour(rng, water, banded=isinstance(protocol, BalancedSsfp))
         water[Tissue.FRAME] = 1.05 * water[Tissue.CSF]  # measured: the picture's maximum
     else:
         water[Tissue.FRAME] = 1.3 * water[Tissue.PONS]  # measured
@@ -48,7 +48,7 @@ def physics_appearance(
 
 
 def appearance_of(
-    protocol: Protocol, tissues: Properties, draw: np.random.Generator | None = None
+    protocol: Protocol, tissues: Properties, rng: np.random.Generator | None = None
 ) -> Appearance:
     """What the equations alone give; textures only where a stream is given."""
     banded = isinstance(protocol, BalancedSsfp)
@@ -73,30 +73,30 @@ def appearance_of(
         fat=fat,
         fat_phase_rad=math.atan2(phasor.imag, phasor.real),
         repetition_ms=protocol.repetition_ms,
-        textures=() if draw is None else draw_texture(draw),
+        textures=() if rng is None else draw_texture(rng),
     )
 
 
-def draw_texture(draw: np.random.Generator) -> tuple[Texture, ...]:
+def draw_texture(rng: np.random.Generator) -> tuple[Texture, ...]:
     """Grain of marrow and fat; lumps of tumours and brain; strands of muscle."""
     grain, lumps, strands = (np.zeros(len(Tissue)) for _ in range(3))
-    grain[Tissue.MARROW] = draw.uniform(0.10, 0.22)
-    grain[Tissue.FAT] = draw.uniform(0.03, 0.09)
+    grain[Tissue.MARROW] = rng.uniform(0.10, 0.22)
+    grain[Tissue.FAT] = rng.uniform(0.03, 0.09)
     grain[Tissue.MUCOSA] = grain[Tissue.SKIN] = 0.12
     grain[Tissue.MODIOLUS] = 0.3
     grain[Tissue.EFFUSION] = 0.15
-    grain[Tissue.VEIN] = draw.uniform(0.03, 0.12)
+    grain[Tissue.VEIN] = rng.uniform(0.03, 0.12)
     # Tracts and nuclei: a real pons varies by 8 % over 2-4 mm beside its noise.
-    lumps[list(BRAIN)] = draw.uniform(0.03, 0.07)
-    grain[list(BRAIN)] = draw.uniform(0.01, 0.04)
+    lumps[list(BRAIN)] = rng.uniform(0.03, 0.07)
+    grain[list(BRAIN)] = rng.uniform(0.01, 0.04)
     # Eddies and strands of arachnoid, which mottle the cisterns of real scans.
-    grain[Tissue.CSF] = draw.uniform(0.02, 0.08)
-    lumps[Tissue.TUMOUR] = draw.uniform(0.08, 0.20)
-    lumps[Tissue.TUMOUR_CORE] = draw.uniform(0.10, 0.20)
-    lumps[Tissue.TUMOUR_CYST] = draw.uniform(0.02, 0.08)
+    grain[Tissue.CSF] = rng.uniform(0.02, 0.08)
+    lumps[Tissue.TUMOUR] = rng.uniform(0.08, 0.20)
+    lumps[Tissue.TUMOUR_CORE] = rng.uniform(0.10, 0.20)
+    lumps[Tissue.TUMOUR_CYST] = rng.uniform(0.02, 0.08)
     lumps[Tissue.EDEMA] = 0.05
-    strands[Tissue.MUSCLE] = draw.uniform(0.12, 0.25)
-    fine, coarse = draw.uniform(0.6, 1.0), draw.uniform(1.0, 2.5)
+    strands[Tissue.MUSCLE] = rng.uniform(0.12, 0.25)
+    fine, coarse = rng.uniform(0.6, 1.0), rng.uniform(1.0, 2.5)
     return (
         Texture((fine, fine, fine), grain),
         Texture((coarse, coarse, coarse), lumps),
@@ -104,37 +104,37 @@ def draw_texture(draw: np.random.Generator) -> tuple[Texture, ...]:
     )
 
 
-def _affected_ear(draw: np.random.Generator) -> float:
+def _affected_ear(rng: np.random.Generator) -> float:
     """Cochlear signal on the tumour's side falls in a third of patients (Wagner 2018)."""
-    return float(draw.uniform(0.3, 0.8)) if draw.random() < 0.33 else 1.0
+    return float(rng.uniform(0.3, 0.8)) if rng.random() < 0.33 else 1.0
 
 
 def _set_blood(
-    draw: np.random.Generator, protocol: Protocol, water: Values, gadolinium: bool
+    rng: np.random.Generator, protocol: Protocol, water: Values, gadolinium: bool
 ) -> None:
     """Flowing blood: void on spin echoes, mostly so on CISS, bright by inflow on ceT1."""
     brain, fluid = water[Tissue.PONS, 0], water[Tissue.CSF]
     if isinstance(protocol, Mprage | SpoiledGradient):
-        water[Tissue.ARTERY] = brain * draw.uniform(2.0, 3.0)
-        water[Tissue.VEIN] = brain * (draw.uniform(1.8, 2.3) if gadolinium else 0.9)
+        water[Tissue.ARTERY] = brain * rng.uniform(2.0, 3.0)
+        water[Tissue.VEIN] = brain * (rng.uniform(1.8, 2.3) if gadolinium else 0.9)
         return
-    void = bounded_normal(draw, 0.02, 0.02, 0.0, 0.05)
-    bright = isinstance(protocol, BalancedSsfp) and draw.random() < 0.25
-    water[Tissue.ARTERY] = fluid * (draw.uniform(0.6, 1.2) if bright else void)
-    slow = draw.random() < 0.3  # sinuses: mostly void, in places slow and grey
-    water[Tissue.VEIN] = fluid * (draw.uniform(0.15, 0.5) if slow else draw.uniform(0.02, 0.12))
+    void = bounded_normal(rng, 0.02, 0.02, 0.0, 0.05)
+    bright = isinstance(protocol, BalancedSsfp) and rng.random() < 0.25
+    water[Tissue.ARTERY] = fluid * (rng.uniform(0.6, 1.2) if bright else void)
+    slow = rng.random() < 0.3  # sinuses: mostly void, in places slow and grey
+    water[Tissue.VEIN] = fluid * (rng.uniform(0.15, 0.5) if slow else rng.uniform(0.02, 0.12))
 
 
-def _vary_tumour(draw: np.random.Generator, water: Values, *, banded: bool) -> None:
+def _vary_tumour(rng: np.random.Generator, water: Values, *, banded: bool) -> None:
     """hrT2: most tumours as their T2 says, some dark as brain, a few of bSSFP's bright.
 
     bSSFP after gadolinium brightens a tumour by T2/T1; a turbo spin echo does not.
     """
-    kind = draw.random()
+    kind = rng.random()
     if kind < 0.2:
-        wanted = water[Tissue.GREY, 0] * draw.uniform(0.85, 1.1)
+        wanted = water[Tissue.GREY, 0] * rng.uniform(0.85, 1.1)
     elif kind < 0.3 and banded:
-        wanted = water[Tissue.CSF, 0] * draw.uniform(0.5, 0.75)
+        wanted = water[Tissue.CSF, 0] * rng.uniform(0.5, 0.75)
     else:
         return
     factor = wanted / water[Tissue.TUMOUR, 0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import bounded_normal
+from meatus_phantom.random_streams import bounded_normal
 from meatus_phantom.tissues import Tissue
 
 Vector = NDArray[np.float64]
@@ -118,33 +118,33 @@ def mean_properties(field_tesla: float) -> Properties:
     )
 
 
-def draw_properties(draw: np.random.Generator, field_tesla: float) -> Properties:
+def draw_properties(rng: np.random.Generator, field_tesla: float) -> Properties:
     """One subject's tissues: around the means, within the published ranges."""
-    mean = _evened(mean_properties(field_tesla), draw.uniform(0.2, 0.7))
+    mean = _evened(mean_properties(field_tesla), rng.uniform(0.2, 0.7))
     count = len(Tissue)
-    t1_factor = _near_one(draw, 0.03, count) * _brain_factor(draw, 0.04)
-    t2_factor = _near_one(draw, 0.04, count) * _brain_factor(draw, 0.05)
-    t1_factor[Tissue.TUMOUR] = draw.uniform(1050, 1700) / 1300
-    t2_factor[Tissue.TUMOUR] = draw.uniform(80, 140) / 100
+    t1_factor = _near_one(rng, 0.03, count) * _brain_factor(rng, 0.04)
+    t2_factor = _near_one(rng, 0.04, count) * _brain_factor(rng, 0.05)
+    t1_factor[Tissue.TUMOUR] = rng.uniform(1050, 1700) / 1300
+    t2_factor[Tissue.TUMOUR] = rng.uniform(80, 140) / 100
     t1_factor[Tissue.TUMOUR_CORE] = t1_factor[Tissue.TUMOUR]
-    t2_factor[Tissue.TUMOUR_CORE] = t2_factor[Tissue.TUMOUR] * draw.uniform(0.95, 1.15)
-    t2_factor[Tissue.TUMOUR_CYST] = np.exp(draw.uniform(np.log(300), np.log(1500))) / 600
-    t2_factor[Tissue.MUSCLE] = draw.uniform(32, 45) / 40
-    t1_factor[Tissue.FAT] = draw.uniform(240, 345) / 290
-    t2_factor[Tissue.FAT] = draw.uniform(68, 110) / 85
-    t1_factor[Tissue.MARROW] = draw.uniform(320, 550) / 450
-    dark = draw.uniform(0.15, 0.40) / mean.density[Tissue.MODIOLUS]
-    density = np.minimum(mean.density * _near_one(draw, 0.02, count), 1.0)
+    t2_factor[Tissue.TUMOUR_CORE] = t2_factor[Tissue.TUMOUR] * rng.uniform(0.95, 1.15)
+    t2_factor[Tissue.TUMOUR_CYST] = np.exp(rng.uniform(np.log(300), np.log(1500))) / 600
+    t2_factor[Tissue.MUSCLE] = rng.uniform(32, 45) / 40
+    t1_factor[Tissue.FAT] = rng.uniform(240, 345) / 290
+    t2_factor[Tissue.FAT] = rng.uniform(68, 110) / 85
+    t1_factor[Tissue.MARROW] = rng.uniform(320, 550) / 450
+    dark = rng.uniform(0.15, 0.40) / mean.density[Tissue.MODIOLUS]
+    density = np.minimum(mean.density * _near_one(rng, 0.02, count), 1.0)
     density[Tissue.MODIOLUS] *= dark
     t1, t2 = mean.t1_ms * t1_factor, mean.t2_ms * t2_factor
     return replace(
         mean,
         t1_ms=t1,
         t2_ms=t2,
-        t2_star_ms=np.minimum(draw.uniform(0.6, 0.8) * t2, FLUID_T2_STAR_MS),
+        t2_star_ms=np.minimum(rng.uniform(0.6, 0.8) * t2, FLUID_T2_STAR_MS),
         density=density,
-        transfer=np.minimum(mean.transfer * _near_one(draw, 0.06, count), 1.0),
-        t1_gadolinium_ms=_after_gadolinium(draw, mean, t1),
+        transfer=np.minimum(mean.transfer * _near_one(rng, 0.06, count), 1.0),
+        t1_gadolinium_ms=_after_gadolinium(rng, mean, t1),
         t2_train_ms=mean.t2_train_ms * t2_factor,
     )
 
@@ -174,25 +174,25 @@ def _evened(tissues: Properties, share: float) -> Properties:
     )
 
 
-def _after_gadolinium(draw: np.random.Generator, mean: Properties, t1_ms: Vector) -> Vector:
+def _after_gadolinium(rng: np.random.Generator, mean: Properties, t1_ms: Vector) -> Vector:
     """T1 some minutes after 0.1 mmol/kg: the mean uptake varied, the tumour's by its own dose."""
     uptake = 1 / mean.t1_gadolinium_ms - 1 / mean.t1_ms
-    dose = bounded_normal(draw, 1.0, 0.12, 0.7, 1.3)
+    dose = bounded_normal(rng, 1.0, 0.12, 0.7, 1.3)
     after = 1 / (1 / t1_ms + np.maximum(uptake, 0) * dose)
-    low, high = R1_OF_AGENTS[int(draw.integers(len(R1_OF_AGENTS)))]
+    low, high = R1_OF_AGENTS[int(rng.integers(len(R1_OF_AGENTS)))]
     r1 = low + (high - low) * min(max((mean.field_tesla - 1.5) / 1.5, 0.0), 1.0)
     for tissue, least, most in ((Tissue.TUMOUR, 0.2, 0.45), (Tissue.TUMOUR_CORE, 0.1, 0.2)):
-        concentration = draw.uniform(least, most)  # mmol/L
+        concentration = rng.uniform(least, most)  # mmol/L
         after[tissue] = 1 / (1 / t1_ms[tissue] + r1 * concentration / 1000)
     return after
 
 
-def _near_one(draw: np.random.Generator, sd: float, count: int) -> Vector:
-    return np.asarray(np.clip(draw.normal(1, sd, count), 1 - 2 * sd, 1 + 2 * sd))
+def _near_one(rng: np.random.Generator, sd: float, count: int) -> Vector:
+    return np.asarray(np.clip(rng.normal(1, sd, count), 1 - 2 * sd, 1 + 2 * sd))
 
 
-def _brain_factor(draw: np.random.Generator, sd: float) -> Vector:
+def _brain_factor(rng: np.random.Generator, sd: float) -> Vector:
     """What age and water content change in all of a subject's brain alike."""
     factor = np.ones(len(Tissue))
-    factor[list(BRAIN)] = bounded_normal(draw, 1.0, sd, 1 - 1.6 * sd, 1 + 1.6 * sd)
+    factor[list(BRAIN)] = bounded_normal(rng, 1.0, sd, 1 - 1.6 * sd, 1 + 1.6 * sd)
     return factor

@@ -30,19 +30,19 @@ GROUPS: tuple[tuple[Tissue, ...], ...] = (
 WANDER = 0.08  # relative SD within a group
 
 
-def random_appearance(draw: np.random.Generator) -> Appearance:
+def random_appearance(rng: np.random.Generator) -> Appearance:
     """Class means U(25, 225), SDs U(5, 25); air dark as in every scan, bone so in half of them."""
     mean, sd = np.zeros(len(Tissue)), np.zeros(len(Tissue))
     for group in GROUPS:
-        shared, spread = draw.uniform(25, 225), draw.uniform(5, 25)
+        shared, spread = rng.uniform(25, 225), rng.uniform(5, 25)
         for tissue in group:
-            mean[tissue] = max(shared * (1 + WANDER * draw.normal()), 1.0)
+            mean[tissue] = max(shared * (1 + WANDER * rng.normal()), 1.0)
             sd[tissue] = spread
-    mean[Tissue.AIR], sd[Tissue.AIR] = draw.uniform(0, 10), draw.uniform(0, 3)
-    if draw.random() < 0.5:
-        mean[Tissue.BONE], sd[Tissue.BONE] = draw.uniform(0, 20), draw.uniform(0, 5)
+    mean[Tissue.AIR], sd[Tissue.AIR] = rng.uniform(0, 10), rng.uniform(0, 3)
+    if rng.random() < 0.5:
+        mean[Tissue.BONE], sd[Tissue.BONE] = rng.uniform(0, 20), rng.uniform(0, 5)
     strength = np.minimum(sd / np.maximum(mean, 1.0), 0.5)
-    size_mm = float(draw.uniform(0.5, 1.5))
+    size_mm = float(rng.uniform(0.5, 1.5))
     return Appearance(
         water=mean[:, None],
         fat=np.zeros((len(Tissue), 1)),

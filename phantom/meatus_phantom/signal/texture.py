@@ -42,7 +42,7 @@ def along_axes(values: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def draw_noise(
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     geometry: Geometry,
     sd_mm: tuple[float, float, float],
     device: torch.device,
@@ -62,5 +62,5 @@ def draw_noise(
         step=(steps[0], steps[1], steps[2]),
         size=(sizes[0], sizes[1], sizes[2]),
     )
-    white = draw.standard_normal(grid.shape, dtype=np.float32)
+    white = rng.standard_normal(grid.shape, dtype=np.float32)
     return Noise(knots=torch.from_numpy(white).to(device), grid=grid)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus_phantom.draws import SEEDS
+from meatus_phantom.acquisition.sites import SITES, draw_setup
+from meatus_phantom.random_streams import SEEDS
 from meatus_phantom.signal.physics import physics_appearance
-from meatus_phantom.sites import SITES, draw_setup
 from meatus_phantom.tissues import Tissue
-from meatus_phantom.windows.draws import chance, log_uniform
+from meatus_phantom.windows.ranges import chance, log_uniform
 from meatus_phantom.windows.settings import LookSettings, RenderSettings
 
 Table = NDArray[np.float32]  # (T,), in the order of ``Tissue``
@@ -40,22 +40,22 @@ class Look:
     plug: float  # the level of the part in the canal against the tumour's
 
 
-def draw_look(draw: np.random.Generator, settings: RenderSettings) -> Look:
+def draw_look(rng: np.random.Generator, settings: RenderSettings) -> Look:
     """A look of random levels, or one that a site's sequence gives, with its own tumour."""
     rules = settings.look
-    if chance(draw, rules.random_share):
-        level = _random_levels(draw, rules)
+    if chance(rng, rules.random_share):
+        level = _random_levels(rng, rules)
     else:
-        level = _physical_levels(draw, settings)
-        if chance(draw, rules.tumour_chance):
-            _set_tumour(level, _tumour_level(draw, level, rules))
+        level = _physical_levels(rng, settings)
+        if chance(rng, rules.tumour_chance):
+            _set_tumour(level, _tumour_level(rng, level, rules))
     cyst_from = max(0.45, level[Tissue.TUMOUR])
-    bright = chance(draw, 0.85)
+    bright = chance(rng, 0.85)
     level[Tissue.TUMOUR_CYST] = (
-        draw.uniform(cyst_from, 1.1) if bright else level[Tissue.TUMOUR] * draw.uniform(0.4, 0.9)
+        rng.uniform(cyst_from, 1.1) if bright else level[Tissue.TUMOUR] * rng.uniform(0.4, 0.9)
     )
-    fine, coarse = _roughness(draw)
-    plug = log_uniform(draw, *rules.plug) if chance(draw, rules.plug_chance) else 1.0
+    fine, coarse = _roughness(rng)
+    plug = log_uniform(rng, *rules.plug) if chance(rng, rules.plug_chance) else 1.0
     return Look(
         level.astype(np.float32),
         (fine * level).astype(np.float32),
@@ -64,24 +64,24 @@ def draw_look(draw: np.random.Generator, settings: RenderSettings) -> Look:
     )
 
 
-def _physical_levels(draw: np.random.Generator, settings: RenderSettings) -> NDArray[np.float64]:
-    site = settings.sites[int(draw.integers(len(settings.sites)))]
-    setup = draw_setup(SITES[site], "hrT2", int(draw.integers(SEEDS)))
-    appearance = physics_appearance(draw, setup.protocol, setup.field_tesla, setup.gadolinium)
+def _physical_levels(rng: np.random.Generator, settings: RenderSettings) -> NDArray[np.float64]:
+    site = settings.sites[int(rng.integers(len(settings.sites)))]
+    setup = draw_setup(SITES[site], "hrT2", int(rng.integers(SEEDS)))
+    appearance = physics_appearance(rng, setup.protocol, setup.field_tesla, setup.gadolinium)
     level: NDArray[np.float64] = np.array([appearance.level(tissue) for tissue in Tissue])
-    level = level / max(level[Tissue.CSF], 1e-6) * np.exp(draw.normal(0, WANDER, len(Tissue)))
+    level = level / max(level[Tissue.CSF], 1e-6) * np.exp(rng.normal(0, WANDER, len(Tissue)))
     level[Tissue.CSF] = 1
     return level
 
 
 def _tumour_level(
-    draw: np.random.Generator, level: NDArray[np.float64], rules: LookSettings
+    rng: np.random.Generator, level: NDArray[np.float64], rules: LookSettings
 ) -> float:
     """From darker than brain to nearly fluid, whatever the sequence makes of brain."""
     brain = float(level[[Tissue.PONS, Tissue.CEREBELLAR_CORTEX, Tissue.CEREBELLAR_WHITE]].mean())
-    if chance(draw, 0.5):
-        return min(brain * log_uniform(draw, *rules.tumour_to_brain), rules.nearly_fluid)
-    return float(draw.uniform(min(brain, rules.nearly_fluid), rules.nearly_fluid))
+    if chance(rng, 0.5):
+        return min(brain * log_uniform(rng, *rules.tumour_to_brain), rules.nearly_fluid)
+    return float(rng.uniform(min(brain, rules.nearly_fluid), rules.nearly_fluid))
 
 
 def _set_tumour(level: NDArray[np.float64], wanted: float) -> None:
@@ -89,24 +89,24 @@ def _set_tumour(level: NDArray[np.float64], wanted: float) -> None:
     level[TUMOUR] *= wanted / max(float(level[Tissue.TUMOUR]), 1e-6)
 
 
-def _random_levels(draw: np.random.Generator, rules: LookSettings) -> NDArray[np.float64]:
+def _random_levels(rng: np.random.Generator, rules: LookSettings) -> NDArray[np.float64]:
     """Levels that T2-weighting leaves open: fluid bright, bone and air dark, the rest free."""
     level = np.zeros(len(Tissue))
-    brain, spread = log_uniform(draw, 0.1, 0.7), draw.uniform(0, 0.25)
-    level[BRAIN] = brain * np.exp(draw.uniform(-spread, spread, len(BRAIN)))
-    level[Tissue.NERVE] = brain * draw.uniform(0.75, 1.35)
-    level[Tissue.EDEMA] = min(0.95, brain * draw.uniform(1, 1.7))
+    brain, spread = log_uniform(rng, 0.1, 0.7), rng.uniform(0, 0.25)
+    level[BRAIN] = brain * np.exp(rng.uniform(-spread, spread, len(BRAIN)))
+    level[Tissue.NERVE] = brain * rng.uniform(0.75, 1.35)
+    level[Tissue.EDEMA] = min(0.95, brain * rng.uniform(1, 1.7))
     level[Tissue.CSF] = 1
-    level[Tissue.PERILYMPH] = draw.uniform(0.7, 1.1)
-    affected = 1.0 if chance(draw, 0.5) else draw.uniform(0.35, 1.05)
+    level[Tissue.PERILYMPH] = rng.uniform(0.7, 1.1)
+    affected = 1.0 if chance(rng, 0.5) else rng.uniform(0.35, 1.05)
     level[Tissue.PERILYMPH_AFFECTED] = level[Tissue.PERILYMPH] * affected
-    level[Tissue.TUMOUR] = _tumour_level(draw, level, rules)
-    level[Tissue.TUMOUR_CORE] = min(0.95, level[Tissue.TUMOUR] * draw.uniform(0.65, 1.4))
-    level[Tissue.MICROBLEED] = level[Tissue.TUMOUR] * draw.uniform(0, 0.5)
-    level[Tissue.BONE] = draw.uniform(0, 0.07) if chance(draw, 0.8) else draw.uniform(0.03, 0.25)
-    level[Tissue.MODIOLUS] = level[Tissue.BONE] + draw.uniform(0.03, 0.35)
-    level[Tissue.AIR] = draw.uniform(0, 0.03)
-    level[Tissue.ARTERY] = draw.uniform(0, 0.4) if chance(draw, 0.8) else draw.uniform(0.4, 1.2)
+    level[Tissue.TUMOUR] = _tumour_level(rng, level, rules)
+    level[Tissue.TUMOUR_CORE] = min(0.95, level[Tissue.TUMOUR] * rng.uniform(0.65, 1.4))
+    level[Tissue.MICROBLEED] = level[Tissue.TUMOUR] * rng.uniform(0, 0.5)
+    level[Tissue.BONE] = rng.uniform(0, 0.07) if chance(rng, 0.8) else rng.uniform(0.03, 0.25)
+    level[Tissue.MODIOLUS] = level[Tissue.BONE] + rng.uniform(0.03, 0.35)
+    level[Tissue.AIR] = rng.uniform(0, 0.03)
+    level[Tissue.ARTERY] = rng.uniform(0, 0.4) if chance(rng, 0.8) else rng.uniform(0.4, 1.2)
     level[Tissue.FRAME] = 1
     for tissue, low, high in (
         (Tissue.MARROW, 0.03, 0.9),
@@ -120,18 +120,18 @@ def _random_levels(draw: np.random.Generator, rules: LookSettings) -> NDArray[np
         (Tissue.VEIN, 0.0, 0.9),
         (Tissue.LENS, 0.05, 0.5),
     ):
-        level[tissue] = draw.uniform(low, high)
+        level[tissue] = rng.uniform(low, high)
     return level
 
 
-def _roughness(draw: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _roughness(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Relative SDs (T,) of fine and of coarse texture."""
-    fine, coarse = draw.uniform(0, 0.12, len(Tissue)), draw.uniform(0, 0.1, len(Tissue))
-    fine[TUMOUR] = draw.uniform(0, 0.22) if chance(draw, 0.6) else draw.uniform(0, 0.06)
-    coarse[TUMOUR] = draw.uniform(0, 0.3) if chance(draw, 0.6) else draw.uniform(0, 0.06)
-    fine[ROUGH] = draw.uniform(0, 0.35, len(ROUGH))
-    coarse[ROUGH] = draw.uniform(0, 0.35, len(ROUGH))
-    fine[Tissue.CSF] = draw.uniform(0, 0.05)
+    fine, coarse = rng.uniform(0, 0.12, len(Tissue)), rng.uniform(0, 0.1, len(Tissue))
+    fine[TUMOUR] = rng.uniform(0, 0.22) if chance(rng, 0.6) else rng.uniform(0, 0.06)
+    coarse[TUMOUR] = rng.uniform(0, 0.3) if chance(rng, 0.6) else rng.uniform(0, 0.06)
+    fine[ROUGH] = rng.uniform(0, 0.35, len(ROUGH))
+    coarse[ROUGH] = rng.uniform(0, 0.35, len(ROUGH))
+    fine[Tissue.CSF] = rng.uniform(0, 0.05)
     # Pulsating fluid loses signal in patches.
-    coarse[Tissue.CSF] = draw.uniform(0, 0.08) if chance(draw, 0.75) else draw.uniform(0.08, 0.3)
+    coarse[Tissue.CSF] = rng.uniform(0, 0.08) if chance(rng, 0.75) else rng.uniform(0.08, 0.3)
     return fine, coarse

@@ -19,8 +19,8 @@ from meatus.spec import VolumeNormalisation
 from meatus.structures import Structure
 from meatus_phantom.tissue_maps import COMMONEST, FULL, SPACING_MM, Maps
 from meatus_phantom.tissues import Tissue
-from meatus_phantom.windows.draws import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.look import BRAIN, Look, draw_look
+from meatus_phantom.windows.ranges import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.scanner import scanned, toned
 from meatus_phantom.windows.settings import GeometrySettings, RenderSettings
 from meatus_phantom.windows.view import draw_field, repeated_slices
@@ -53,7 +53,7 @@ def render_window(
     maps: Maps,
     places: tuple[NDArray[np.int16], ...],
     size: tuple[int, int, int],
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     settings: RenderSettings,
     normalisation: VolumeNormalisation,
     *,
@@ -66,29 +66,29 @@ def render_window(
     ``places`` are voxels of the structures in ``maps``; ``whole`` says that the window is the whole
     field and lies about the head's centre; ``look`` takes the place of a fresh one.
     """
-    generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
-    look = look or draw_look(draw, settings)
-    centre = _centre(maps, places, size, draw, near=near, whole=whole)
-    placed = _place(centre, size, draw, generator, settings.geometry)
-    image, labels, inside = _signal(maps, placed, look, draw, generator)
-    repeats = repeated_slices(labels, draw, settings.field)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    look = look or draw_look(rng, settings)
+    centre = _centre(maps, places, size, rng, near=near, whole=whole)
+    placed = _place(centre, size, rng, generator, settings.geometry)
+    image, labels, inside = _signal(maps, placed, look, rng, generator)
+    repeats = repeated_slices(labels, rng, settings.field)
     if repeats is not None:
         image, labels, inside = image[repeats], labels[repeats], inside[repeats]
-    image = scanned(image, draw, generator, settings.scanner)
-    if repeats is not None and chance(draw, SHARED_NOISE):
+    image = scanned(image, rng, generator, settings.scanner)
+    if repeats is not None and chance(rng, SHARED_NOISE):
         image = image[repeats]
     levels = torch.from_numpy(_sparse_levels(maps, look))
     brightest = float(max(look.level[BRAIN].max(), look.level[Tissue.TUMOUR]))
-    tones = draw.bit_generator.state  # the head beyond the window is toned alike
-    image = toned(image, draw, settings.scanner, brightest)
-    after = draw.bit_generator.state
-    draw.bit_generator.state = tones
-    levels = toned(levels, draw, settings.scanner, brightest)
-    draw.bit_generator.state = after
-    seen = inside & draw_field(labels, draw, settings.field, whole=whole)
+    tones = rng.bit_generator.state  # the head beyond the window is toned alike
+    image = toned(image, rng, settings.scanner, brightest)
+    after = rng.bit_generator.state
+    rng.bit_generator.state = tones
+    levels = toned(levels, rng, settings.scanner, brightest)
+    rng.bit_generator.state = after
+    seen = inside & draw_field(labels, rng, settings.field, whole=whole)
     if seen.float().mean() < LEAST_SEEN:
         seen = inside
-    field = levels if not whole and chance(draw, 0.6) else None
+    field = levels if not whole and chance(rng, 0.6) else None
     image = _normalised(image, seen, field, normalisation)
     return Window(image, torch.where(seen, labels, 0).to(torch.uint8))
 
@@ -97,7 +97,7 @@ def _centre(
     maps: Maps,
     places: tuple[NDArray[np.int16], ...],
     size: tuple[int, int, int],
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     *,
     near: float,
     whole: bool,
@@ -105,35 +105,35 @@ def _centre(
     """The map's voxel (z, y, x) at the window's middle."""
     extent = np.array(maps.shape[1:], dtype=np.float64)
     if whole:
-        off = draw.normal(0, 1, 3) * WHOLE_SD_MM / np.array(SPACING_MM[::-1])
+        off = rng.normal(0, 1, 3) * WHOLE_SD_MM / np.array(SPACING_MM[::-1])
         return np.asarray((extent - 1) / 2 + off)
-    if places and chance(draw, near):
-        some = places[int(draw.integers(len(places)))]
-        at = some[int(draw.integers(len(some)))]
-        return np.asarray(at + draw.uniform(-OFF_CENTRE, OFF_CENTRE, 3) * np.array(size))
+    if places and chance(rng, near):
+        some = places[int(rng.integers(len(places)))]
+        at = some[int(rng.integers(len(some)))]
+        return np.asarray(at + rng.uniform(-OFF_CENTRE, OFF_CENTRE, 3) * np.array(size))
     margin = np.minimum(np.array(size) / 3, extent / 3)
-    return np.asarray(draw.uniform(margin, extent - margin))
+    return np.asarray(rng.uniform(margin, extent - margin))
 
 
 def _place(
     centre: NDArray[np.float64],
     size: tuple[int, int, int],
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     generator: torch.Generator,
     rules: GeometrySettings,
 ) -> Placed:
     """Scale, mirror, turn and warp a grid of ``size`` about ``centre``."""
-    step_y = SPACING_MM[1] * log_uniform(draw, *rules.scale)
-    step_x = step_y * log_uniform(draw, 1 / rules.aspect, rules.aspect)
-    ranges = rules.slice_mm[int(draw.choice(len(rules.slice_mm), p=rules.slice_chances))]
-    step_z = log_uniform(draw, *ranges)
-    mirror = -1.0 if chance(draw, 0.5) else 1.0
-    turn = _rotation(draw, rules)
+    step_y = SPACING_MM[1] * log_uniform(rng, *rules.scale)
+    step_x = step_y * log_uniform(rng, 1 / rules.aspect, rules.aspect)
+    ranges = rules.slice_mm[int(rng.choice(len(rules.slice_mm), p=rules.slice_chances))]
+    step_z = log_uniform(rng, *ranges)
+    mirror = -1.0 if chance(rng, 0.5) else 1.0
+    turn = _rotation(rng, rules)
     steps = np.diag([step_z, step_y, mirror * step_x])
     matrix = np.diag(1 / np.array(SPACING_MM[::-1])) @ turn @ steps  # window voxels to map voxels
     middle = [(n - 1) / 2 for n in size]
     z, y, x = (torch.arange(n, dtype=torch.float32) - m for n, m in zip(size, middle, strict=True))
-    warp = _warp(size, (step_z, step_y, step_x), draw, generator, rules)
+    warp = _warp(size, (step_z, step_y, step_x), rng, generator, rules)
     at = torch.empty((3, *size))
     for axis in range(3):
         a, b, c = (float(v) for v in matrix[axis])
@@ -144,7 +144,7 @@ def _place(
     return Placed(at, step_z)
 
 
-def _rotation(draw: np.random.Generator, rules: GeometrySettings) -> NDArray[np.float64]:
+def _rotation(rng: np.random.Generator, rules: GeometrySettings) -> NDArray[np.float64]:
     """(3, 3) on (z, y, x): yaw turns y to x, pitch z to y, roll z to x."""
     turn = np.eye(3)
     for (i, j), sd in (
@@ -152,7 +152,7 @@ def _rotation(draw: np.random.Generator, rules: GeometrySettings) -> NDArray[np.
         ((0, 1), rules.pitch_deg),
         ((0, 2), rules.roll_deg),
     ):
-        angle = np.radians(np.clip(draw.normal(0, 1), -2.5, 2.5) * sd)
+        angle = np.radians(np.clip(rng.normal(0, 1), -2.5, 2.5) * sd)
         part = np.eye(3)
         part[i, i] = part[j, j] = np.cos(angle)
         part[i, j], part[j, i] = -np.sin(angle), np.sin(angle)
@@ -163,13 +163,13 @@ def _rotation(draw: np.random.Generator, rules: GeometrySettings) -> NDArray[np.
 def _warp(
     size: tuple[int, int, int],
     steps_mm: tuple[float, float, float],
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     generator: torch.Generator,
     rules: GeometrySettings,
 ) -> Tensor | None:
     """A smooth displacement (3, Z, Y, X) in mm, at times."""
-    strength = draw.uniform(0, rules.elastic_mm)
-    if not chance(draw, rules.elastic_chance) or strength == 0:
+    strength = rng.uniform(0, rules.elastic_mm)
+    if not chance(rng, rules.elastic_chance) or strength == 0:
         return None
     counts = [int(np.ceil(n * s / WARP_MM)) + 2 for n, s in zip(size, steps_mm, strict=True)]
     knots = torch.randn((1, 3, *counts), generator=generator) * strength
@@ -181,7 +181,7 @@ def _signal(
     maps: Maps,
     placed: Placed,
     look: Look,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Signal, labels and where the map reaches, (Z, Y, X) each; fluid is 1."""
@@ -207,7 +207,7 @@ def _signal(
     nearest = [at[axis].round().clamp(0, shape[axis] - 1).int() for axis in range(3)]
     index = (nearest[0] * shape[1] + nearest[1]) * shape[2] + nearest[2]
     tissues = torch.from_numpy(source[0]).flatten()[index].int()
-    _add_texture(image, tissues, placed, look, draw, generator)
+    _add_texture(image, tissues, placed, look, rng, generator)
     marked = torch.where(inside, labels.flatten()[index], 0)
     return image.clamp_min_(0) * inside, marked.to(torch.uint8), inside
 
@@ -217,15 +217,15 @@ def _add_texture(
     tissues: Tensor,
     placed: Placed,
     look: Look,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     generator: torch.Generator,
 ) -> None:
     """Add each tissue's fine and coarse texture to ``image``, in place."""
     shape = tuple(image.shape)
     thin = SPACING_MM[0] / placed.slice_mm
     for strength, knot in (
-        (look.fine, log_uniform(draw, 1, 3.5)),
-        (look.coarse, log_uniform(draw, 5, 16)),
+        (look.fine, log_uniform(rng, 1, 3.5)),
+        (look.coarse, log_uniform(rng, 5, 16)),
     ):
         noise = smooth_noise(generator, shape, (max(1.0, knot * thin), knot, knot))
         image.addcmul_(torch.from_numpy(strength)[tissues], noise)

@@ -9,50 +9,50 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from meatus_phantom.windows.draws import chance, log_uniform, smooth_noise
+from meatus_phantom.windows.ranges import chance, log_uniform, smooth_noise
 from meatus_phantom.windows.settings import ScannerSettings
 
 UNLIMITED = 10.0  # of the fluid's level: nothing is that bright
 
 
 def scanned(
-    image: Tensor, draw: np.random.Generator, generator: torch.Generator, rules: ScannerSettings
+    image: Tensor, rng: np.random.Generator, generator: torch.Generator, rules: ScannerSettings
 ) -> Tensor:
     """``image`` (Z, Y, X), fluid at 1, with bias, blur, coarse matrix, noise and sharpening."""
     shape = tuple(image.shape)
-    if chance(draw, rules.bias_chance):
-        knot = (60.0, log_uniform(draw, 60, 200), log_uniform(draw, 60, 200))
+    if chance(rng, rules.bias_chance):
+        knot = (60.0, log_uniform(rng, 60, 200), log_uniform(rng, 60, 200))
         bias = smooth_noise(generator, shape, knot)
-        image = image * torch.exp(draw.uniform(0, rules.bias) * bias)
-    if chance(draw, rules.blur_chance):
-        sd = log_uniform(draw, 0.3, 1.5)
-        image = blurred(image, sd * log_uniform(draw, 0.8, 1.25), sd * log_uniform(draw, 0.8, 1.25))
-    if chance(draw, rules.coarse_chance):
-        image = _coarse(image, draw)
-    if chance(draw, rules.noise_chance):
-        image = _noisy(image, draw, generator, rules)
-    if chance(draw, rules.sharpen_chance):
-        sd = log_uniform(draw, 0.6, 2)
-        image = (image + draw.uniform(0.2, 0.9) * (image - blurred(image, sd, sd))).clamp_min(0)
+        image = image * torch.exp(rng.uniform(0, rules.bias) * bias)
+    if chance(rng, rules.blur_chance):
+        sd = log_uniform(rng, 0.3, 1.5)
+        image = blurred(image, sd * log_uniform(rng, 0.8, 1.25), sd * log_uniform(rng, 0.8, 1.25))
+    if chance(rng, rules.coarse_chance):
+        image = _coarse(image, rng)
+    if chance(rng, rules.noise_chance):
+        image = _noisy(image, rng, generator, rules)
+    if chance(rng, rules.sharpen_chance):
+        sd = log_uniform(rng, 0.6, 2)
+        image = (image + rng.uniform(0.2, 0.9) * (image - blurred(image, sd, sd))).clamp_min(0)
     return image
 
 
 def toned(
-    image: Tensor, draw: np.random.Generator, rules: ScannerSettings, brightest_tissue: float
+    image: Tensor, rng: np.random.Generator, rules: ScannerSettings, brightest_tissue: float
 ) -> Tensor:
     """``image`` as a display's window, its gamma and its few grey values leave it.
 
     The window's upper end stays above ``brightest_tissue``, so that tumour and brain are not cut.
     """
-    if chance(draw, rules.tone_chance):
+    if chance(rng, rules.tone_chance):
         lowest = min(1.1, max(0.5, 1.2 * brightest_tissue))
-        top = draw.uniform(lowest, 1.3) if chance(draw, 0.6) else UNLIMITED
-        low = draw.uniform(0, 0.08) if chance(draw, 0.4) else 0.0
-        gamma = log_uniform(draw, 0.55, 1.8) if chance(draw, 0.6) else 1.0
+        top = rng.uniform(lowest, 1.3) if chance(rng, 0.6) else UNLIMITED
+        low = rng.uniform(0, 0.08) if chance(rng, 0.4) else 0.0
+        gamma = log_uniform(rng, 0.55, 1.8) if chance(rng, 0.6) else 1.0
         image = ((image - low) / (min(top, 3.0) - low)).clamp(0, 1 if top < UNLIMITED else None)
         image = image**gamma
-    if chance(draw, rules.steps_chance):
-        count = 2 ** draw.uniform(4.5, 8)
+    if chance(rng, rules.steps_chance):
+        count = 2 ** rng.uniform(4.5, 8)
         most = float(image.max().clamp_min(1e-6))
         image = (image / most * count).round() / count * most
     return image
@@ -73,23 +73,23 @@ def blurred(image: Tensor, sd_y: float, sd_x: float) -> Tensor:
     return image
 
 
-def _coarse(image: Tensor, draw: np.random.Generator) -> Tensor:
-    factor = log_uniform(draw, 1.2, 2.6)
+def _coarse(image: Tensor, rng: np.random.Generator) -> Tensor:
+    factor = log_uniform(rng, 1.2, 2.6)
     rows, columns = image.shape[1:]
     size = (max(8, int(rows / factor)), max(8, int(columns / factor)))
     small = interpolate(image[:, None], size=size, mode="area")
-    kind = str(draw.choice(["bilinear", "nearest", "bicubic"], p=[0.6, 0.15, 0.25]))
+    kind = str(rng.choice(["bilinear", "nearest", "bicubic"], p=[0.6, 0.15, 0.25]))
     return interpolate(small, size=(rows, columns), mode=kind)[:, 0].clamp_min(0)
 
 
 def _noisy(
-    image: Tensor, draw: np.random.Generator, generator: torch.Generator, rules: ScannerSettings
+    image: Tensor, rng: np.random.Generator, generator: torch.Generator, rules: ScannerSettings
 ) -> Tensor:
-    sd = log_uniform(draw, *rules.noise)
+    sd = log_uniform(rng, *rules.noise)
     noise = torch.randn(image.shape, generator=generator)
-    if chance(draw, 0.5):  # of an interpolated matrix
-        width = draw.uniform(0.4, 0.9)
+    if chance(rng, 0.5):  # of an interpolated matrix
+        width = rng.uniform(0.4, 0.9)
         noise = blurred(noise, width, width)
         noise /= noise.std()
     noisy = image + sd * noise
-    return noisy.abs() if chance(draw, 0.6) else noisy.clamp_min(0)
+    return noisy.abs() if chance(rng, 0.6) else noisy.clamp_min(0)

@@ -6,32 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meatus_phantom.windows.draws import chance, log_uniform
+from meatus_phantom.windows.ranges import chance, log_uniform
 from meatus_phantom.windows.settings import FieldSettings
 
 STEP_MM = 0.5  # of the network's grid in the plane
 
 
 def repeated_slices(
-    labels: Tensor, draw: np.random.Generator, rules: FieldSettings
+    labels: Tensor, rng: np.random.Generator, rules: FieldSettings
 ) -> Tensor | None:
     """The slice that each slice of ``labels`` (Z, Y, X) shows, where some repeat; else none."""
-    if not chance(draw, rules.repeat_chance):
+    if not chance(rng, rules.repeat_chance):
         return None
     count = len(labels)
-    if chance(draw, 0.4):  # thick slices stored as thin ones
-        width = int(draw.integers(2, 5))
+    if chance(rng, 0.4):  # thick slices stored as thin ones
+        width = int(rng.integers(2, 5))
         return torch.arange(count) // width * width
     marked = torch.nonzero((labels > 0).flatten(1).any(1)).flatten()
-    if len(marked) and chance(draw, 0.8):
-        shown = int(marked[int(draw.integers(len(marked)))])
+    if len(marked) and chance(rng, 0.8):
+        shown = int(marked[int(rng.integers(len(marked)))])
     else:
-        shown = int(draw.integers(count))
+        shown = int(rng.integers(count))
     return torch.full((count,), shown)
 
 
 def draw_field(
-    labels: Tensor, draw: np.random.Generator, rules: FieldSettings, *, whole: bool
+    labels: Tensor, rng: np.random.Generator, rules: FieldSettings, *, whole: bool
 ) -> Tensor:
     """Where a window (Z, Y, X) shows anything, as bool; elsewhere it is black and unlabelled.
 
@@ -41,30 +41,30 @@ def draw_field(
     """
     seen = torch.ones(labels.shape, dtype=torch.bool)
     rows, columns = labels.shape[1:]
-    if chance(draw, rules.narrow_chance):
+    if chance(rng, rules.narrow_chance):
         for axis, extent in ((1, rows), (2, columns)):
-            _cut(seen, axis, *_narrow(extent, draw, rules, whole))
-    if chance(draw, rules.slab_chance) and whole:
-        width = min(rows, round(draw.uniform(*rules.slab_mm) / STEP_MM))
+            _cut(seen, axis, *_narrow(extent, rng, rules, whole))
+    if chance(rng, rules.slab_chance) and whole:
+        width = min(rows, round(rng.uniform(*rules.slab_mm) / STEP_MM))
         marked = torch.nonzero((labels > 0).any(0).any(1)).flatten()
         middle = int(marked.float().mean()) if len(marked) else rows // 2
-        start = middle - width // 2 + round(draw.uniform(-0.4, 0.4) * width)
+        start = middle - width // 2 + round(rng.uniform(-0.4, 0.4) * width)
         _cut(seen, 1, start, start + width)
-    if chance(draw, rules.ends_chance):
+    if chance(rng, rules.ends_chance):
         third = max(len(labels) // 3, 1)
-        _cut(seen, 0, int(draw.integers(third)), len(labels) - int(draw.integers(third)))
-    if chance(draw, rules.hole_chance):
-        _paint_out(seen, labels, draw)
+        _cut(seen, 0, int(rng.integers(third)), len(labels) - int(rng.integers(third)))
+    if chance(rng, rules.hole_chance):
+        _paint_out(seen, labels, rng)
     return seen
 
 
 def _narrow(
-    extent: int, draw: np.random.Generator, rules: FieldSettings, whole: bool
+    extent: int, rng: np.random.Generator, rules: FieldSettings, whole: bool
 ) -> tuple[int, int]:
     """First voxel that is seen and the one after the last, of ``extent``."""
     least = min(rules.narrowest_mm / STEP_MM, extent)
-    width = round(log_uniform(draw, least, extent)) if chance(draw, 0.8) else extent
-    start = (extent - width) // 2 if whole else round(draw.random() * (extent - width))
+    width = round(log_uniform(rng, least, extent)) if chance(rng, 0.8) else extent
+    start = (extent - width) // 2 if whole else round(rng.random() * (extent - width))
     return start, start + width
 
 
@@ -76,11 +76,11 @@ def _cut(seen: Tensor, axis: int, start: int, stop: int) -> None:
     seen.narrow(axis, stop, extent - stop).fill_(False)
 
 
-def _paint_out(seen: Tensor, labels: Tensor, draw: np.random.Generator) -> None:
+def _paint_out(seen: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
     """A box without a structure, through all slices, as defacing leaves it."""
     rows, columns = labels.shape[1:]
-    height, width = int(draw.uniform(0.08, 0.3) * rows), int(draw.uniform(0.08, 0.3) * columns)
-    y, x = int(draw.integers(rows - height)), int(draw.integers(columns - width))
+    height, width = int(rng.uniform(0.08, 0.3) * rows), int(rng.uniform(0.08, 0.3) * columns)
+    y, x = int(rng.integers(rows - height)), int(rng.integers(columns - width))
     box = (slice(None), slice(y, y + height), slice(x, x + width))
     if not bool((labels[box] > 0).any()):
         seen[box] = False

@@ -6,8 +6,8 @@ import numpy as np
 
 from meatus.geometry import Geometry
 from meatus.spec import PhysicalCrop
-from meatus_phantom.cohort_files import volume_bytes
-from meatus_training.prepare.config import PrepareSettings
+from meatus_phantom.cohort.files import volume_bytes
+from meatus_training.prepare.settings import PrepareSettings
 
 GRID = Geometry((40, 40, 6), (4.0, 4.0, 4.0), (-78.0, -78.0, 0.0))
 SMALL = PrepareSettings(PhysicalCrop(size=(32, 32), spacing_mm=4.0))

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.layouts import find_scans
 from meatus_training.prepare.raw import THREE_PARTS, WHOLE_TUMOUR
+from meatus_training.prepare.stage import find_scans
 from tests.meatus_training.prepare.folders import SOURCE, TARGET, VALIDATION, describe, touch
 
 PARTS = {"background": 0, "extra-meatal VS": 1, "intra-meatal VS": 2, "cochlea": 3}

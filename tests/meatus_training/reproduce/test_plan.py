@@ -7,8 +7,8 @@ import pytest
 from meatus_training.errors import TrainingError
 from meatus_training.reproduce.settings import load_all
 from meatus_training.reproduce.stage import listing, redo_from, translation_key
-from meatus_training.stamps import begin, finish, is_done
-from meatus_training.translate.config import TranslateSettings
+from meatus_training.runs.stage_records import begin, finish, is_done
+from meatus_training.translation.settings import TranslateSettings
 from tests.meatus_training.reproduce.tiny import make_preset
 
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import yaml
 
-from meatus_phantom.cohort import write_cohort
-from meatus_phantom.cohort_plan import CohortSettings
+from meatus_phantom.cohort.make import write_cohort
+from meatus_phantom.cohort.plan import CohortSettings
+from meatus_training.runs.stage_records import read_record
 from meatus_training.settings_files import PRESETS
-from meatus_training.stamps import read_stamp
 from tests.meatus_phantom.scenes import tiny_case
 
 # Of the smoke preset; what is not named here stays as it is there.
@@ -59,7 +59,7 @@ def run(data, work, preset, *options):
 def done_stages(work):
     """Folders of finished stages, below ``work``."""
     notes = sorted(work.rglob("stage.json"))
-    return {str(note.parent.relative_to(work)) for note in notes if read_stamp(note.parent).done}
+    return {str(note.parent.relative_to(work)) for note in notes if read_record(note.parent).done}
 
 
 def _merged(one, other):

@@ -16,7 +16,7 @@ from meatus.atomic import write_whole
 from meatus.geometry import Geometry
 from meatus_training.dataset import Sample
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings
 
 Split = Literal["source", "target", "validation"]
 Modality = Literal["ceT1", "hrT2"]

@@ -13,9 +13,9 @@ from meatus.errors import ScanError
 from meatus.geometry import Array, Geometry, axial
 from meatus.images import read_scan
 from meatus.volumes import Scan
-from meatus_evaluation.match import same_grid
-from meatus_training.prepare.config import PrepareSettings
+from meatus_evaluation.scoring.match import same_grid
 from meatus_training.prepare.raw import RawCase, shown
+from meatus_training.prepare.settings import PrepareSettings
 
 SHOWN = 5  # values of a label map in a line
 

@@ -12,9 +12,9 @@ from meatus.parallel import in_parallel
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, absolute, read_prepared, write_prepared
 from meatus_training.prepare.check import Checked, check_case, no_cochlea, same_files
-from meatus_training.prepare.config import PrepareSettings
 from meatus_training.prepare.make import Record, finished, make_case
 from meatus_training.prepare.raw import Found, RawCase
+from meatus_training.prepare.settings import PrepareSettings
 
 Told = Callable[[str], None]
 Done = dict[tuple[str, str], Record]  # by split and name

@@ -12,21 +12,27 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from meatus.atomic import write_whole
-from meatus.geometry import axial, reorient
+from meatus.crop import RATIO_LIMITS
+from meatus.geometry import Array, Geometry, axial, reorient
 from meatus.images import read_scan
 from meatus.preprocess import prepare
 from meatus.volumes import Scan
+from meatus_evaluation.scoring.surface import bounding_box
 from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import prepare_sample
 from meatus_training.prepare.cases import PreparedCase, absolute, relative
 from meatus_training.prepare.check import Checked
-from meatus_training.prepare.config import PrepareSettings
 from meatus_training.prepare.raw import NUMBER, Part, RawCase
-from meatus_training.prepare.whole import shows_whole_head
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import settings_hash
 from meatus_training.version import VERSION
 
 FORMAT = 1
+
+# An adult head is about 150 mm wide; both inner ears lie within 90 mm. Less than this along an
+# axis is a part of a head, in which the middle of the tissue is not the middle of the head.
+SIDE_MM = 120.0
+DEPTH_MM = 20.0  # of the slices together; labyrinth and canal need no more
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ def case_key(raw: RawCase, settings: PrepareSettings) -> str:
     Raises ``OSError`` where a file is gone.
     """
     files = [path.stat() for path in (raw.scan, raw.label) if path is not None]
-    stamps = [(file.st_size, file.st_mtime_ns) for file in files]
-    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, stamps]
+    sizes_and_times = [(file.st_size, file.st_mtime_ns) for file in files]
+    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, sizes_and_times]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -120,3 +126,19 @@ def _digest(voxels: NDArray[np.float16], labels: NDArray[np.uint8] | None) -> st
     digest = hashlib.sha256(np.ascontiguousarray(voxels).tobytes())
     digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
     return digest.hexdigest()
+
+
+def shows_whole_head(voxels: Array, geometry: Geometry) -> bool:
+    """Whether what is not empty of ``voxels`` (Z, Y, X), axial, is about as large as a head.
+
+    Blank borders, which hold the volume's minimum, count as missing.
+    """
+    depth_mm, side_y_mm, side_x_mm = (
+        (part.stop - part.start) * width
+        for part, width in zip(
+            bounding_box(voxels > voxels.min()), reversed(geometry.spacing_mm), strict=True
+        )
+    )
+    low, high = RATIO_LIMITS
+    large: bool = min(side_x_mm, side_y_mm) >= SIDE_MM and depth_mm >= DEPTH_MM
+    return large and bool(low <= side_y_mm / side_x_mm <= high)

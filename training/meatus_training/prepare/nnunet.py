@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from meatus_evaluation.match import site_of
+from meatus_evaluation.scoring.match import site_of
 from meatus_training.prepare.description import FILE, Description, describe
 from meatus_training.prepare.raw import Found, RawCase, duplicates, shown
 

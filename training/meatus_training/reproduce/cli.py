@@ -9,10 +9,8 @@ import click
 
 from meatus.engines import usable_threads
 from meatus.guard import one_line_errors
-from meatus_phantom.cohort_files import SETTINGS as COHORT
-from meatus_training.crew import Crew, Launch
+from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
-from meatus_training.launch import launch_options, stop_when_told
 from meatus_training.reproduce.settings import load_all
 from meatus_training.reproduce.stage import (
     STAGES,
@@ -21,6 +19,8 @@ from meatus_training.reproduce.stage import (
     redo_from,
     run_reproduce,
 )
+from meatus_training.runs.launch import launch_options, stop_when_told
+from meatus_training.runs.run_context import Launch, RunContext
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -62,11 +62,11 @@ def reproduce(
         raise TrainingError(f"{data} is no folder; pass the folder of the scans.")
     should_stop = stop_when_told()
     launch = Launch(devices, nodes, strategy, accelerator)
-    crew = Crew(work, launch, launch.fabric(), should_stop)
-    if from_stage is not None and crew.fabric.is_global_zero:
+    context = RunContext(work, launch, launch.fabric(), should_stop)
+    if from_stage is not None and context.fabric.is_global_zero:
         redo_from(work, from_stage)
-    crew.fabric.barrier()
+    context.fabric.barrier()
     truth = data / "truth"
     known = truth if (data / COHORT).is_file() and truth.is_dir() else None
-    weights = run_reproduce(Reproduction(data, settings, crew, workers, known))
-    crew.say(f"{weights}: ready; meatus predict SCANS OUTPUT --weights {weights}")
+    weights = run_reproduce(Reproduction(data, settings, context, workers, known))
+    context.say(f"{weights}: ready; meatus predict SCANS OUTPUT --weights {weights}")

@@ -8,11 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.selftrain.settings import SelftrainSettings
+from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.settings_files import load_settings
-from meatus_training.translate.config import TranslateSettings
+from meatus_training.translation.settings import TranslateSettings
 
 
 @dataclass(frozen=True)

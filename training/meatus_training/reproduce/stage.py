@@ -9,23 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from meatus_training.crew import Crew, ends_on_sigterm
-from meatus_training.origin import described
+import numpy as np
+
+from meatus.geometry import Array
+from meatus.spec import Window
+from meatus.windows import cut, plan
+from meatus_training.export.agreement import export_checked
+from meatus_training.export.manifest import write_manifest
 from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
 from meatus_training.prepare.stage import PREPARED, run_prepare
-from meatus_training.reproduce.export import export_all
-from meatus_training.reproduce.settings import ReproduceSettings
-from meatus_training.segmentation.choose import choose_items
-from meatus_training.segmentation.items import Item, ItemScans
+from meatus_training.reproduce.settings import ExportSettings, ReproduceSettings
+from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.runs.provenance import described
+from meatus_training.runs.run_context import RunContext, ends_on_sigterm
+from meatus_training.runs.stage_records import begin, file_key, forget, key_of
 from meatus_training.segmentation.member import NETWORK, train_member
+from meatus_training.segmentation.samples import SampleScans, TrainingSample
+from meatus_training.segmentation.select import select_samples
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.selftrain.retrain import items_key, training_key
-from meatus_training.selftrain.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
+from meatus_training.selftraining.retrain import samples_key, training_key
+from meatus_training.selftraining.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
 from meatus_training.settings_files import settings_hash
-from meatus_training.stamps import begin, file_key, forget, key_of
-from meatus_training.translate.config import TranslateConfig, TranslateSettings
-from meatus_training.translate.stage import run_translate
-from meatus_training.translate.state import FREE as FREE_OF_TRANSLATION
+from meatus_training.translation.settings import TranslateSettings, TranslatorSettings
+from meatus_training.translation.stage import run_translate
+from meatus_training.translation.state import FREE as FREE_OF_TRANSLATION
 
 StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
 # The folders in the working folder that a stage fills.
@@ -47,13 +54,13 @@ class Reproduction:
 
     data: Path
     settings: ReproduceSettings
-    crew: Crew
+    context: RunContext
     workers: int = 1  # processes that prepare
     truth: Path | None = None  # label maps of phantoms, to score the rounds
 
     @property
     def work(self) -> Path:
-        return self.crew.work
+        return self.context.work
 
 
 def run_reproduce(run: Reproduction) -> Path:
@@ -62,14 +69,14 @@ def run_reproduce(run: Reproduction) -> Path:
     What is done and unchanged is left out; what was interrupted goes on from its checkpoint.
     Raises ``TrainingError`` for what a user can put right, and where the run is told to stop.
     """
-    settings, crew = run.settings, run.crew
+    settings, context = run.settings, run.context
     cases = _stage(run, "prepare", lambda: _prepare(run))
     _stage(run, "translate", lambda: _translate(run, cases))
     members = _stage(run, "segment", lambda: _segment(run, cases))
     networks = _stage(
         run,
         "selftrain",
-        lambda: run_selftrain(members, settings.selftrain, crew, run.truth),
+        lambda: run_selftrain(members, settings.selftrain, context, run.truth),
     )
     return _stage(run, "export", lambda: _export(run, networks, cases))
 
@@ -85,10 +92,10 @@ def redo_from(work: Path, stage: StageName) -> None:
 
 def _stage(run: Reproduction, name: StageName, job: Callable[[], Result]) -> Result:
     title = f"[{STAGES.index(name) + 1}/{len(STAGES)}] {name}"
-    run.crew.say(title)
+    run.context.say(title)
     started_s = time.monotonic()
     result = job()
-    run.crew.say(f"{title}: done after {(time.monotonic() - started_s) / 60:.1f} min")
+    run.context.say(f"{title}: done after {(time.monotonic() - started_s) / 60:.1f} min")
     return result
 
 
@@ -101,36 +108,36 @@ def _prepare(run: Reproduction) -> tuple[PreparedCase, ...]:
             run_prepare(run.data, run.work, run.settings.prepare, run.workers)
 
     key = key_of(settings_hash(run.settings.prepare), str(run.data.resolve()), listing(run.data))
-    run.crew.carry_out(folder, key, prepare, alone=True, keeps=True, makes=[folder / TABLE])
+    run.context.carry_out(folder, key, prepare, alone=True, keeps=True, makes=[folder / TABLE])
     return read_prepared(folder)
 
 
 def _translate(run: Reproduction, cases: Sequence[PreparedCase]) -> None:
-    settings, crew = run.settings.translate, run.crew
+    settings, context = run.settings.translate, run.context
 
     def translate() -> None:
-        fabric = crew.launch.fabric(settings.training.precision)
-        run_translate(run.work, settings, fabric, crew.say, crew.should_stop)
+        fabric = context.launch.fabric(settings.training.precision)
+        run_translate(run.work, settings, fabric, context.say, context.should_stop)
 
     digests = [(case.name, case.split, case.site, case.digest) for case in cases]
     known = [row for row in digests if row[1] != "validation"]
     key = key_of(translation_key(settings), known)
     if run.settings.segment.train_on == "translated":
         folder = run.work / "translate"
-        crew.carry_out(folder, key, translate, makes=[run.work / "translated"])
+        context.carry_out(folder, key, translate, makes=[run.work / "translated"])
     else:
-        crew.say(f"left out: segment trains on {run.settings.segment.train_on}")
+        context.say(f"left out: segment trains on {run.settings.segment.train_on}")
 
 
 def _segment(run: Reproduction, cases: Sequence[PreparedCase]) -> tuple[str, ...]:
     """The members' names; each is trained from a seed of its own."""
     settings = run.settings.segment
-    items = choose_items(run.work, settings.train_on, None, run.work / "segment")
+    samples = select_samples(run.work, settings.train_on, None, run.work / "segment")
     names = []
     for number in range(run.settings.export.members):
         names.append(f"member_{number + 1}")
         own = replace(settings, seed=settings.seed + number)
-        _member(run, names[-1], own, items, cases)
+        _member(run, names[-1], own, samples, cases)
     return tuple(names)
 
 
@@ -138,35 +145,35 @@ def _member(
     run: Reproduction,
     name: str,
     settings: SegmentSettings,
-    items: Sequence[Item],
+    samples: Sequence[TrainingSample],
     cases: Sequence[PreparedCase],
 ) -> None:
-    crew, folder = run.crew, run.work / "segment" / name
+    context, folder = run.context, run.work / "segment" / name
 
     def train() -> None:
         train_member(
             folder,
-            ItemScans(items, settings.seed),
+            SampleScans(samples, settings.seed),
             settings,
             run.settings.prepare,
-            crew.launch.fabric(settings.precision),
+            context.launch.fabric(settings.precision),
             described(cases),
-            say=crew.say,
-            should_stop=crew.should_stop,
+            say=context.say,
+            should_stop=context.should_stop,
         )
 
-    key = key_of(training_key(settings), items_key(items, cases))
-    crew.carry_out(folder, key, train, makes=[folder / NETWORK])
+    key = key_of(training_key(settings), samples_key(samples, cases))
+    context.carry_out(folder, key, train, makes=[folder / NETWORK])
 
 
 def _export(run: Reproduction, networks: Sequence[Path], cases: Sequence[PreparedCase]) -> Path:
     folder, settings = run.work / "weights", run.settings.export
     scores = _last_scores(run)
     key = key_of(file_key(*networks), settings_hash(settings), described(cases), scores)
-    run.crew.carry_out(
+    run.context.carry_out(
         folder,
         key,
-        lambda: export_all(networks, settings, cases, folder, scores, run.crew.say),
+        lambda: export_all(networks, settings, cases, folder, scores, run.context.say),
         alone=True,
     )
     return folder
@@ -183,7 +190,7 @@ def _last_scores(run: Reproduction) -> dict[str, Any]:
 
 def translation_key(settings: TranslateSettings) -> str:
     """Of what changes the translations, not of how fast they come about."""
-    plain = TranslateConfig()
+    plain = TranslatorSettings()
     free = {name: getattr(plain, name) for name in FREE_OF_TRANSLATION}
     return settings_hash(replace(settings, training=replace(settings.training, **free)))
 
@@ -192,3 +199,37 @@ def listing(data: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of every file of ``data``: what tells that a scan was changed."""
     files = [(file, file.stat()) for file in sorted(data.rglob("*")) if file.is_file()]
     return [(str(file.relative_to(data)), s.st_size, s.st_mtime_ns) for file, s in files]
+
+
+def export_all(
+    networks: Sequence[Path],
+    settings: ExportSettings,
+    cases: Sequence[PreparedCase],
+    folder: Path,
+    scores: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Write ``networks``, trained on ``cases``, to ``folder`` with their manifest.
+
+    Raises ``TrainingError`` where a runtime computes something else than PyTorch.
+    """
+    for file in folder.glob("*.onnx"):
+        file.unlink()  # of an interrupted start: the manifest must name these networks alone
+    seen = next((case for case in cases if case.split == "target"), cases[0])
+    for number, file in enumerate(networks, start=1):
+        network, spec, _ = load_checkpoint(file)
+        name = f"{settings.name}-{number}"
+        told = replace(spec, name=name, trained_on=described(cases), licence=settings.licence)
+        out = folder / f"{name}.onnx"
+        window = middle_window(seen, spec.window)
+        agreement = export_checked(network, told, window, out, fp16=settings.fp16)
+        for line in agreement.lines():
+            say(f"{name}: {line}")
+    write_manifest(folder, {"ensemble": scores} if scores else {})
+
+
+def middle_window(case: PreparedCase, window: Window) -> Array:
+    """(Z, Y, X): what the network sees of the middle of a prepared scan."""
+    voxels = case.load_voxels()
+    parts = plan(len(voxels), window)
+    return cut(np.asarray(voxels, dtype=np.float32), parts[len(parts) // 2], window.depth)

@@ -14,13 +14,13 @@ from meatus.engines import usable_threads
 from meatus.guard import one_line_errors
 from meatus_phantom.cli import read_patients
 from meatus_training.errors import TrainingError
-from meatus_training.launch import launch_options, make_fabric, stop_when_told
-from meatus_training.origin import RENDERED, labelled
 from meatus_training.prepare.cases import read_prepared
-from meatus_training.segmentation.choose import choose_items, split_of
-from meatus_training.segmentation.items import ItemScans, Scans
+from meatus_training.runs.launch import launch_options, make_fabric, stop_when_told
+from meatus_training.runs.provenance import RENDERED, labelled
 from meatus_training.segmentation.member import begin, prepared_how, train_member
 from meatus_training.segmentation.rendered import Subjects, make_subjects
+from meatus_training.segmentation.samples import SampleScans, Scans
+from meatus_training.segmentation.select import select_samples, split_of
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.settings_files import load_settings
 
@@ -112,8 +112,8 @@ def told_origin(work: Path, settings: SegmentSettings) -> str:
 
 def _prepared_scans(
     work: Path, settings: SegmentSettings, labels: Path | None, cache: Path, fabric: Fabric
-) -> ItemScans:
+) -> SampleScans:
     """The first process brings labels onto the prepared grids; the others find them done."""
     with fabric.rank_zero_first():
-        items = choose_items(work, settings.train_on, labels, cache)
-    return ItemScans(items, settings.seed)
+        samples = select_samples(work, settings.train_on, labels, cache)
+    return SampleScans(samples, settings.seed)

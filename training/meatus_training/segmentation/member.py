@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lightning.fabric import Fabric
 
+from meatus.spec import ReferenceCrop, Spec, Window
 from meatus.weights import read_spec
-from meatus_training.checkpoints import load_checkpoint
 from meatus_training.errors import TrainingError
-from meatus_training.exported import read_network
-from meatus_training.launch import StoppedError
+from meatus_training.export.onnx_weights import read_network
 from meatus_training.networks import ResUNet25d
-from meatus_training.origin import begun_from
 from meatus_training.prepare.cases import TABLE, read_table
-from meatus_training.prepare.config import PrepareSettings
-from meatus_training.segmentation.items import Scans
-from meatus_training.segmentation.network import spec_for, write_network
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.checkpoints import load_checkpoint, save_checkpoint
+from meatus_training.runs.launch import StoppedError
+from meatus_training.runs.provenance import fine_tuned_from
+from meatus_training.segmentation.initial_weights import widen
 from meatus_training.segmentation.rendered import Subjects
+from meatus_training.segmentation.samples import Scans
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.train import train_segmenter
-from meatus_training.widen import widen
 
 NETWORK = "network.pt"
+OVERLAP_PART = 3  # of a window's depth that it shares with the next one
+PUBLISHED_OVERLAP = 8  # slices; of 40
 
 
 def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
@@ -67,7 +71,7 @@ def begin(
             "preset."
         )
     network = widen(network, times, settings.seed) if times > 1 else network
-    return network, begun_from(about, spec.trained_on, spec.name)
+    return network, fine_tuned_from(about, spec.trained_on, spec.name)
 
 
 def train_member(
@@ -97,3 +101,27 @@ def train_member(
         write_network(file, trained.network, spec, settings)
     fabric.barrier()
     return file
+
+
+def spec_for(
+    settings: SegmentSettings, prepared: PrepareSettings, name: str, trained_on: str
+) -> Spec:
+    """What the pipeline must know about weights trained on scans ``prepared`` that way."""
+    published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
+    overlap = PUBLISHED_OVERLAP if published else settings.depth // OVERLAP_PART
+    return replace(
+        prepared.spec(),
+        name=name,
+        window=Window(settings.depth, overlap),
+        trained_on=trained_on,
+        licence="Apache-2.0",
+        date=datetime.now(UTC).date().isoformat(),
+        width=settings.width,
+        blocks=settings.blocks,
+    )
+
+
+def write_network(file: Path, network: ResUNet25d, spec: Spec, settings: SegmentSettings) -> None:
+    """The checkpoint that ``export`` reads."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(file, network, spec, config=settings.as_dict())

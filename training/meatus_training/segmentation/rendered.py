@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from meatus.spec import PhysicalCrop, VolumeNormalisation
 from meatus.windows import shown_field
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.draws import stream
+from meatus_phantom.random_streams import stream
 from meatus_phantom.tissue_maps import (
     SPACING_MM,
     TissueMaps,
@@ -24,7 +24,7 @@ from meatus_phantom.tissue_maps import (
 from meatus_phantom.windows.look import Look, draw_look
 from meatus_phantom.windows.render import render_window
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.config import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.segmentation.settings import SegmentSettings
 
 
@@ -87,34 +87,35 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         inference leaves out as well: a share of steps sees the whole field.
         """
         settings, prepared = self.settings, self.subjects.prepared
+        whole_depth = settings.full_field_depth or settings.depth
         normalisation = prepared.normalisation
         assert isinstance(prepared.crop, PhysicalCrop)
         assert isinstance(normalisation, VolumeNormalisation)
         step = number // settings.batch
-        whole = stream(settings.seed, "whole", step).random() < settings.whole_share
+        whole = stream(settings.seed, "whole", step).random() < settings.full_field_fraction
         columns, rows = prepared.crop.size
-        draw = stream(settings.seed, "window", number)
-        subject = int(draw.integers(self.subjects.maps.settings.subjects))
+        rng = stream(settings.seed, "window", number)
+        subject = int(rng.integers(self.subjects.maps.settings.subjects))
         window = render_window(
             self.subjects.maps.open(subject),
             labelled_places(self.subjects.maps.file(subject)),
-            (settings.whole_depth or settings.depth, rows, columns) if whole else settings.patch,
-            draw,
+            (whole_depth, rows, columns) if whole else settings.patch,
+            rng,
             settings.phantoms.render,
             normalisation,
-            near=settings.near_structures,
+            near=settings.foreground_oversampling,
             whole=whole,
-            look=self._look_of(subject, draw),
+            look=self._look_of(subject, rng),
         )
-        if settings.at_once > 1:  # windows of one pass have one size
+        if settings.micro_batch > 1:  # windows of one pass have one size
             return window.image[None], window.labels, number
         along_y, along_x = shown_field(window.image.numpy())  # as inference cuts them
         return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
 
-    def _look_of(self, subject: int, draw: np.random.Generator) -> Look | None:
+    def _look_of(self, subject: int, rng: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""
         render = self.settings.phantoms.render
         if not render.look.per_subject:
             return None
-        chosen = int(draw.integers(render.look.per_subject))
+        chosen = int(rng.integers(render.look.per_subject))
         return draw_look(stream(self.settings.seed, "look", subject, chosen), render)

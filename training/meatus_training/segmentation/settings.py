@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_phantom.windows.settings import RenderSettings
-from meatus_training.launch import Precision
-from meatus_training.prepare.config import PrepareSettings
-from meatus_training.seg_loss import SegLossSettings
-from meatus_training.target_augment import AugmentSettings
+from meatus_training.augmentation import AugmentSettings
+from meatus_training.losses import SegLossSettings
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.launch import Precision
 
 Source = Literal["source", "translated", "target", "phantoms"]
 
@@ -36,17 +37,24 @@ class SegmentSettings:
     last one whole slices, as inference cuts them; on phantoms, whole ones come in between.
     """
 
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "at_once": "micro_batch",
+        "near_structures": "foreground_oversampling",
+        "whole_share": "full_field_fraction",
+        "whole_depth": "full_field_depth",
+    }
+
     train_on: Source = "translated"
     width: int = 32
     blocks: int = 3
     depth: int = 40  # slices of a window at inference, and of the last part of the training
     patch: tuple[int, int, int] = (40, 384, 384)
-    whole_share: float = 0.0  # of the training, at its end, on windows of whole slices
-    whole_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
-    near_structures: float = 0.0  # share of windows centred near a labelled voxel
+    full_field_fraction: float = 0.0  # of the training, at its end, on windows of whole slices
+    full_field_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
+    foreground_oversampling: float = 0.0  # share of windows centred near a labelled voxel
 
     batch: int = 10  # windows in a step, over all processes together
-    at_once: int = 1  # windows in one pass; a step adds up the gradients of several passes
+    micro_batch: int = 1  # windows in one pass; a step adds up the gradients of several passes
     epochs: int = 200  # of all scans, one window of each; see ``steps``
     steps: int = 0  # 0: as ``epochs`` says
     minutes: float = 0.0  # after which the schedule has run its course; 0: whatever it takes
@@ -75,16 +83,25 @@ class SegmentSettings:
             raise ValueError(f"patch: {self.patch[1:]} must be multiples of {GRID_MULTIPLE}")
         if min(self.patch) < 1 or min(self.width, self.blocks, self.depth) < 1:
             raise ValueError("patch, width, blocks and depth must be positive")
-        if min(self.batch, self.at_once) < 1 or self.batch % self.at_once:
-            raise ValueError(f"at_once: {self.at_once} must divide the batch of {self.batch}")
+        if min(self.batch, self.micro_batch) < 1 or self.batch % self.micro_batch:
+            raise ValueError(
+                f"micro_batch: {self.micro_batch} must divide the batch of {self.batch}"
+            )
         if not (self.steps or self.epochs or self.minutes):
             raise ValueError("steps, epochs and minutes are all 0; one must end the training")
         if (
-            min(self.steps, self.epochs, self.minutes, self.seed, self.workers, self.whole_depth)
+            min(
+                self.steps,
+                self.epochs,
+                self.minutes,
+                self.seed,
+                self.workers,
+                self.full_field_depth,
+            )
             < 0
         ):
             raise ValueError(
-                "steps, epochs, minutes, seed, workers and whole_depth must not be negative"
+                "steps, epochs, minutes, seed, workers and full_field_depth must not be negative"
             )
         if min(self.save_every, self.log_every, self.picture_every) < 1:
             raise ValueError("save_every, log_every and picture_every must be positive")

@@ -10,18 +10,20 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from meatus_training.errors import TrainingError
 from meatus_training.networks import Deep as DeepLogits
 from meatus_training.networks import ResUNet25d
-from meatus_training.segmentation.network import start_network
-from meatus_training.segmentation.settings import FREE, SegmentSettings
-from meatus_training.state_files import (
+from meatus_training.runs.state_files import (
     check_same_scans,
     check_same_settings,
     read_state,
     write_state,
 )
+from meatus_training.segmentation.initial_weights import start_network
+from meatus_training.segmentation.settings import FREE, SegmentSettings
+from meatus_training.settings_files import present_keys
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,14 @@ def start_state(settings: SegmentSettings, fabric: Fabric, start: ResUNet25d | N
     return State(network, average, model, shared, fabric)
 
 
-@torch.no_grad()
-def follow(state: State, keep: float) -> None:
-    """Move the average towards the network, keeping the share ``keep`` of itself."""
-    pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
-    for mean, current in pairs:
-        mean.lerp_(current, 1 - keep)
+def ema_update(state: State, decay: float) -> None:
+    """Move the average towards the network, keeping the share ``decay`` of itself.
+
+    torch's own step on a network of ours: ``AveragedModel`` would put a counter and a prefix into
+    the states that trainings go on from.
+    """
+    average, network = list(state.average.parameters()), list(state.network.parameters())
+    get_ema_multi_avg_fn(decay)(average, network, 0)  # type: ignore[no-untyped-call]
 
 
 def save_state(
@@ -121,7 +125,8 @@ def resume_state(file: Path, state: State, settings: SegmentSettings, fingerprin
     if not file.exists():
         return Progress()
     content, other = read_state(file), "another --member"
-    check_same_settings(file, content["settings"], settings.as_dict(), FREE, other)
+    then = present_keys(content["settings"], SegmentSettings)
+    check_same_settings(file, then, settings.as_dict(), FREE, other)
     check_same_scans(file, content["scans"], fingerprint, other)
     for name, part in state.parts().items():
         part.load_state_dict(content[name])

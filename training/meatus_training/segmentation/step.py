@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from meatus_training.hard_examples import draw_edge
+from meatus_training.losses import seg_loss
 from meatus_training.networks import MEMORY_FORMAT
-from meatus_training.seg_loss import seg_loss
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import State
-from meatus_training.segmentation.windows import Windows, varied
+from meatus_training.segmentation.windows import Windows, augmented
 
 EDGE = 2  # the stream of random numbers of the hard examples' edge; see windows.PLACING
 
@@ -39,15 +39,15 @@ def train_step(
     ``augment`` says that the windows are still to be varied, here on the device.
     """
     fabric = state.fabric
-    count = settings.batch // (settings.at_once * fabric.world_size)
+    count = settings.batch // (settings.micro_batch * fabric.world_size)
     sums = torch.zeros(2, device=fabric.device)
     state.optimiser.zero_grad(set_to_none=True)
     for number in range(count):
         images, labels, numbers = on_device(next(passes), state, settings, augment)
         with fabric.no_backward_sync(state.model, enabled=number < count - 1):
             logits = state.model(images)
-            draw = np.random.default_rng((settings.seed, int(numbers[0]), EDGE))
-            edge = draw_edge(draw, settings.loss.hard_edges)
+            rng = np.random.default_rng((settings.seed, int(numbers[0]), EDGE))
+            edge = draw_edge(rng, settings.loss.hard_edges)
             loss = seg_loss(logits, labels, edge, settings.loss)
             fabric.backward(loss.total / count)
         sums += torch.stack([loss.entropy, loss.dice]).detach() / count
@@ -77,7 +77,7 @@ def on_device(windows: Windows, state: State, settings: SegmentSettings, augment
     labels = labels.to(device, non_blocking=True)
     if augment:
         pairs = [
-            varied(image[0], marked, settings.augmentation, settings.seed, int(number))
+            augmented(image[0], marked, settings.augmentation, settings.seed, int(number))
             for image, marked, number in zip(images, labels, numbers, strict=True)
         ]
         images = torch.stack([image for image, _ in pairs])[:, None]

@@ -1,28 +1,35 @@
-"""train_segmenter(): from scans and settings to a network; goes on from its checkpoint."""
+"""train_segmenter(): from scans and settings to a network; goes on from its checkpoint.
+
+The journal gets mean losses and pictures.
+"""
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
 
 from meatus_training.errors import TrainingError
-from meatus_training.journal import Journal
-from meatus_training.launch import together
+from meatus_training.hard_examples import IGNORE
 from meatus_training.networks import ResUNet25d
-from meatus_training.segmentation.clock import Clock, last_step
-from meatus_training.segmentation.feed import Feed
-from meatus_training.segmentation.items import Scans
-from meatus_training.segmentation.journal import Meter, write_picture
+from meatus_training.runs.journal import Journal
+from meatus_training.runs.launch import together
+from meatus_training.segmentation.loader import Loader
 from meatus_training.segmentation.rendered import Subjects
+from meatus_training.segmentation.samples import Scans
+from meatus_training.segmentation.schedule import Schedule, last_step, set_rate
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import (
     Progress,
     State,
-    follow,
+    ema_update,
     resume_state,
     save_state,
     start_state,
@@ -37,6 +44,11 @@ BAD_STEPS = 20
 # Below this many slices torch 2.13's bfloat16 convolutions on a processor may never end; see
 # ``networks.conv_of_concatenation``.
 SAFE_DEPTH = 7
+
+SHOWN = 4  # windows in a picture
+
+# Red, green, blue as the challenge's pages show them; grey where nothing is known.
+COLOURS = {1: (230, 60, 60), 2: (60, 200, 60), 3: (70, 110, 255), IGNORE: (128, 128, 128)}
 
 
 @dataclass(frozen=True)
@@ -71,59 +83,50 @@ def train_segmenter(
     _check(settings, fabric)
     state = start_state(settings, fabric, start)
     progress = resume_state(folder / CHECKPOINT, state, settings, scans.fingerprint)
-    clock, feed = Clock(progress, settings, last), Feed(scans, settings, fabric, last)
+    schedule, loader = Schedule(progress, settings, last), Loader(scans, settings, fabric, last)
     journal = Journal(folder, progress.step, writes=fabric.is_global_zero)
     meter = Meter(fabric.device)
-    for stepped in _steps(state, feed, settings, clock, should_stop):
-        meter.add(stepped, feed.waited())
-        _report(journal, meter, state, settings, clock, stepped, say)
-        if clock.step % settings.save_every == 0:
-            _save(folder, state, settings, scans, clock)
-    _save(folder, state, settings, scans, clock)
+    for stepped in _steps(state, loader, settings, schedule, should_stop):
+        meter.add(stepped, loader.waited())
+        _report(journal, meter, state, settings, schedule, stepped, say)
+        if schedule.step % settings.save_every == 0:
+            _save(folder, state, settings, scans, schedule)
+    _save(folder, state, settings, scans, schedule)
     journal.close()
-    return Trained(state.average, clock.step, clock.over)
+    return Trained(state.average, schedule.step, schedule.over)
 
 
 def _steps(
     state: State,
-    feed: Feed,
+    loader: Loader,
     settings: SegmentSettings,
-    clock: Clock,
+    schedule: Schedule,
     should_stop: Callable[[], bool],
 ) -> Iterator[Stepped]:
     """Update the network step by step; all processes stop after the same one."""
     bad = 0
     while True:
-        done, told = together(state.fabric, clock.done(), float(should_stop()))
-        clock.over = done >= 1
-        if clock.over or told:
+        done, told = together(state.fabric, schedule.done(), float(should_stop()))
+        schedule.over = done >= 1
+        if schedule.over or told:
             return
-        set_rate(state, settings, clock.step, done)
-        feed.turn(clock.step, whole=done > 1 - settings.whole_share)
-        stepped = train_step(state, feed, settings, feed.augment_late)
+        set_rate(state, settings, schedule.step, done)
+        loader.turn(schedule.step, whole=done > 1 - settings.full_field_fraction)
+        stepped = train_step(state, loader, settings, loader.augment_late)
         bad = 0 if stepped.finite else bad + 1
         if bad >= BAD_STEPS:
             raise TrainingError(f"{BAD_STEPS} steps in a row without finite gradients; stopped.")
-        clock.step += 1
+        schedule.step += 1
         if state.averages and stepped.finite:
-            follow(state, min(settings.ema, (1 + clock.step) / (10 + clock.step)))
+            ema_update(state, min(settings.ema, (1 + schedule.step) / (10 + schedule.step)))
         yield stepped
 
 
-def set_rate(state: State, settings: SegmentSettings, step: int, done: float) -> None:
-    """Linear warm-up, then a cosine down to ``last_rate``."""
-    falling = (1 + math.cos(math.pi * done)) / 2
-    share = settings.last_rate + (1 - settings.last_rate) * falling
-    rate = settings.learning_rate * min(1, (step + 1) / max(settings.warm_up, 1)) * share
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
-
-
 def _check(settings: SegmentSettings, fabric: Fabric) -> None:
-    if settings.batch % (settings.at_once * fabric.world_size):
+    if settings.batch % (settings.micro_batch * fabric.world_size):
         raise TrainingError(
-            f"a batch of {settings.batch} windows, {settings.at_once} at once, cannot be shared "
-            f"by {fabric.world_size} processes; choose a multiple."
+            f"a batch of {settings.batch} windows, {settings.micro_batch} at once, cannot be "
+            f"shared by {fabric.world_size} processes; choose a multiple."
         )
     depth = min(settings.patch[0], settings.depth)
     if fabric.device.type == "cpu" and settings.precision != "fp32" and depth < SAFE_DEPTH:
@@ -138,22 +141,22 @@ def _report(
     meter: Meter,
     state: State,
     settings: SegmentSettings,
-    clock: Clock,
+    schedule: Schedule,
     stepped: Stepped,
     say: Callable[[str], None],
 ) -> None:
-    step = clock.step
+    step = schedule.step
     if step % settings.picture_every == 0:
         write_picture(journal, step, stepped)
     if step % settings.log_every:
         return
     values = meter.read(state.fabric)
     rate = state.optimiser.param_groups[0]["lr"]
-    journal.line(step, values | {"rate": rate, "seconds": clock.seconds})
+    journal.line(step, values | {"rate": rate, "seconds": schedule.seconds})
     if journal.writes:
         say(
             f"step {step}: loss {values['loss']:.3f} (Dice {values['dice']:.3f}) after "
-            f"{clock.seconds / 60:.1f} min, {values['steps_per_s']:.2f} steps/s, "
+            f"{schedule.seconds / 60:.1f} min, {values['steps_per_s']:.2f} steps/s, "
             f"{values['waiting_share']:.0%} waiting for windows"
         )
 
@@ -163,7 +166,7 @@ def _save(
     state: State,
     settings: SegmentSettings,
     scans: Scans | Subjects,
-    clock: Clock,
+    schedule: Schedule,
 ) -> None:
     if state.fabric.is_global_zero:
         save_state(
@@ -171,5 +174,72 @@ def _save(
             state,
             settings,
             scans.fingerprint,
-            Progress(clock.step, clock.seconds),
+            Progress(schedule.step, schedule.seconds),
         )
+
+
+class Meter:
+    """Sums since the last line of the curve, kept on the device: to read them is to wait for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.losses = torch.zeros(2, device=device)
+        self._start()
+
+    def _start(self) -> None:
+        self.losses.zero_()
+        self.steps, self.skipped, self.waited_s = 0, 0, 0.0
+        self.started_s = time.monotonic()
+
+    def add(self, stepped: Stepped, waited_s: float) -> None:
+        """Count a step that waited so long for its windows."""
+        if stepped.finite:
+            self.losses += stepped.losses
+        else:
+            self.skipped += 1
+        self.steps += 1
+        self.waited_s += waited_s
+
+    def read(self, fabric: Fabric) -> dict[str, float]:
+        """Mean losses over all processes, steps per second, the share of the time waiting."""
+        means = fabric.all_reduce(self.losses / max(self.steps - self.skipped, 1))
+        assert isinstance(means, Tensor)
+        entropy, dice = means.tolist()
+        spent = max(time.monotonic() - self.started_s, 1e-9)
+        values = {
+            "loss": entropy + dice,
+            "entropy": entropy,
+            "dice": dice,
+            "skipped": float(self.skipped),
+            "steps_per_s": self.steps / spent,
+            "waiting_share": self.waited_s / spent,
+        }
+        self._start()
+        return values
+
+
+def write_picture(journal: Journal, step: int, stepped: Stepped) -> None:
+    """The slice of each window that shows most: the scan, its labels, what the network says."""
+    if journal.writes:
+        shown = (stepped.images[:SHOWN], stepped.labels[:SHOWN], stepped.found[:SHOWN])
+        journal.picture(step, "scan, labels, network", contact_sheet(*shown))
+
+
+def contact_sheet(images: Tensor, labels: Tensor, found: Tensor) -> NDArray[np.uint8]:
+    """(N Y, 3 X, 3) colours from images (N, 1, Z, Y, X) and two label maps (N, Z, Y, X)."""
+    rows = []
+    for image, truth, guess in zip(images[:, 0], labels, found, strict=True):
+        shown = int(((truth != 0) & (truth != IGNORE)).sum((1, 2)).argmax())
+        unit = (image[shown].float().nan_to_num().clamp(-1, 1) + 1) * 127.5
+        grey = unit.cpu().numpy().round().astype(np.uint8)
+        parts = [_coloured(grey, part[shown].cpu().numpy()) for part in (truth, guess)]
+        rows.append(np.hstack([np.repeat(grey[..., None], 3, axis=2), *parts]))
+    return np.vstack(rows)
+
+
+def _coloured(grey: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``grey`` (Y, X) with the structures laid over it, half transparent: (Y, X, 3)."""
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    for number, colour in COLOURS.items():
+        inside = labels == number
+        picture[inside] = picture[inside] // 2 + np.array(colour, dtype=np.uint8) // 2
+    return picture

@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
-from meatus_training.segmentation.items import Labelled, Scans
+from meatus_training.augmentation import AugmentSettings, augment_window
 from meatus_training.segmentation.rendered import RenderedWindows
+from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.target_augment import AugmentSettings, augment_window
 
 JITTER = 0.35  # of the window's size: how far off its centre a structure may lie
 
 # Streams of random numbers that must not be alike.
-PLACING, VARYING = 0, 1
+PLACING, AUGMENTING = 0, 1
 
 Windows = tuple[Tensor, Tensor, Tensor]  # images (N, 1, Z, Y, X), labels (N, Z, Y, X), numbers (N,)
 
@@ -39,26 +39,26 @@ class WindowSet(Dataset[tuple[Tensor, Tensor, int]]):
         """Image (1, Z, Y, X) float32, labels (Z, Y, X) uint8, and the number."""
         settings = self.settings
         scan = self.scans.scan(number)
-        draw = np.random.default_rng((settings.seed, number, PLACING))
+        rng = np.random.default_rng((settings.seed, number, PLACING))
         size = (settings.depth, *scan.voxels.shape[1:]) if self.whole else settings.patch
-        voxels, labels = cut(scan, size, place(scan, size, settings.near_structures, draw))
+        voxels, labels = cut(scan, size, place(scan, size, settings.foreground_oversampling, rng))
         image, marked = torch.from_numpy(voxels), torch.from_numpy(labels)
         if self.augment:
-            image, marked = varied(image, marked, settings.augmentation, settings.seed, number)
+            image, marked = augmented(image, marked, settings.augmentation, settings.seed, number)
         return image[None], marked, number
 
 
 def place(
-    scan: Labelled, size: tuple[int, int, int], near: float, draw: np.random.Generator
+    scan: Labelled, size: tuple[int, int, int], near: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """First voxel (3,) of a random window, with probability ``near`` about a structure.
 
     Inside the scan where that is large enough, else about its middle, as inference pads.
     """
     shape, wanted = np.array(scan.voxels.shape), np.array(size)
-    about = draw.random() < near and len(scan.places) > 0
-    centre = scan.places[draw.integers(len(scan.places))] if about else draw.integers(shape)
-    start = np.rint(centre + draw.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
+    about = rng.random() < near and len(scan.places) > 0
+    centre = scan.places[rng.integers(len(scan.places))] if about else rng.integers(shape)
+    start = np.rint(centre + rng.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
     room = shape - wanted
     inside = np.clip(start, 0, np.maximum(room, 0)).astype(np.int64)
     chosen: NDArray[np.int64] = np.where(room >= 0, inside, room // 2)
@@ -79,12 +79,12 @@ def cut(
     return voxels, labels
 
 
-def varied(
+def augmented(
     image: Tensor, labels: Tensor, settings: AugmentSettings, seed: int, number: int
 ) -> tuple[Tensor, Tensor]:
     """Window ``number`` (Z, Y, X) augmented, on the device where it lies."""
-    draw = np.random.default_rng((seed, number, VARYING))
-    return augment_window(image, labels, draw, settings)
+    rng = np.random.default_rng((seed, number, AUGMENTING))
+    return augment_window(image, labels, rng, settings)
 
 
 def batches(
@@ -95,7 +95,7 @@ def batches(
     *,
     on_gpu: bool = False,
 ) -> Iterator[Windows]:
-    """The windows of process ``rank``, ``at_once`` at a time, one step after the other.
+    """The windows of process ``rank``, ``micro_batch`` at a time, one step after the other.
 
     Each step takes ``batch`` numbers that follow on one another; the processes share them.
     """
@@ -103,9 +103,9 @@ def batches(
     share = settings.batch // world
     starts = (step * settings.batch + rank * share for step in steps)
     numbers = (
-        list(range(first, first + settings.at_once))
+        list(range(first, first + settings.micro_batch))
         for start in starts
-        for first in range(start, start + share, settings.at_once)
+        for first in range(start, start + share, settings.micro_batch)
     )
     return iter(
         DataLoader(

@@ -1,0 +1,1 @@
+"""What lies within the skull's cavity."""

@@ -1,0 +1,1 @@
+"""The temporal bone: what lies about and in the inner ear."""

@@ -1,0 +1,1 @@
+"""What lies about the skull's cavity, and the skull."""

@@ -1,0 +1,1 @@
+"""What grows in a canal, and what it does about itself."""

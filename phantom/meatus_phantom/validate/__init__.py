@@ -1,0 +1,1 @@
+"""Whether cohorts of phantoms are as they should be, and look like the scans they stand for."""

@@ -1,8 +1,0 @@
-"""A crew of one, for tests."""
-
-from meatus_training.crew import Crew, Launch
-
-
-def crew_of_one(work, should_stop=lambda: False):
-    launch = Launch(accelerator="cpu")
-    return Crew(work, launch, launch.fabric(), should_stop)

@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from meatus.spec import ReferenceCrop, SliceNormalisation
+from meatus_phantom import tissue_maps as maps_module
+from meatus_phantom.tissue_maps import SubjectSettings
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.segmentation.cli import segment
+from meatus_training.segmentation.rendered import RenderedWindows, Subjects, make_subjects
+from meatus_training.segmentation.settings import PhantomSource, SegmentSettings
+from meatus_training.settings_files import load_settings, save_settings
+from tests.meatus_phantom.windows.maps import CALM, toy_map
+from tests.meatus_training.segmentation.runs import TINY
+
+SHIPPED = load_settings("segment", "shipped", SegmentSettings)
+HOW = SHIPPED.phantoms.prepare
+SMALL = replace(HOW, crop=replace(HOW.crop, size=(64, 48)))
+SETTINGS = replace(
+    TINY,
+    micro_batch=2,
+    train_on="phantoms",
+    full_field_fraction=0.5,
+    phantoms=PhantomSource(SubjectSettings(subjects=2), CALM, SMALL),
+)
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch):
+    monkeypatch.setattr(maps_module, "subject_map", lambda _s, _n, _p: toy_map())
+
+
+@pytest.fixture
+def windows(tmp_path):
+    return RenderedWindows(make_subjects(tmp_path, SETTINGS, SMALL, (), 1), SETTINGS)
+
+
+def test_a_window_depends_on_the_seed_and_its_number_alone(windows):
+    first, labels, number = windows[5]
+
+    windows[3]
+    again, same, _ = windows[5]
+
+    assert number == 5
+    assert torch.equal(first, again)
+    assert torch.equal(labels, same)
+    assert not torch.equal(first, windows[4][0])
+    other = RenderedWindows(windows.subjects, replace(SETTINGS, seed=6))
+    assert not torch.equal(first, other[5][0])
+
+
+def test_windows_of_a_step_share_their_size_and_some_steps_see_the_whole_field(windows):
+    shapes = [tuple(windows[number][0].shape) for number in range(24)]
+
+    assert set(shapes) == {(1, 8, 32, 32), (1, 8, 48, 64)}
+    assert all(shapes[first] == shapes[first + 1] for first in range(0, 24, SETTINGS.batch))
+
+
+def test_black_margins_are_left_out_as_inference_does_where_a_pass_has_one_window(tmp_path):
+    narrow = replace(CALM, field=replace(CALM.field, narrow_chance=1.0, narrowest_mm=8.0))
+    one = replace(
+        SETTINGS, batch=1, micro_batch=1, phantoms=replace(SETTINGS.phantoms, render=narrow)
+    )
+    windows = RenderedWindows(make_subjects(tmp_path, one, SMALL, (), 1), one)
+
+    shown = [windows[number] for number in range(20)]
+
+    assert len({tuple(image.shape) for image, _, _ in shown}) > 4
+    for image, labels, _ in shown:
+        assert image.shape[1:] == labels.shape
+        assert not image.shape[2] % 16
+        assert not image.shape[3] % 16
+
+
+def test_a_subject_has_as_many_looks_as_asked(tmp_path):
+    look = replace(CALM.look, per_subject=2)
+    fixed = replace(SETTINGS, phantoms=replace(SETTINGS.phantoms, render=replace(CALM, look=look)))
+    windows = RenderedWindows(make_subjects(tmp_path, fixed, SMALL, (), 1), fixed)
+
+    looks = {
+        windows._look_of(subject, np.random.default_rng(n)).level.tobytes()
+        for subject in (0, 1)
+        for n in range(20)
+    }
+
+    assert len(looks) == 4
+    assert RenderedWindows(windows.subjects, SETTINGS)._look_of(0, np.random.default_rng(0)) is None
+
+
+def test_a_training_on_phantoms_is_one_command_and_says_what_it_saw(tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(SETTINGS, steps=2)))
+    arguments = [tmp_path / "work", "--preset", preset, "--member", "a", "--workers", 1]
+
+    result = CliRunner().invoke(segment, [str(a) for a in arguments])
+
+    assert result.exit_code == 0, result.output
+    _, spec, extra = load_checkpoint(tmp_path / "work/segment/a/network.pt")
+    assert spec.trained_on.startswith("windows of synthetic hrT2 phantoms, no real scan")
+    assert extra["config"]["phantoms"]["subjects"]["subjects"] == 2
+    assert len(list((tmp_path / "work/tissue_maps").glob("*/*.npy"))) == 2
+
+
+def test_a_training_by_epochs_is_refused_for_windows_without_end(tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(save_settings(replace(SETTINGS, steps=0, epochs=2)))
+    arguments = [tmp_path, "--preset", preset, "--member", "a", "--workers", 1]
+
+    result = CliRunner().invoke(segment, [str(a) for a in arguments])
+
+    assert result.exit_code == 2
+    assert "phantoms have no end and so no epochs; set steps or --minutes" in result.output
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"crop": ReferenceCrop()}, {"normalisation": SliceNormalisation()}],
+)
+def test_another_preparation_is_refused_in_one_line(tmp_path, changes):
+    maps = maps_module.tissue_maps(tmp_path, SubjectSettings(), ())
+
+    with pytest.raises(TrainingError, match="rendered for a physical crop of") as raised:
+        Subjects(maps, replace(HOW, **changes))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_shipped_preset_renders_what_the_phantom_preset_prepares():
+    assert SHIPPED.train_on == "phantoms"
+    assert load_settings("prepare", "phantom", PrepareSettings) == HOW

@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from meatus_training.augmentation import PAPER
+from meatus_training.segmentation.samples import Labelled
+from meatus_training.segmentation.windows import WindowSet, batches, cut, place
+from tests.meatus_training.segmentation.runs import TINY, toy_scans
+
+
+def window_set(folder, settings=TINY, **how):
+    return WindowSet(toy_scans(folder), settings, **{"whole": False, "augment": True} | how)
+
+
+def numbers_of(windows, *shares, **how):
+    return [batch[2].tolist() for batch in batches(windows, *shares, **how)]
+
+
+def test_a_window_depends_on_the_seed_and_its_number_alone(tmp_path):
+    windows = window_set(tmp_path, replace(TINY, augmentation=PAPER))
+    other = window_set(tmp_path, replace(TINY, augmentation=PAPER, seed=6))
+
+    image, labels, _ = windows[3]
+
+    windows[4], other[3]
+    assert torch.equal(image, window_set(tmp_path, windows.settings)[3][0])
+    assert torch.equal(labels, windows[3][1])
+    assert not torch.equal(image, windows[4][0])
+    assert not torch.equal(image, other[3][0])
+
+
+def test_a_resumed_run_sees_the_windows_that_an_unbroken_one_would(tmp_path):
+    windows = window_set(tmp_path)
+    whole = list(batches(windows, range(4)))
+
+    rest = list(batches(windows, range(2, 4)))
+
+    assert len(whole) == 2 * len(rest) == 8
+    for there, here in zip(whole[4:], rest, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
+
+
+def test_processes_share_each_step_and_see_nothing_twice(tmp_path):
+    windows = window_set(tmp_path, replace(TINY, batch=4))
+
+    alone = numbers_of(windows, range(2))
+    first, second = (numbers_of(windows, range(2), rank, 2) for rank in (0, 1))
+
+    assert alone == [[n] for n in range(8)]
+    assert first == [[0], [1], [4], [5]]
+    assert second == [[2], [3], [6], [7]]
+
+
+def test_several_windows_go_through_at_once_where_asked(tmp_path):
+    windows = window_set(tmp_path, replace(TINY, batch=4, micro_batch=2))
+
+    images, labels, _ = next(batches(windows, range(1)))
+
+    assert images.shape == (2, 1, 8, 32, 32)
+    assert labels.shape == (2, 8, 32, 32)
+    assert numbers_of(windows, range(1)) == [[0, 1], [2, 3]]
+
+
+def test_readers_ahead_hand_over_the_same_windows_in_the_same_order(tmp_path):
+    here = window_set(tmp_path)
+    # Readers begin at once: the files that they read must not be written a second time.
+    ahead = WindowSet(here.scans, replace(TINY, workers=2), whole=False, augment=True)
+
+    for one, other in zip(batches(ahead, range(2)), batches(here, range(2)), strict=True):
+        assert torch.equal(one[2], other[2])
+        assert torch.equal(one[0], other[0])
+
+
+def test_whole_windows_show_all_rows_and_columns(tmp_path):
+    image, labels, _ = window_set(tmp_path, whole=True)[0]
+
+    assert image.shape == (1, 8, 32, 48)
+    assert labels.shape == (8, 32, 48)
+
+
+def scan(shape, marked=()):
+    labels = np.zeros(shape, np.uint8)
+    for place_ in marked:
+        labels[place_] = 3
+    places = np.array(marked or np.empty((0, 3)), np.int16)
+    return Labelled(np.ones(shape, np.float16), labels, places)
+
+
+def test_windows_near_structures_hold_them():
+    one, rng = scan((20, 60, 60), [(3, 50, 7)]), np.random.default_rng(0)
+
+    held = [cut(one, (8, 32, 32), place(one, (8, 32, 32), 1.0, rng))[1].any() for _ in range(30)]
+
+    assert all(held)
+
+
+def test_other_windows_lie_anywhere_inside():
+    one, rng = scan((20, 60, 60)), np.random.default_rng(0)
+    starts = np.array([place(one, (8, 32, 32), 1.0, rng) for _ in range(200)])
+
+    assert starts.min(0).tolist() == [0, 0, 0]
+    assert starts.max(0).tolist() == [12, 28, 28]
+
+
+def test_a_scan_smaller_than_the_window_lies_in_the_middle_of_black():
+    small = scan((4, 30, 30), [(1, 1, 1)])
+
+    voxels, labels = cut(
+        small, (8, 32, 32), place(small, (8, 32, 32), 0.0, np.random.default_rng(0))
+    )
+
+    assert (voxels[:2] == -1).all()
+    assert (voxels[2:6, 1:31, 1:31] == 1).all()
+    assert labels[3, 2, 2] == 3
+    assert labels.sum() == 3

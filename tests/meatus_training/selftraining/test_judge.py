@@ -1,0 +1,47 @@
+"""Scores of a round: as the evaluation finds them, on label maps with a known answer."""
+
+import numpy as np
+import pytest
+
+from meatus.geometry import Geometry
+from meatus.images import write_labels
+from meatus.volumes import Labels
+from meatus_training.errors import TrainingError
+from meatus_training.selftraining.judge import in_words, score
+from tests.meatus_training.selftraining.ears import GRID, ears
+
+
+def write(folder, name, labels, geometry=GRID):
+    folder.mkdir(exist_ok=True)
+    write_labels(Labels(labels, geometry), folder / f"{name}.nii.gz")
+
+
+def test_a_perfect_map_and_an_empty_one_score_half_on_average(tmp_path):
+    for case in ("a", "b"):
+        write(tmp_path / "truth", f"{case}_Label", ears())
+    write(tmp_path / "found", "a", ears())
+    write(tmp_path / "found", "b", np.zeros_like(ears()))
+
+    scores = score(tmp_path / "found", tmp_path / "truth")
+
+    assert scores["cochlea"] == {"dice": 0.5, "assd_mm": 175.0}  # 350 mm for an empty map
+    assert in_words(scores).startswith("Dice 0.500 / 0.500 / 0.500 (extra-meatal")
+
+
+def test_maps_on_the_prepared_grid_can_be_scored_too(tmp_path):
+    coarse = Geometry((65, 60, 30), (2.0, 1.0, 1.0), (-64.0, -30.0, -15.0))
+    write(tmp_path / "truth", "a_Label", ears())
+    write(tmp_path / "found", "a", np.ascontiguousarray(ears()[..., ::2]), coarse)
+
+    scores = score(tmp_path / "found", tmp_path / "truth", resample=True)
+
+    # All structures begin and end at even voxels: the coarse map has each of them whole.
+    assert scores["cochlea"]["dice"] == 1.0
+
+
+def test_what_cannot_be_scored_ends_in_the_evaluations_own_words(tmp_path):
+    write(tmp_path / "found", "a", ears())
+    (tmp_path / "truth").mkdir()
+
+    with pytest.raises(TrainingError, match="cannot be scored by"):
+        score(tmp_path / "found", tmp_path / "truth")

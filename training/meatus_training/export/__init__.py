@@ -1,0 +1,1 @@
+"""Networks as ONNX files, and whether every runtime computes what torch does."""

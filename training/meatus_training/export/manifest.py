@@ -1,0 +1,65 @@
+"""The manifest of a weights folder: what each file is, and how to see that it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meatus.atomic import write_whole
+from meatus.weights import MANIFEST, read_spec
+from meatus_training.errors import TrainingError
+
+NOT_CLINICAL = "Not for clinical use."
+PHANTOMS_ONLY = f"Trained on phantoms only, no real scan. {NOT_CLINICAL}"
+
+
+def write_manifest(
+    folder: Path, scores: dict[str, Any], made: dict[str, Any] | None = None
+) -> Path:
+    """Name every ``.onnx`` of ``folder`` with its SHA-256, origin and measured ``scores``.
+
+    ``scores`` maps a file name, or ``ensemble``, to what was measured, ``made`` a file name to
+    seed, commands and whatever else it takes to make the file again. Raises ``TrainingError``
+    where the folder holds no weights, or one of the two names an unknown file.
+    """
+    made = made or {}
+    files = sorted(folder.glob("*.onnx"))
+    if not files:
+        raise TrainingError(f"{folder} holds no .onnx file; export weights there first.")
+    names = {file.name for file in files}
+    for what, known, found in (
+        ("scores", names | {"ensemble"}, scores),
+        ("the notes on how they were made", names, made),
+    ):
+        if unknown := set(found) - known:
+            raise TrainingError(f"{what} name {', '.join(sorted(unknown))}, not in {folder}.")
+    members = [
+        {
+            "file": file.name,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "trained_on": read_spec(file).trained_on,
+            "made": made.get(file.name, {}),
+            "scores": scores.get(file.name, {}),
+        }
+        for file in files
+    ]
+    manifest = {
+        "format": 1,
+        "notice": notice([member["trained_on"] for member in members]),
+        "scores": scores.get("ensemble", {}),
+        "members": members,
+    }
+    path = folder / MANIFEST
+    write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
+    return path
+
+
+def notice(trained_on: Sequence[str]) -> str:
+    """What every user of the weights is told, from what each member was trained on."""
+    if all("no real scan" in text for text in trained_on):
+        return PHANTOMS_ONLY
+    told = "; ".join(dict.fromkeys(trained_on)).rstrip(".")
+    return f"Trained on {told}." if "clinical" in told else f"Trained on {told}. {NOT_CLINICAL}"

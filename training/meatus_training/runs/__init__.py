@@ -1,0 +1,1 @@
+"""How a training runs: on which processes, from what, and what it leaves."""

@@ -1,0 +1,70 @@
+"""How good a round is, by the phantoms' truth, which nothing but this looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meatus.errors import InferenceError
+from meatus.images import read_scan, write_labels
+from meatus.pipeline import segment
+from meatus_evaluation.report.files import write_json
+from meatus_evaluation.scoring.score import score_folders
+from meatus_evaluation.scoring.summary import as_json
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.cases import PreparedCase
+from meatus_training.runs.run_context import RunContext
+from meatus_training.selftraining.settings import SelftrainSettings
+from meatus_training.selftraining.teacher import load_teacher
+
+SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
+
+
+def predict_scans(
+    cases: Sequence[PreparedCase],
+    weights: Path,
+    settings: SelftrainSettings,
+    folder: Path,
+    context: RunContext,
+) -> None:
+    """Label the scans' files on their own grids, as a user of the weights would."""
+    model = load_teacher(weights, settings.quality)
+    for number in context.share(len(cases)):
+        file = folder / f"{cases[number].name}.nii.gz"
+        if not file.exists():
+            context.check_stop(f"the prediction of {cases[number].name}")
+            write_labels(segment(read_scan(cases[number].scan), model, settings.clean), file)
+
+
+def score(predictions: Path, truth: Path, *, resample: bool = False) -> dict[str, Any]:
+    """Means of Dice and ASSD (mm) per structure, as ``meatus score`` finds them.
+
+    All numbers are written beside ``predictions``. Raises ``TrainingError`` where they cannot be
+    scored, or the file not be written.
+    """
+    try:
+        scores = as_json(score_folders(predictions, truth, resample=resample))
+        write_json(predictions.with_name(f"{predictions.name}.scores.json"), scores)
+    except InferenceError as error:
+        raise TrainingError(f"{predictions} cannot be scored by {truth}: {error}") from error
+    return shortened(scores)
+
+
+def shortened(scores: dict[str, Any]) -> dict[str, Any]:
+    """Of all that the evaluation tells the means over all cases."""
+    overall = scores["summary"][0]["measures"]
+    return {
+        structure: {
+            measure: round(float(measures[measure]["mean"]), 4)
+            for measure in ("dice", "assd_mm")
+            if measure in measures
+        }
+        for structure, measures in overall.items()
+    }
+
+
+def in_words(scores: dict[str, Any]) -> str:
+    """Dice of the three structures, for a line of progress."""
+    parts = [f"{scores[name]['dice']:.3f}" for name in SHOWN if "dice" in scores.get(name, {})]
+    return f"Dice {' / '.join(parts)} (extra-meatal / intra-meatal / cochlea)"

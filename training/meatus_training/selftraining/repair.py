@@ -1,0 +1,170 @@
+"""Mends pseudo-labels of cochlea and canal by the hrT2's own contrast.
+
+Fluid is bright in hrT2, bone is nearly black, a tumour lies between. The idea, to let that
+contrast and not the network draw the edges of what lies in fluid or in bone, is after LaTIM's
+entry to crossMoDA 2022 (team of Sallé et al., "Cross-modal tumor segmentation using generative
+blending augmentation and self-training", 2023); the steps and numbers are this project's own.
+
+Each structure is taken alone, and only what lies within ``reach_mm`` of its pseudo-label may join.
+
+Cochlea, each side apart:
+ 1. Otsu's threshold (1979) between fluid and bone, over all voxels within ``context_mm``.
+ 2. Within reach take the voxels above it that hang together with such voxels of the label.
+    The label's own voxels stay from ``staying`` of the way between bone and threshold on.
+ 3. Fill the modiolus, which is dark: close gaps of twice ``modiolus_mm``, then fill holes in each
+    slice, within reach.
+
+Intra-meatal tumour, each side apart:
+ 1. Levels within ``context_mm``: bone, the 5th percentile; fluid, the 98th; tumour, the median of
+    the pseudo-label. Edges lie halfway between two levels, where a voxel holds half of each.
+ 2. Drop the label's fluid (above the upper edge) and bone (below the lower one).
+ 3. Take what is as dark as the tumour (no further from it than ``band`` of the way to an edge)
+    within reach and hangs together, face to face, with what is left; but nothing narrower than
+    three voxels in the slice, for between bone and fluid lies a sheet as dark as a tumour.
+ 4. Keep the largest piece and fill what it encloses, noise and cysts, in each slice.
+
+Where fluid is not brighter than tumour by ``contrast`` of the range from bone to fluid, fluid
+stays and nothing joins; the same of tumour and bone. A result that is not between 1 / ``change``
+and ``change`` times the pseudo-label's volume is distrusted: the pseudo-label stays as it is.
+Extra-meatal voxels and the boundary between the tumour's two parts never change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from meatus.geometry import Array, Geometry
+from meatus.pieces import LabelMap, Mask, components
+from meatus.structures import CLASS_NAMES, Structure
+from meatus_training.selftraining.morphology import ball, dilate, fill_slices, otsu
+
+SOLID = np.ones((1, 3, 3), dtype=bool)  # what a thin sheet does not hold
+LEVELS_PCT = (5, 98)  # of bone and of fluid: a large tumour leaves little fluid in sight
+
+
+@dataclass(frozen=True)
+class RepairRules:
+    """How far repair may go; lengths in mm."""
+
+    reach_mm: float = 1.0  # from the pseudo-label to what joins it: a voxel or two
+    context_mm: float = 3.0  # about it, where the levels are measured: cochlear walls are 1 to 2
+    modiolus_mm: float = 1.0  # half the width of the gap that it leaves between two turns
+    staying: float = 0.7
+    band: float = 0.3
+    contrast: float = 0.2
+    change: float = 3.0
+    fewest: int = 8  # voxels of a piece below which no level is measured
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one piece of a pseudo-label, in voxels."""
+
+    structure: str
+    added: int
+    removed: int
+    kept_because: str = ""  # why the piece was left as it was
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A mended label map (Z, Y, X)."""
+
+    labels: LabelMap
+    changes: tuple[Change, ...]
+
+
+def repair(
+    image: Array, labels: LabelMap, geometry: Geometry, rules: RepairRules = RepairRules()
+) -> Repaired:
+    """Mend ``labels`` (Z, Y, X) by ``image`` (Z, Y, X), of any scale, as the module says."""
+    mended = labels.copy()
+    changes: list[Change] = []
+    for structure in (Structure.COCHLEA, Structure.INTRA_MEATAL):
+        swollen = dilate(labels == structure, rules.reach_mm, geometry)
+        pieces, sizes = components(swollen)
+        margin = [int(rules.context_mm / mm) + 2 for mm in geometry.spacing_mm[::-1]]
+        for number, box in enumerate(ndimage.find_objects(pieces, sizes.size - 1), start=1):
+            wide = tuple(
+                slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True)
+            )
+            within = pieces[wide] == number
+            change = _mend(image[wide], mended[wide], within, structure, geometry, rules)
+            changes.append(change)
+    return Repaired(mended, tuple(changes))
+
+
+def _mend(
+    image: Array,
+    labels: LabelMap,
+    within: Mask,
+    structure: Structure,
+    geometry: Geometry,
+    rules: RepairRules,
+) -> Change:
+    """Mend the piece of ``structure`` that lies ``within`` in place."""
+    name = CLASS_NAMES[structure]
+    piece = (labels == structure) & within
+    if np.count_nonzero(piece) < rules.fewest:
+        return Change(name, 0, 0, "too small to measure")
+    context = dilate(piece, rules.context_mm, geometry)
+    free = within & ((labels == Structure.BACKGROUND) | piece)
+    if structure == Structure.COCHLEA:
+        found = mend_cochlea(image, piece, free, context, geometry, rules)
+    else:
+        found = mend_canal(image, piece, free, context & (labels != Structure.EXTRA_MEATAL), rules)
+    ratio = np.count_nonzero(found) / np.count_nonzero(piece)
+    if not 1 / rules.change <= ratio <= rules.change:
+        return Change(name, 0, 0, f"would become {ratio:.2f} times as large")
+    labels[piece] = Structure.BACKGROUND
+    labels[found] = structure
+    added, removed = np.count_nonzero(found & ~piece), np.count_nonzero(piece & ~found)
+    return Change(name, int(added), int(removed))
+
+
+def mend_cochlea(
+    image: Array, piece: Mask, free: Mask, context: Mask, geometry: Geometry, rules: RepairRules
+) -> Mask:
+    """The bright voxels of ``free`` about ``piece`` and the modiolus between them."""
+    threshold = otsu(image[context])
+    bone = float(np.median(image[context & (image <= threshold)]))
+    staying = piece & (image > bone + rules.staying * (threshold - bone))
+    bright = free & (image > threshold)
+    numbers, sizes = components(bright | staying)
+    kept = np.zeros(sizes.size, dtype=bool)
+    kept[np.unique(numbers[bright & piece])] = True
+    kept[0] = False
+    return free & fill_slices(_close(kept[numbers], rules.modiolus_mm, geometry))
+
+
+def mend_canal(image: Array, piece: Mask, free: Mask, context: Mask, rules: RepairRules) -> Mask:
+    """The voxels of ``free`` between bone and fluid that hang together with those of ``piece``."""
+    bone, fluid = (float(v) for v in np.percentile(image[context], LEVELS_PCT))
+    tumour = float(np.median(image[piece]))
+    least = rules.contrast * (fluid - bone)
+    low = (bone + tumour) / 2 if tumour - bone > least else -np.inf
+    high = (tumour + fluid) / 2 if fluid - tumour > least else np.inf
+    allowed = piece & (image > low) & (image < high)
+    if np.isfinite(low) and np.isfinite(high):
+        alike = (image > tumour - rules.band * (tumour - low)) & (
+            image < tumour + rules.band * (high - tumour)
+        )
+        allowed = allowed | ndimage.binary_opening(free & alike, SOLID)
+    numbers, count = ndimage.label(allowed)
+    if count == 0:
+        return np.zeros_like(piece)
+    held = np.bincount(numbers[piece & allowed], minlength=count + 1)
+    held[0] = 0
+    return free & fill_slices(np.asarray(numbers == int(np.argmax(held))))
+
+
+def _close(mask: Mask, radius_mm: float, geometry: Geometry) -> Mask:
+    """Dilate and erode by ``radius_mm``; the border of the array takes nothing."""
+    element = ball(radius_mm, geometry)
+    width = [(extent // 2, extent // 2) for extent in element.shape]
+    closed = ndimage.binary_closing(np.pad(mask, width), element)
+    inner = tuple(slice(w, -w or None) for w, _ in width)
+    return np.asarray(closed[inner])

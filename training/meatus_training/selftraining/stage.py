@@ -1,0 +1,199 @@
+"""The whole stage: rounds of labelling real scans and training on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meatus.atomic import write_whole
+from meatus.weights import read_manifest
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
+from meatus_training.runs.run_context import RunContext
+from meatus_training.runs.stage_records import file_key, key_of, read_record
+from meatus_training.segmentation.member import NETWORK
+from meatus_training.segmentation.samples import TrainingSample
+from meatus_training.segmentation.select import select_samples
+from meatus_training.selftraining.cohort import CLEANED, REPAIRED, label_cohort, read_verdicts
+from meatus_training.selftraining.judge import in_words, predict_scans, score
+from meatus_training.selftraining.retrain import Round, read_segment_settings, retrain, samples_key
+from meatus_training.selftraining.rounds import RoundPlan, compose, write_log
+from meatus_training.selftraining.settings import SelftrainSettings
+from meatus_training.selftraining.teacher import load_teacher, publish
+from meatus_training.settings_files import settings_hash
+
+SELFTRAIN, WEIGHTS, PSEUDO, VALIDATION = "selftrain", "weights", "pseudo", "validation"
+SCORES = "scores/scores.json"  # of a round
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What does not change from round to round."""
+
+    settings: SelftrainSettings
+    cases: tuple[PreparedCase, ...]
+    translated: tuple[TrainingSample, ...]
+    first: tuple[Path, ...]  # the members' checkpoints of the segmentation stage
+    truth: Path | None
+    context: RunContext
+
+    def folder(self, number: int) -> Path:
+        return self.context.work / SELFTRAIN / f"round_{number}"
+
+    def split(self, name: str) -> list[PreparedCase]:
+        return [case for case in self.cases if case.split == name]
+
+
+def run_selftrain(
+    members: Sequence[str],
+    settings: SelftrainSettings,
+    context: RunContext,
+    truth: Path | None = None,
+) -> tuple[Path, ...]:
+    """Self-train the ``members`` of WORK/segment together; the last round's checkpoints.
+
+    WORK/selftrain/round_<r> gets pseudo-labels, checkpoints and weights; round 0 is the ensemble
+    as it comes from the segmentation. ``truth`` holds label maps in folders named for the
+    splits: each round's scores on them go to WORK/selftrain/scores.jsonl, and nowhere else.
+
+    What is done and unchanged stays. Raises ``TrainingError`` where something is missing or the
+    run is told to stop: what is done by then is gone on with.
+    """
+    rounds = _gather(members, settings, context, truth)
+    networks = rounds.first
+    _publish(rounds, 0, networks)
+    for number in range(1, settings.rounds + 1):
+        round_ = _label(rounds, number)
+        networks = tuple(
+            retrain(first, previous, round_, settings, context)
+            for first, previous in zip(rounds.first, networks, strict=True)
+        )
+        _publish(rounds, number, networks)
+    return networks
+
+
+def _gather(
+    members: Sequence[str], settings: SelftrainSettings, context: RunContext, truth: Path | None
+) -> Rounds:
+    work = context.work
+    cases = read_prepared(work / "prepared")
+    first = tuple(work / "segment" / name / NETWORK for name in members)
+    missing = [file.parent.name for file in first if not file.exists()]
+    if missing or not first:
+        raise TrainingError(
+            f"{work / 'segment'} lacks {NETWORK} of {', '.join(missing) or 'any member'}; "
+            "train it with the segment command first."
+        )
+    if settings.rounds and not any(case.split == "target" for case in cases):
+        raise TrainingError(f"{work / 'prepared'} holds no target scan to train on.")
+    train_on = read_segment_settings(first[0]).train_on
+    samples = select_samples(work, train_on, None, work / SELFTRAIN / "labels")
+    return Rounds(settings, cases, tuple(samples), first, truth, context)
+
+
+def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:
+    """Write the round's networks as weights, and score them where there is a truth."""
+    folder = rounds.folder(number)
+    rounds.context.carry_out(
+        folder / WEIGHTS,
+        file_key(*networks),
+        lambda: publish(networks, folder / WEIGHTS),
+        alone=True,
+    )
+    if rounds.truth is not None:
+        _score(rounds, number, rounds.truth)
+
+
+def _label(rounds: Rounds, number: int) -> Round:
+    """Label the real scans with the weights of the round before, and choose among them."""
+    context, settings, targets = rounds.context, rounds.settings, rounds.split("target")
+    weights, pseudo = rounds.folder(number - 1) / WEIGHTS, rounds.folder(number) / PSEUDO
+    key = key_of(_weights_key(weights), _labelling_key(settings), prepared_hash(targets))
+
+    def label() -> None:
+        model = load_teacher(weights, settings.quality)
+        label_cohort(targets, model, settings, pseudo, context)
+
+    context.carry_out(pseudo, key, label)
+    names = [sample.name for sample in rounds.translated]
+    plan = compose(number, names, read_verdicts(targets, pseudo), settings.joins)
+    if context.fabric.is_global_zero:
+        write_log(plan, context.work / SELFTRAIN)
+    context.say(_in_words(plan, len(targets)))
+    chosen = [(entry.case, entry.weight) for entry in plan.entries]
+    whole = key_of(key, chosen, samples_key(rounds.translated, rounds.cases))
+    return Round(plan, rounds.translated, rounds.cases, pseudo, whole)
+
+
+def _score(rounds: Rounds, number: int, truth: Path) -> None:
+    """Score the round's ensemble on the validation scans and its pseudo-labels on the target."""
+    context, folder, cases = rounds.context, rounds.folder(number), rounds.split("validation")
+    weights, settings = folder / WEIGHTS, rounds.settings
+    if cases and (truth / "validation").is_dir():
+        how = settings_hash(settings.clean), settings.quality
+        key = key_of(_weights_key(weights), how, prepared_hash(cases))
+        context.carry_out(
+            folder / VALIDATION,
+            key,
+            lambda: predict_scans(cases, weights, settings, folder / VALIDATION, context),
+        )
+    parts = [read_record(folder / name) for name in (VALIDATION, PSEUDO)]
+    made_of = [part.key if part else "" for part in parts]
+    context.carry_out(
+        (folder / SCORES).parent,
+        key_of(_weights_key(weights), made_of, file_key(*sorted(truth.rglob("*.nii.gz")))),
+        lambda: _write_scores(folder, number, truth),
+        alone=True,
+    )
+    found = json.loads((folder / SCORES).read_text())
+    for name in (name for name in found if name != "round"):
+        context.say(f"round {number}, {name}: {in_words(found[name])}")
+    if context.fabric.is_global_zero:
+        _write_all_scores(folder.parent, number)
+
+
+def _write_scores(folder: Path, number: int, truth: Path) -> None:
+    found = {"round": number, **_scores(folder, truth)}
+    write_whole(folder / SCORES, (json.dumps(found) + "\n").encode())
+
+
+def _scores(folder: Path, truth: Path) -> dict[str, Any]:
+    """Of what there is of a round and its truth."""
+    parts = {
+        VALIDATION: (folder / VALIDATION, truth / "validation", False),
+        f"pseudo-labels, {CLEANED}": (folder / PSEUDO / CLEANED, truth / "target", True),
+        f"pseudo-labels, {REPAIRED}": (folder / PSEUDO / REPAIRED, truth / "target", True),
+    }
+    return {
+        name: score(predictions, reference, resample=resample)
+        for name, (predictions, reference, resample) in parts.items()
+        if predictions.is_dir() and reference.is_dir()
+    }
+
+
+def _write_all_scores(folder: Path, last: int) -> None:
+    """``scores.jsonl``: a line for each round so far, the last one's behind the others'."""
+    files = [folder / f"round_{number}" / SCORES for number in range(last + 1)]
+    lines = [file.read_text() for file in files if file.exists()]
+    write_whole(folder / "scores.jsonl", "".join(lines).encode())
+
+
+def _weights_key(folder: Path) -> str:
+    return key_of([member.sha256 for member in read_manifest(folder).members])
+
+
+def _labelling_key(settings: SelftrainSettings) -> str:
+    """Of the settings that pseudo-labels depend on."""
+    parts = [settings_hash(part) for part in (settings.clean, settings.repair, settings.select)]
+    return key_of(parts, settings.quality, settings.repairs, settings.sure_p)
+
+
+def _in_words(plan: RoundPlan, targets: int) -> str:
+    plausible = sum(verdict.keep for verdict in plan.verdicts)
+    return (
+        f"round {plan.number}: {plausible} of {targets} real scans plausible, "
+        f"{len(plan.real)} join {len(plan.entries) - len(plan.real)} translated ones"
+    )

@@ -1,0 +1,87 @@
+"""Settings of the translation stage; those of the training are saved in its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from meatus_training.runs.launch import Precision
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class TranslatorSettings:
+    """Training of one translator. The defaults follow the paper."""
+
+    width: Count = 64  # of the generator
+    critic_width: Count = 64
+    critic_norm: Literal["instance", "none"] = "instance"
+    blocks: Annotated[int, Field(ge=5)] = 9  # layer 16 is the fifth
+    sampler_width: Count = 256
+    styles: CountOrNone = 0  # of the target; 0: one, and no code for it
+    layers: tuple[int, ...] = (0, 4, 8, 12, 16)
+    patches: Annotated[int, Field(ge=2)] = 256  # positions per layer and slice
+    temperature: Positive = 0.07
+    contrast: NotNegative = 1.0  # weight of the NCE beside the critic's judgement; CUT's lambda
+    identity: NotNegative = 1.0  # weight of the identity NCE beside the other; 0: without
+
+    size: Annotated[int, Field(ge=32, multiple_of=4)] = 256  # of a training slice, along y and x
+    # "zoom": whole slices drawn to that size, as published. "crop": parts of it at the scan's
+    # own resolution, for arrays that lie on one spacing.
+    fit: Literal["zoom", "crop"] = "zoom"
+    labelled_share: Share = 0.0  # of the source slices, drawn among those with a structure
+
+    initialisation: Literal["he", "xavier"] = "he"
+    learning_rate: Positive = 2e-4  # of generator and sampler
+    critic_learning_rate: NotNegative = 2e-5
+    betas: tuple[Share, Share] = (0.5, 0.999)  # of Adam; the paper is silent, CUT has these
+    weight_decay: NotNegative = 1e-4
+    schedule: Literal["plateau", "linear"] = "plateau"
+    epochs: Count = 200  # at the full rate, where the schedule is linear
+    decay_epochs: CountOrNone = 0  # after those, linearly to nothing
+    # Of CUT's own plateau option: factor and patience (epochs), and what counts as better.
+    plateau_factor: Share = 0.2
+    plateau_patience: CountOrNone = 5
+    plateau_threshold: Share = 0.01
+
+    batch: Count = 10  # pairs of slices in a step, over all processes together
+    steps_per_epoch: CountOrNone = 0  # 0: as many as show each slice of the larger side once
+    precision: Precision = "bf16"
+    workers: CountOrNone = 0  # processes that read ahead
+    seed: CountOrNone = 0
+    save_every: Count = 500  # steps, as the next two
+    log_every: Count = 50
+    picture_every: Count = 500
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ApplySettings:
+    """How whole scans are translated."""
+
+    mirrored: bool = True  # average over the slice as it is and mirrored
+    low_sigma: Positive = 24.0  # voxels in plane; what is coarser counts as shading
+    z_sigma: NotNegative = 1.0  # slices over which shading is smoothed; 0: not at all
+    slices: Count = 8  # at a time
+
+
+@dataclass(frozen=True)
+class TranslateSettings:
+    """The stage: one style for all target scans, or the site of each as its style."""
+
+    styles: Literal["one", "by_site"] = "one"
+    training: TranslatorSettings = TranslatorSettings()
+    apply: ApplySettings = ApplySettings()
+
+    def __post_init__(self) -> None:
+        if self.training.styles:
+            raise ValueError("training.styles follows from the scans; set styles: by_site")

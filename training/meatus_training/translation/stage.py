@@ -1,0 +1,111 @@
+"""The whole stage: train the translator, then translate every source scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
+from meatus_training.runs.distributed import total
+from meatus_training.runs.launch import StoppedError
+from meatus_training.translation.data import TranslationData
+from meatus_training.translation.scans import Translator, translate_scans
+from meatus_training.translation.settings import TranslateSettings
+from meatus_training.translation.state import load_generator
+from meatus_training.translation.train import CHECKPOINT, train_translation
+
+# The name of the only style.
+ONE_STYLE = "hrT2"
+
+
+def run_translate(
+    work: Path,
+    settings: TranslateSettings,
+    fabric: Fabric,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train on WORK/prepared into WORK/translate, then fill WORK/translated; that folder.
+
+    Goes on where it stopped; what is done and unchanged stays. Raises ``TrainingError`` where
+    something is missing or ``should_stop`` came first: all is saved by then.
+    """
+    cases = read_prepared(work / "prepared")
+    names = style_names(cases, settings.styles)
+    training = settings.training
+    if settings.styles == "by_site":
+        training = replace(training, styles=len(names))
+    data = translation_data(cases, names)
+    trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
+    if not trained.finished:
+        raise StoppedError("the training of the translation", trained.step)
+    generator, training = load_generator(work / "translate" / CHECKPOINT)
+    translator = Translator(generator.to(fabric.device), training, settings.apply, names)
+    folder = work / "translated"
+    sources = labelled_source(cases)
+    counts = translate_scans(sources, translator, folder, fabric, say, should_stop)
+    made, wanted = total(fabric, *counts)
+    if made < wanted:
+        raise TrainingError(
+            f"told to stop after {made:.0f} of {wanted:.0f} translations; run the same command "
+            "again to go on."
+        )
+    say(f"{folder}: {made:.0f} translations made, {', '.join(names)}")
+    return folder
+
+
+@dataclass(frozen=True)
+class MappedArrays(Sequence[NDArray[Any]]):
+    """Arrays in files, mapped anew at each access.
+
+    So their number is not bounded by how many files a process may hold open, nor by memory, and
+    to hand them to another process is to hand over their names.
+    """
+
+    readers: tuple[Callable[[], NDArray[Any]], ...]
+
+    def __len__(self) -> int:
+        return len(self.readers)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> MappedArrays: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | MappedArrays:
+        if isinstance(index, slice):
+            return MappedArrays(self.readers[index])
+        return self.readers[index]()
+
+
+def style_names(cases: Sequence[PreparedCase], styles: Literal["one", "by_site"]) -> list[str]:
+    """The styles that a translator of ``cases`` has: one, or the sites of the target scans."""
+    if styles == "one":
+        return [ONE_STYLE]
+    return sorted({case.site for case in cases if case.split == "target"})
+
+
+def labelled_source(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
+    return [case for case in cases if case.split == "source" and case.labels is not None]
+
+
+def translation_data(cases: Sequence[PreparedCase], names: Sequence[str]) -> TranslationData:
+    """Source and target scans of ``cases``, with the numbers of their sites among ``names``.
+
+    Raises ``TrainingError`` where either side has none.
+    """
+    source = labelled_source(cases)
+    target = [case for case in cases if case.split == "target"]
+    by_site = [] if list(names) == [ONE_STYLE] else [names.index(case.site) for case in target]
+    return TranslationData(
+        source=MappedArrays(tuple(case.load_voxels for case in source)),
+        labels=MappedArrays(tuple(case.load_labels for case in source)),
+        target=MappedArrays(tuple(case.load_voxels for case in target)),
+        styles=by_site,
+        fingerprint=prepared_hash([*source, *target]),
+    )

@@ -1,0 +1,170 @@
+"""All that changes while a translator trains: made, saved whole, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import Precision
+from lightning.fabric.wrappers import _FabricOptimizer
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from meatus_training.errors import TrainingError
+from meatus_training.runs.state_files import (
+    check_same_scans,
+    check_same_settings,
+    read_state,
+    write_state,
+)
+from meatus_training.translation.networks import Discriminator, Generator, PatchSampler, initialise
+from meatus_training.translation.settings import TranslatorSettings
+
+Schedule = LambdaLR | ReduceLROnPlateau
+
+# Settings that may change between two starts of one training without changing its result.
+FREE = ("workers", "save_every", "log_every", "picture_every")
+
+
+@dataclass(frozen=True)
+class State:
+    """The networks, and what moves them. Their contents change; the objects stay."""
+
+    generator: Generator
+    critic: Discriminator
+    sampler: PatchSampler
+    generator_optimiser: _FabricOptimizer  # of the sampler too
+    critic_optimiser: _FabricOptimizer
+    schedules: tuple[Schedule, Schedule]
+    precision: Precision  # holds what float16 multiplies losses by
+
+    @property
+    def networks(self) -> tuple[Generator, Discriminator, PatchSampler]:
+        return self.generator, self.critic, self.sampler
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """Name and object of everything that has a state to keep."""
+        yield "generator", self.generator
+        yield "critic", self.critic
+        yield "sampler", self.sampler
+        yield "generator_optimiser", self.generator_optimiser.optimizer
+        yield "critic_optimiser", self.critic_optimiser.optimizer
+        yield "generator_schedule", self.schedules[0]
+        yield "critic_schedule", self.schedules[1]
+        yield "precision", self.precision
+
+
+def start_state(settings: TranslatorSettings, fabric: Fabric) -> State:
+    """Fresh networks, drawn from the seed alone, on the device of ``fabric``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        generator = build_generator(settings)
+        has_norm = settings.critic_norm == "instance"
+        critic = Discriminator(settings.critic_width, settings.styles, norm=has_norm)
+        channels = generator.feature_channels(settings.layers)
+        sampler = PatchSampler(channels, settings.sampler_width)
+        for network in (generator, critic, sampler):
+            initialise(network, settings.initialisation)
+            network.to(fabric.device)
+    both = nn.ModuleList([generator, sampler])
+    optimiser = _adam(both, settings.learning_rate, settings)
+    critic_optimiser = _adam(critic, settings.critic_learning_rate, settings)
+    schedules = _schedule(optimiser, settings), _schedule(critic_optimiser, settings)
+    ours, critics = (fabric.setup_optimizers(one) for one in (optimiser, critic_optimiser))
+    assert isinstance(ours, _FabricOptimizer)
+    assert isinstance(critics, _FabricOptimizer)
+    precision = fabric.strategy.precision
+    return State(generator, critic, sampler, ours, critics, schedules, precision)
+
+
+def build_generator(settings: TranslatorSettings) -> Generator:
+    """The generator that ``settings`` describes, its weights still to be set."""
+    return Generator(settings.width, settings.blocks, settings.styles)
+
+
+def end_epoch(state: State, loss: float) -> None:
+    """Let both rates follow the epoch: its number, or its mean generator loss."""
+    for schedule in state.schedules:
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(loss)
+        else:
+            schedule.step()
+
+
+def save_state(
+    file: Path,
+    state: State,
+    settings: TranslatorSettings,
+    scans: str,
+    step: int,
+    epoch: Tensor,
+) -> None:
+    """Write everything; the file appears whole or not at all.
+
+    ``scans`` is the fingerprint of what is trained on. ``epoch`` (2,) is the sum of the
+    generator's losses in the unfinished epoch, and their number. Raises ``TrainingError`` where
+    a weight is no longer finite, so that such a state never takes the place of a good one, and
+    where the disk refuses.
+    """
+    for name, network in zip(("generator", "critic", "sampler"), state.networks, strict=True):
+        if not all(bool(p.isfinite().all()) for p in network.parameters()):
+            raise TrainingError(
+                f"step {step}: weights of the {name} are no longer finite; "
+                f"start again from {file} with a lower rate or fp32."
+            )
+    content = {name: part.state_dict() for name, part in state.parts()}
+    content |= {"config": settings.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
+    write_state(file, content)
+
+
+def resume_state(
+    file: Path, state: State, settings: TranslatorSettings, scans: str
+) -> tuple[int, Tensor]:
+    """Fill ``state`` from ``file``: the next step, and the unfinished epoch's sums (2,).
+
+    Step 0 where there is no file. Raises ``TrainingError`` where it is of other settings or
+    scans.
+    """
+    if not file.exists():
+        return 0, torch.zeros(2, dtype=torch.float64)
+    content = read_state(file)
+    other = "another working folder"
+    check_same_settings(file, content["config"], settings.as_dict(), FREE, other)
+    check_same_scans(file, content["scans"], scans, other)
+    for name, part in state.parts():
+        if content[name]:  # only float16 has a factor to keep
+            part.load_state_dict(content[name])
+    return int(content["step"]), content["epoch"]
+
+
+def load_generator(file: Path) -> tuple[Generator, TranslatorSettings]:
+    """The trained generator of a checkpoint, ready to translate, and its settings."""
+    if not file.exists():
+        raise TrainingError(f"{file} is not there; train the translation first.")
+    content = read_state(file)
+    settings = TranslatorSettings(**content["config"])
+    generator = build_generator(settings)
+    generator.load_state_dict(content["generator"])
+    return generator.eval().requires_grad_(False), settings
+
+
+def _adam(network: nn.Module, rate: float, settings: TranslatorSettings) -> torch.optim.Adam:
+    return torch.optim.Adam(
+        network.parameters(), rate, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+
+
+def _schedule(optimiser: torch.optim.Adam, settings: TranslatorSettings) -> Schedule:
+    if settings.schedule == "plateau":
+        return ReduceLROnPlateau(
+            optimiser,
+            factor=settings.plateau_factor,
+            patience=settings.plateau_patience,
+            threshold=settings.plateau_threshold,
+        )
+    full, decay = settings.epochs, settings.decay_epochs
+    return LambdaLR(optimiser, lambda epoch: 1 - max(0, epoch + 1 - full) / (decay + 1))

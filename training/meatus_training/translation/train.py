@@ -1,0 +1,214 @@
+"""Training of the translator; resumes from its checkpoint, alone or among several processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meatus_training.errors import TrainingError
+from meatus_training.runs.distributed import anyone
+from meatus_training.runs.journal import Journal
+from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
+from meatus_training.translation.networks import first_styled
+from meatus_training.translation.settings import TranslatorSettings
+from meatus_training.translation.state import (
+    State,
+    end_epoch,
+    resume_state,
+    save_state,
+    start_state,
+)
+from meatus_training.translation.step import Batch, train_step
+
+CHECKPOINT = "state.pt"
+
+# Processes ask one another whether to stop after so many steps: each time, the GPUs wait.
+ASK_EVERY = 10
+
+LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity", "generator")
+
+SHOWN = 4  # pairs in a picture
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The networks so far, and whether their training is over."""
+
+    state: State
+    step: int
+    finished: bool
+
+
+def train_translation(
+    data: TranslationData,
+    settings: TranslatorSettings,
+    folder: Path,
+    fabric: Fabric,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Train for ``settings.epochs`` and ``decay_epochs``, or until ``should_stop``.
+
+    The state lies in ``folder/state.pt`` and training goes on from there; the curve is
+    ``folder/curve.jsonl``. Each of ``fabric``'s processes takes its share of every batch, and
+    the first one writes. Raises ``TrainingError`` where the settings do not fit the data or the
+    checkpoint, and where a loss or a weight is no longer finite.
+    """
+    pairs = SlicePairs(data, settings)
+    _check(data, settings, fabric.world_size)
+    state = start_state(settings, fabric)
+    first, epoch = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
+    length = settings.steps_per_epoch or math.ceil(len(pairs) / settings.batch)
+    last = length * (settings.epochs + settings.decay_epochs)
+    if first >= last:
+        return Trained(state, first, finished=True)
+    journal = Journal(folder, first, writes=fabric.is_global_zero)
+    meter = Meter(epoch.to(fabric.device))
+    batches = step_batches(pairs, range(first, last), fabric.global_rank, fabric.world_size)
+    for done in range(first + 1, last + 1):
+        batch, waited_s = _next_batch(batches, settings, fabric)
+        translated, losses = train_step(state, batch, settings, done - 1, fabric)
+        meter.add(losses, waited_s)
+        stop = done == last or _told(done, fabric, should_stop)
+        if stop or done % settings.log_every == 0:
+            _write_line(journal, meter, state, done, done // length, say)
+        if done == last or done % settings.picture_every == 0:
+            write_picture(journal, done, [batch[0], translated.fake, batch[1]])
+        if done % length == 0:
+            end_epoch(state, meter.end_epoch())
+        if fabric.is_global_zero and (stop or done % settings.save_every == 0):
+            _save(folder, state, settings, data, done, meter)
+        if stop:
+            break
+    fabric.barrier()  # whoever goes on finds the first process's checkpoint written
+    journal.close()
+    return Trained(state, done, finished=done == last)
+
+
+def _save(
+    folder: Path,
+    state: State,
+    settings: TranslatorSettings,
+    data: TranslationData,
+    done: int,
+    meter: Meter,
+) -> None:
+    save_state(folder / CHECKPOINT, state, settings, data.fingerprint, done, meter.epoch)
+
+
+def _check(data: TranslationData, settings: TranslatorSettings, processes: int) -> None:
+    if settings.batch % processes:
+        raise TrainingError(
+            f"a batch of {settings.batch} cannot be shared by {processes} processes; "
+            "choose a multiple."
+        )
+    sites = set(data.styles)
+    if settings.styles and not (sites and sites <= set(range(settings.styles))):
+        raise TrainingError(
+            f"{settings.styles} styles asked for, but the target scans' sites are "
+            f"{sorted(sites) or 'not given'}; number them from 0 to {settings.styles - 1}."
+        )
+    if settings.styles and max(settings.layers) >= first_styled(settings.blocks):
+        raise TrainingError(
+            f"features of layer {max(settings.layers)} would depend on the style; name layers "
+            f"below {first_styled(settings.blocks)}, or more than {settings.blocks} blocks."
+        )
+
+
+def _next_batch(
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]], settings: TranslatorSettings, fabric: Fabric
+) -> tuple[Batch, float]:
+    """The next step's slices on the device, and the seconds that they kept it waiting."""
+    asked = time.monotonic()
+    source, target, styles = (part.to(fabric.device, non_blocking=True) for part in next(batches))
+    return (source, target, styles if settings.styles else None), time.monotonic() - asked
+
+
+def _told(done: int, fabric: Fabric, should_stop: Callable[[], bool]) -> bool:
+    """Whether to stop now; all processes do so after the same step."""
+    if fabric.world_size == 1:
+        return should_stop()
+    return done % ASK_EVERY == 0 and anyone(fabric, should_stop())
+
+
+def _write_line(
+    journal: Journal,
+    meter: Meter,
+    state: State,
+    done: int,
+    epochs: int,
+    say: Callable[[str], None],
+) -> None:
+    values = meter.read()
+    if not all(math.isfinite(value) for value in values.values()):
+        raise TrainingError(
+            f"step {done}: a loss is no longer finite; start again from the last checkpoint "
+            "with a lower rate or fp32."
+        )
+    rates = [o.param_groups[0]["lr"] for o in (state.generator_optimiser, state.critic_optimiser)]
+    values |= {"epochs": epochs, "rate": rates[0], "critic_rate": rates[1]}
+    journal.line(done, values)
+    if journal.writes:
+        say(
+            f"step {done}: generator {values['generator']:.3f}, contrast {values['nce']:.3f}, "
+            f"{values['steps_per_s']:.2f} steps/s, {values['waiting_share']:.0%} waiting for slices"
+        )
+
+
+class Meter:
+    """Sums since the journal's last line, kept on the device: to read them is to wait for it."""
+
+    def __init__(self, epoch: Tensor) -> None:
+        """``epoch`` (2,): generator losses of the unfinished epoch, and their number."""
+        self.epoch = epoch
+        self.losses = torch.zeros(len(LOSSES), device=epoch.device)
+        self._start()
+
+    def _start(self) -> None:
+        self.losses.zero_()
+        self.steps, self.waited_s, self.started_s = 0, 0.0, time.monotonic()
+
+    def add(self, losses: Tensor, waited_s: float) -> None:
+        """Count a step with ``losses`` (6,) that waited so long for its slices."""
+        self.losses += losses
+        self.epoch[0] += losses[-1]
+        self.epoch[1] += 1
+        self.steps += 1
+        self.waited_s += waited_s
+
+    def read(self) -> dict[str, float]:
+        """Mean losses, steps per second, and the share of the time spent waiting for slices."""
+        values = dict(zip(LOSSES, (self.losses / self.steps).tolist(), strict=True))
+        spent = time.monotonic() - self.started_s
+        values |= {"steps_per_s": self.steps / spent, "waiting_share": self.waited_s / spent}
+        self._start()
+        return values
+
+    def end_epoch(self) -> float:
+        """The epoch's mean generator loss; the next one starts."""
+        mean = float(self.epoch[0] / self.epoch[1])
+        self.epoch.zero_()
+        return mean
+
+
+def write_picture(journal: Journal, step: int, images: list[Tensor]) -> None:
+    """Columns of slices (N, 1, H, W) in [-1, 1], one row for each of the first pairs."""
+    if journal.writes:
+        sheet = _sheet([image[:SHOWN] for image in images])
+        journal.picture(step, "source, translated, target", sheet)
+
+
+def _sheet(images: list[Tensor]) -> NDArray[np.uint8]:
+    """(N, 1, H, W) tensors side by side: (N H, len W) grey values."""
+    columns = [image.detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
+    grey = np.hstack([column.numpy() for column in columns])
+    return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
