@@ -18,7 +18,7 @@ from pathlib import Path
 from meatus.guard import one_line_errors
 from meatus_training.runs.launch import make_fabric, stop_when_told
 from meatus_training.prepare.settings import PrepareSettings
-from meatus_training.segmentation.samples import ItemScans
+from meatus_training.segmentation.samples import SampleScans
 from meatus_training.segmentation.member import train_member
 from tests.meatus_training.segmentation.runs import TINY, toy_scans
 
