@@ -35,15 +35,16 @@ def draw_field(
 ) -> Tensor:
     """Where a window (Z, Y, X) shows anything, as bool; elsewhere it is black and unlabelled.
 
-    In a window of the ``whole`` field a narrow one is centred on it, as the pipeline does; a
-    smaller window is cut at some of its sides.
+    In a window of the ``whole`` field a narrow one is centred on it, as the pipeline does, or
+    shows few rows; a smaller window is cut at some of its sides. What is left is never narrower
+    than a real scan's: in a handful of voxels nothing can be told.
     """
     seen = torch.ones(labels.shape, dtype=torch.bool)
     rows, columns = labels.shape[1:]
     if chance(rng, rules.narrow_chance):
         for axis, extent in ((1, rows), (2, columns)):
             _cut(seen, axis, *_narrow(extent, rng, rules, whole))
-    if chance(rng, rules.slab_chance):
+    if chance(rng, rules.slab_chance) and whole:
         width = min(rows, round(rng.uniform(*rules.slab_mm) / STEP_MM))
         marked = torch.nonzero((labels > 0).any(0).any(1)).flatten()
         middle = int(marked.float().mean()) if len(marked) else rows // 2
@@ -61,13 +62,10 @@ def _narrow(
     extent: int, rng: np.random.Generator, rules: FieldSettings, whole: bool
 ) -> tuple[int, int]:
     """First voxel that is seen and the one after the last, of ``extent``."""
-    if whole:
-        least = min(rules.narrowest_mm / STEP_MM, extent)
-        width = round(log_uniform(rng, least, extent)) if chance(rng, 0.8) else extent
-        start = (extent - width) // 2
-        return start, start + width
-    low, high = (int(rng.uniform(0, 0.3) * extent) if chance(rng, 0.6) else 0 for _ in range(2))
-    return low, extent - high
+    least = min(rules.narrowest_mm / STEP_MM, extent)
+    width = round(log_uniform(rng, least, extent)) if chance(rng, 0.8) else extent
+    start = (extent - width) // 2 if whole else round(rng.random() * (extent - width))
+    return start, start + width
 
 
 def _cut(seen: Tensor, axis: int, start: int, stop: int) -> None:
