@@ -60,7 +60,7 @@ class FieldSettings:
     slab_chance: float = 0.1  # few rows, as a coronal scan shows
     slab_mm: Range = (18.0, 45.0)
     ends_chance: float = 0.15  # of slices missing at both ends
-    hole_chance: float = 0.1  # a box that is rendered out
+    hole_chance: float = 0.1  # a box that is blanked out
 
 
 @dataclass(frozen=True)

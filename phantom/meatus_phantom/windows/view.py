@@ -54,7 +54,7 @@ def draw_field(
         third = max(len(labels) // 3, 1)
         _cut(seen, 0, int(rng.integers(third)), len(labels) - int(rng.integers(third)))
     if chance(rng, rules.hole_chance):
-        _paint_out(seen, labels, rng)
+        _blank_out(seen, labels, rng)
     return seen
 
 
@@ -76,7 +76,7 @@ def _cut(seen: Tensor, axis: int, start: int, stop: int) -> None:
     seen.narrow(axis, stop, extent - stop).fill_(False)
 
 
-def _paint_out(seen: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
+def _blank_out(seen: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
     """A box without a structure, through all slices, as defacing leaves it."""
     rows, columns = labels.shape[1:]
     height, width = int(rng.uniform(0.08, 0.3) * rows), int(rng.uniform(0.08, 0.3) * columns)
