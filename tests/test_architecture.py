@@ -85,7 +85,7 @@ def circle_of(graph):
 def test_imports_point_one_way(module):
     package = module.split(".")[0]
     found = {name.split(".")[0] for name in imported(MODULES[module])}
-    allowed = {"matplotlib"} if module == "meatus.pictures.plotting" else set()
+    allowed = {"matplotlib"} if module == "meatus.report.plotting" else set()
 
     assert found & FOLDERS.keys() <= KNOWN[package] | {package}
     assert not found & FORBIDDEN[package] - allowed

@@ -9,7 +9,7 @@ write_labels(labels, Path("case.nii.gz"))
 """
 
 from meatus.errors import InferenceError
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from meatus.pipeline import load_model, segment
 from meatus.structures import Structure
 from meatus.volumes import Labels, Scan

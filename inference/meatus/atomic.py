@@ -1,25 +1,56 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all: the one way to write a file.
+
+What is being written has a name of fixed, short length beside the final one, so that every name
+that the disk can hold can be written. The name is random, as process numbers repeat: two
+containers that write into one folder are often number 1 both.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meatus.errors import OutputError
 
+# Files that are being written, or were when their process was killed; up to 0.1.0 the final
+# name followed.
+UNFINISHED = ".*.part*"
+
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``path`` all at once. Raises ``OutputError`` where that cannot be done."""
-    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    """Write ``path``, and its folder, all at once; ``OutputError`` where that cannot be done."""
+    with written_whole(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+@contextmanager
+def written_whole(
+    path: Path, *, within: Path | None = None, durable: bool = False
+) -> Iterator[Path]:
+    """A path to write to, in the folder ``within`` or beside ``path``, which becomes ``path``.
+
+    Nothing is left where the block fails. With ``durable`` the file is whole also where the power
+    fails. Raises ``OutputError`` where the disk refuses.
+    """
+    unfinished = (within or path.parent) / f".{secrets.token_hex(8)}.part"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        if within is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        if durable:
+            with unfinished.open(
+                "r+b"
+            ) as file:  # some systems flush none that is open to read alone
+                os.fsync(file.fileno())
+        unfinished.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or see that this "
-            "user may write there, then run the command again: it goes on where it was."
+            f"{path}: cannot be written ({error.strerror or error}); make room, or see that this "
+            "user may write there."
         ) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How much of the tumour that was found its own probabilities bear out."""
+"""How sure an ensemble is of a label map, by the probabilities that it was made from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from meatus.geometry import Array, Geometry, axial, positions, reorient
-from meatus.pieces import Mask
-from meatus.structures import TUMOUR
-from meatus.volumes import Labels, Probabilities
+from meatus.components import Mask
+from meatus.geometry import Array, Geometry, axial, nearest_index, reorient
+from meatus.restore import near, where_found
+from meatus.structures import TUMOUR, Structure
+from meatus.volumes import Certainty, Labels, Probabilities
 
 # Millions of voxels that are nearly certainly no tumour would add up to one.
 LEAST_P = 0.05
@@ -18,6 +19,19 @@ LEAST_P = 0.05
 # Along each axis, from what is marked: what lies farther off is another tumour, or what was
 # taken for one and cleaned away, and says nothing of the outline of this one.
 NEAR_MM = 10.0
+
+
+def certainty_of(probabilities: Probabilities, labels: Labels) -> Certainty:
+    """What ``probabilities`` say of the ``labels`` made from them."""
+    return Certainty(confidence(probabilities), *expected_tumour(probabilities, labels))
+
+
+def confidence(probabilities: Probabilities) -> float | None:
+    """The mean probability of the winning structure where one wins; None where none does."""
+    found = where_found(probabilities)
+    values = near(probabilities, found)[0] if all(found.size) else probabilities.voxels
+    winning = values.argmax(axis=0) != Structure.BACKGROUND
+    return float(values.max(axis=0)[winning].mean()) if winning.any() else None
 
 
 def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float | None, float]:
@@ -37,22 +51,22 @@ def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float
     found = _onto(marked, labels.geometry, probabilities.geometry)
     if not found.any():
         return 0.0, likely * voxel_mm3
-    near, overlap = _near(p, found, probabilities.geometry), float(p[found].sum())
-    dice = 2 * overlap / (int(found.sum()) + near)
-    return dice, max(likely - near, 0.0) * voxel_mm3
+    around, overlap = _around(p, found, probabilities.geometry), float(p[found].sum())
+    dice = 2 * overlap / (int(found.sum()) + around)
+    return dice, max(likely - around, 0.0) * voxel_mm3
 
 
-def _near(p: Array, found: Mask, grid: Geometry) -> float:
+def _around(p: Array, found: Mask, grid: Geometry) -> float:
     """The sum of ``p`` within ``NEAR_MM`` of ``found``, both (Z, Y, X)."""
     reach = [math.ceil(NEAR_MM / mm) for mm in reversed(grid.spacing_mm)]
     (box,) = ndimage.find_objects(found.view(np.uint8))
     wider = tuple(
         slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
     )
-    around = ndimage.maximum_filter(
+    reached = ndimage.maximum_filter(
         found[wider].view(np.uint8), [2 * r + 1 for r in reach], mode="constant"
     )
-    return float(p[wider][around > 0].sum())
+    return float(p[wider][reached > 0].sum())
 
 
 def _onto(mask: Mask, source: Geometry, target: Geometry) -> Mask:
@@ -62,7 +76,7 @@ def _onto(mask: Mask, source: Geometry, target: Geometry) -> Mask:
     """
     upright = axial(source)
     result = np.zeros(target.shape, dtype=np.bool_)
-    at = [np.floor(positions(upright, target, axis) + 0.5).astype(int) for axis in (2, 1, 0)]
+    at = [nearest_index(upright, target, axis) for axis in (2, 1, 0)]
     sizes = reversed(upright.size)
     held = [np.flatnonzero((i >= 0) & (i < size)) for i, size in zip(at, sizes, strict=True)]
     chosen = [i[inside] for i, inside in zip(at, held, strict=True)]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import click
 
 from meatus import __version__
 from meatus.commands import SETTINGS, OpenGroup, distributions
-from meatus.console import nothing_hidden, open_console
-from meatus.engines import Device, availability, usable_threads
+from meatus.engines import DEVICES, Device, availability, usable_threads
 from meatus.ensemble import Quality
-from meatus.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
-from meatus.jobs import OnError
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.postprocess import Tumours
-from meatus.run import NOTICE, Request, run
+from meatus.service.batch import OnError
+from meatus.service.console import open_console
+from meatus.service.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
+from meatus.service.path_scrubbing import nothing_hidden
+from meatus.service.run import NOTICE, Fusion, Request, run
 from meatus.weights import describe
 
 weights_option = click.option(
@@ -41,14 +42,14 @@ def main() -> None:
 @weights_option
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    type=click.Choice(DEVICES),
     default="auto",
     envvar="MEATUS_DEVICE",
     show_default=True,
 )
 @click.option(
     "--quality",
-    type=click.Choice(["fast", "standard", "full"]),
+    type=click.Choice(get_args(Quality)),
     default=None,
     help="One member; all members, left-right flip; all members, eight flips. "
     "Default: full on a GPU, standard on a CPU.",
@@ -56,7 +57,7 @@ def main() -> None:
 @click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
 @click.option(
     "--fusion",
-    type=click.Choice(["mean", "vote"]),
+    type=click.Choice(get_args(Fusion)),
     default="mean",
     show_default=True,
     help="Average probabilities, or vote on the labels of eight flips as published.",
@@ -64,7 +65,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
 @click.option(
     "--on-error",
-    type=click.Choice(["fail", "empty"]),
+    type=click.Choice(get_args(OnError)),
     default="fail",
     show_default=True,
     help="What a failed case leaves: nothing, or an all-background map.",
@@ -119,7 +120,7 @@ def predict(
     device: Device,
     quality: Quality | None,
     tumours: Tumours,
-    fusion: Literal["mean", "vote"],
+    fusion: Fusion,
     resume: bool,
     on_error: OnError,
     cache: Path | None,

@@ -18,13 +18,13 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}
 class Later(click.Command):
     """Stands for a command, with its one line of help, until it is called."""
 
-    def __init__(self, name: str, place: str, short_help: str) -> None:
-        """``place`` is the command's own, as "package.module:name"."""
+    def __init__(self, name: str, target: str, short_help: str) -> None:
+        """``target`` is where the command stands, as "package.module:name"."""
         super().__init__(name, short_help=short_help)
-        self.place = place
+        self.target = target
 
     def load(self) -> click.Command:
-        module, _, name = self.place.partition(":")
+        module, _, name = self.target.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 

@@ -1,8 +1,7 @@
-"""Members, flips, averaging."""
+"""The ensemble: members and test-time augmentation by flips, averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -14,7 +13,7 @@ from meatus.geometry import Array
 from meatus.spec import PhysicalCrop, Spec
 from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
-from meatus.windows import Part, blend, cut, plan, shown_field
+from meatus.windows import blend_weights, cut, filled_extent, plan
 
 Quality = Literal["fast", "standard", "full"]
 Flip = tuple[int, ...]  # window axes (z, y, x) = (0, 1, 2) that are reversed
@@ -56,43 +55,33 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     Windows overlap and blend along z; within each, members and flips count alike. Beyond a
     narrow field there is background; the published crop keeps its black margins, as published.
     """
-    window = model.spec.window
-    slices = prepared.geometry.size[2]
-    parts = plan(slices, window)
-    field: tuple[slice, slice] = (slice(None), slice(None))
+    window, grid = model.spec.window, prepared.geometry
+    rows, columns = slice(None), slice(None)
     if isinstance(model.spec.crop, PhysicalCrop):
-        field = shown_field(prepared.voxels)
-    outputs = _outputs(prepared.voxels[:, field[0], field[1]], parts, model)
-    joined = _placed(blend(parts, window, outputs, slices), prepared.geometry.shape, field)
-    return Probabilities(joined, prepared.geometry, prepared.field)
+        rows, columns = filled_extent(prepared.voxels)
+    voxels = prepared.voxels[:, rows, columns]
+    spans = plan(grid.size[2], window)
+    joined = np.zeros((len(model.spec.classes), *voxels.shape), dtype=np.float32)
+    for span, weights in zip(spans, blend_weights(spans, window, grid.size[2]), strict=True):
+        view = cut(voxels, span, window.depth)
+        total = np.zeros((len(joined), *view.shape), dtype=np.float32)
+        for flip in model.flips:
+            turned = np.ascontiguousarray(np.flip(view, flip))
+            for member in model.members:
+                total += flip_back(member(turned), flip)
+        total /= len(model.flips) * len(model.members)
+        joined[:, span.start : span.stop] += total[:, span.held] * weights
+    return Probabilities(_on_grid(joined, grid.shape, (rows, columns)), grid, prepared.field)
 
 
-def _placed(joined: Array, shape: tuple[int, int, int], field: tuple[slice, slice]) -> Array:
-    """``joined`` (C, Z, y, x) at ``field`` of a grid (Z, Y, X) that is background elsewhere."""
+def _on_grid(joined: Array, shape: tuple[int, int, int], at: tuple[slice, slice]) -> Array:
+    """``joined`` (C, Z, y, x) at rows and columns ``at`` of a grid (Z, Y, X), else background."""
     if joined.shape[1:] == shape:
         return joined
     whole = np.zeros((len(joined), *shape), dtype=np.float32)
     whole[Structure.BACKGROUND] = 1
-    whole[:, :, field[0], field[1]] = joined
+    whole[:, :, at[0], at[1]] = joined
     return whole
-
-
-def _outputs(voxels: Array, parts: list[Part], model: Model) -> Iterator[Array]:
-    for part in parts:
-        yield average(cut(voxels, part, model.spec.window.depth), model)
-
-
-def average(window: Array, model: Model) -> Array:
-    """The mean of all members' and flips' probabilities (C, Z, Y, X) for one window."""
-    total: Array | None = None
-    for flip in model.flips:
-        turned = np.ascontiguousarray(np.flip(window, flip))
-        for member in model.members:
-            output = flip_back(member(turned), flip)
-            total = output.copy() if total is None else np.add(total, output, out=total)
-    assert total is not None, "a model has at least one member"
-    total /= len(model.flips) * len(model.members)
-    return total
 
 
 def flip_back(output: Array, flip: Flip) -> Array:

@@ -5,6 +5,11 @@ Every message says what was found, in which file, what was expected and what to 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class MeatusError(Exception):
     """Base of all errors that end in one line instead of a traceback."""
@@ -36,6 +41,13 @@ class UsageError(InferenceError):
 
 class WorkerError(MeatusError):
     """A process that shared the work was ended from outside."""
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing wrong with a file's content: where, and why."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"]) or "the whole file"
+    return f"at '{where}' ({first['msg']})"
 
 
 def printable(text: str) -> str:

@@ -1,10 +1,15 @@
-"""Where voxels lie in the patient, and the only spatial operation: resampling.
+"""Where voxels lie in the patient, and how values get from one grid to another.
+
+Intensities and probabilities are interpolated (``resample``). A label map takes the nearest
+voxel's label (``nearest_labels``), or that of the class with the largest share of a voxel
+(``largest_share_labels``), which is what a network learns from.
 
 Arrays are (Z, Y, X); sizes, spacings and origins are (x, y, z) in millimetres, LPS+ as in ITK.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,9 +18,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.structures import Structure
+
 Array = NDArray[np.float32]
 Voxel = TypeVar("Voxel", bound=np.generic)
+Labelled = NDArray[np.uint8]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+# Two grids are one where no corner lies further apart than this.
+SAME_PLACE_MM = 0.01
+
+# A position within a hair of the middle between two voxels belongs to the further one, always.
+HAIR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -169,3 +183,87 @@ def _same_line(source: Geometry, target: Geometry, axis: int) -> bool:
     return source.size[axis] == target.size[axis] and np.array_equal(
         positions(source, target, axis), np.arange(source.size[axis])
     )
+
+
+def same_grid(one: Geometry, other: Geometry) -> bool:
+    """Whether both have the same voxels: as many along each axis, and all corners in one place."""
+    if one.size != other.size:
+        return False
+    x, y, z = ((0, count - 1) for count in one.size)
+    return all(
+        float(np.abs(np.subtract(one.position_mm(c), other.position_mm(c))).max()) <= SAME_PLACE_MM
+        for c in itertools.product(x, y, z)
+    )
+
+
+def nearest_index(source: Geometry, target: Geometry, axis: int) -> NDArray[np.int_]:
+    """For each voxel of ``target`` along ``axis`` the nearest of ``source``, maybe outside it.
+
+    Both grids must share their axes.
+    """
+    return np.asarray(np.floor(positions(source, target, axis) + 0.5).astype(int))
+
+
+def nearest_labels(labels: Labelled, source: Geometry, target: Geometry) -> Labelled:
+    """Each voxel (Z, Y, X) of ``target`` gets the label of the nearest one of ``source``.
+
+    By position in the patient, so the grids may be oblique to each other. Outside ``source``
+    there is background. Only the part of ``target`` about the labels is looked at.
+    """
+    if same_grid(source, target):
+        return labels
+    result = np.zeros(target.shape, dtype=np.uint8)
+    if not labels.any():
+        return result
+    turn, shift = _index_map(source, target)
+    ends = [_marked(labels, axis) for axis in (2, 1, 0)]
+    corners = np.array(list(itertools.product(*ends))) @ turn.T + shift
+    low = np.clip(np.floor(corners.min(axis=0)), 0, target.size).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, target.size).astype(int)
+    if (high <= low).any():
+        return result
+    turn, shift = _index_map(target, source)
+    x, y = (np.arange(low[axis], high[axis]) for axis in (0, 1))
+    plane = x[None, :, None] * turn[:, 0] + y[:, None, None] * turn[:, 1] + shift  # (Y, X, 3)
+    for z in range(low[2], high[2]):
+        at = np.floor(plane + z * turn[:, 2] + 0.5 + HAIR).astype(int)
+        inside = ((at >= 0) & (at < source.size)).all(axis=-1)
+        hit = at[inside]
+        result[z, low[1] : high[1], low[0] : high[0]][inside] = labels[
+            hit[:, 2], hit[:, 1], hit[:, 0]
+        ]
+    return result
+
+
+def largest_share_labels(labels: NDArray[Voxel], source: Geometry, target: Geometry) -> Labelled:
+    """Each voxel (Z, Y, X) of ``target`` gets the class of ``labels`` that fills most of it.
+
+    Per class, so that a boundary lies where half of each class meets, not half a number.
+    ``target`` shares the axial axes of ``source``.
+    """
+    upright = axial(source)
+    native = reorient(labels, source, upright)
+    shares = [
+        resample((native == number).astype(np.float32), upright, target, antialias=True)
+        for number in Structure
+    ]
+    inside = tuple(covered(upright, target, axis) for axis in (2, 1, 0))
+    result = np.zeros(shares[0].shape, dtype=np.uint8)
+    result[inside] = np.argmax(shares, axis=0).astype(np.uint8)[inside]
+    return result
+
+
+def _marked(labels: Labelled, axis: int) -> tuple[int, int]:
+    """The index before the first and behind the last plane across array ``axis`` with a label."""
+    others = tuple(other for other in range(3) if other != axis)
+    planes = np.flatnonzero(labels.any(axis=others))
+    return int(planes[0]) - 1, int(planes[-1]) + 1
+
+
+def _index_map(
+    source: Geometry, target: Geometry
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(3, 3) and (3,): index in ``target`` = matrix @ index in ``source`` + offset; (x, y, z)."""
+    into = (target.axes / np.array(target.spacing_mm)).T  # millimetres to indices
+    offset = np.array(source.origin_mm) - np.array(target.origin_mm)
+    return into @ (source.axes * np.array(source.spacing_mm)), into @ offset

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from meatus.ears import Ear, nearest_ears, on_left
-from meatus.flags import EARS_APART_MM
-from meatus.geometry import Geometry
-from meatus.pieces import (
+from meatus import anatomy
+from meatus.components import (
     ROUNDING_MM,
     LabelMap,
     Mask,
@@ -26,6 +24,8 @@ from meatus.pieces import (
     join_specks,
     mask_of,
 )
+from meatus.geometry import Geometry
+from meatus.laterality import Ear, nearest_ears, on_left
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 
@@ -49,21 +49,20 @@ class Rules:
     # Of a second one, which must also reach into the meatus: what is taken for a second tumour
     # by mistake is smaller or lies beside it.
     second_tumour_mm3: float = 100.0
-    smallest_tumour_mm3: float = 10.0  # half of the smallest labelled one
+    smallest_tumour_mm3: float = anatomy.SMALLEST_TUMOUR_MM3
     # With so much of it in the meatus, as every part there that is labelled, a tumour goes
     # before larger ones with less: of 227 labelled tumours one has no part there. What is taken
     # for a large tumour by mistake lies in the brain, or was one before surgery.
-    rooted_mm3: float = 20.0
+    rooted_mm3: float = anatomy.INTRA_MEATAL_MM3[0]
     # Of the part outside the meatus, beside one inside: less is a rim of partial volume at the
     # porus of a tumour that lies in the canal alone (docs/weights.md).
     smallest_extra_mm3: float = 4.0
-    smallest_cochlea_mm3: float = 10.0  # its largest piece; under a third of the smallest per side
-    joining_mm: float = 2.0  # the duct's width: the gap where one turn was missed
-    between_ears_mm: float = 40.0  # cochleas lie 70 to 78 mm apart, this is past the midline
-    # From a tumour to the nearest cochlea, where two are found as far apart as ears are. Of 121
-    # public contours of both (TCIA Vestibular-Schwannoma-SEG) the farthest are 9 mm apart.
-    from_ear_mm: float = 20.0
-    ears_apart_mm: tuple[float, float] = EARS_APART_MM
+    smallest_cochlea_mm3: float = anatomy.SMALLEST_COCHLEA_MM3
+    joining_mm: float = anatomy.COCHLEAR_DUCT_MM
+    between_ears_mm: float = anatomy.ONE_EAR_MM
+    # From a tumour to the nearest cochlea, where two are found as far apart as ears are.
+    from_ear_mm: float = anatomy.TUMOUR_TO_COCHLEA_MM
+    ears_apart_mm: tuple[float, float] = anatomy.COCHLEAS_APART_USUAL_MM
 
 
 def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
@@ -75,22 +74,22 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
         return labels
     geometry = labels.geometry
     planes = _planes(labels.voxels, _reach(geometry, rules))
-    part, before = labels.voxels[np.ix_(*planes)], None
-    # A piece that goes may leave a hole behind, which changes what is largest: seldom, but until
-    # nothing changes the result would not be clean.
-    while before is None or not np.array_equal(part, before):
-        part, before = _clean_once(part, planes, geometry, rules), part
+    cropped, before = labels.voxels[np.ix_(*planes)], None
+    # A component that goes may leave a hole behind, which changes what is largest: seldom, but
+    # until nothing changes the result would not be clean.
+    while before is None or not np.array_equal(cropped, before):
+        cropped, before = _clean_once(cropped, planes, geometry, rules), cropped
     voxels = np.zeros(geometry.shape, dtype=np.uint8)
-    voxels[np.ix_(*planes)] = part
+    voxels[np.ix_(*planes)] = cropped
     return replace(labels, voxels=voxels)
 
 
-def _clean_once(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    part = fill_holes(part, Structure.COCHLEA, geometry)
-    part = _keep_cochleas(part, planes, geometry, rules)
-    part = _keep_tumours(part, planes, geometry, rules)
-    part = join_islands(fill_tumours(part, geometry))
-    return join_specks(part, rules.smallest_extra_mm3 / geometry.voxel_mm3)
+def _clean_once(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+    labels = fill_holes(labels, Structure.COCHLEA, geometry)
+    labels = _keep_cochleas(labels, planes, geometry, rules)
+    labels = _keep_tumours(labels, planes, geometry, rules)
+    labels = join_islands(fill_tumours(labels, geometry))
+    return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3)
 
 
 def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
@@ -109,22 +108,22 @@ def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
 
 
 def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
-    """How many voxels further along (z, y, x) a piece may begin and still join."""
+    """How many voxels further along (z, y, x) a component may begin and still join."""
     x, y, z = (int(rules.joining_mm / mm + ROUNDING_MM) + 1 for mm in geometry.spacing_mm)
     return z, y, x
 
 
-def _keep_tumours(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+def _keep_tumours(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
     """Drop tumours that are too small or far from both ears, and all but those asked for."""
-    numbers, sizes = components(mask_of(part, TUMOUR))
+    numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
-    ears = _ears_of(numbers, sizes.size, part == Structure.COCHLEA, planes, geometry, rules)
+    ears = _ears_of(numbers, sizes.size, labels == Structure.COCHLEA, planes, geometry, rules)
     keep = volumes_mm3 >= rules.smallest_tumour_mm3
     if ears is not None:
         keep &= ears != Ear.NEITHER
     if rules.tumours == "all":
-        return _without(part, numbers, keep)
-    inside = np.bincount(numbers[part == Structure.INTRA_MEATAL], minlength=sizes.size)
+        return _without(labels, numbers, keep)
+    inside = np.bincount(numbers[labels == Structure.INTRA_MEATAL], minlength=sizes.size)
     rooted = keep & (inside * geometry.voxel_mm3 >= rules.rooted_mm3)
     # The first of equals.
     largest = np.argmax(np.where(rooted if rooted.any() else keep, sizes, -1))
@@ -133,7 +132,7 @@ def _keep_tumours(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rul
         other = keep & (inside > 0) & (ears != ears[largest])
         other &= volumes_mm3 >= rules.second_tumour_mm3
         chosen |= other & (np.arange(sizes.size) == np.argmax(np.where(other, sizes, -1)))
-    return _without(part, numbers, chosen)
+    return _without(labels, numbers, chosen)
 
 
 def _ears_of(
@@ -148,24 +147,24 @@ def _ears_of(
 
     The tumour of an ear whose cochlea was missed is far from the other one.
     """
-    ears_mm = _places_mm(cochlea, planes, geometry)
+    ears_mm = _points_mm(cochlea, planes, geometry)
     left = on_left(ears_mm @ geometry.axes[0], ears_mm, rules.between_ears_mm, rules.ears_apart_mm)
     if left is None:
         return None
     tumour = numbers > 0
-    tumours_mm = _places_mm(tumour, planes, geometry)
+    tumours_mm = _points_mm(tumour, planes, geometry)
     return nearest_ears(tumours_mm, numbers[tumour], count, ears_mm, left, rules.from_ear_mm)
 
 
-def _places_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:
+def _points_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:
     """(N, 3) in mm along the grid's x, y and z: where the voxels of ``mask`` lie in the scan."""
     index = [whole[at] for whole, at in zip(planes, np.nonzero(mask), strict=True)]
     return np.asarray(np.stack(index[::-1], axis=1) * np.array(geometry.spacing_mm))
 
 
-def _keep_cochleas(part: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    """Drop all cochlea but one per side; pieces near a kept one belong to it."""
-    numbers, sizes = components(mask_of(part, (Structure.COCHLEA,)))
+def _keep_cochleas(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+    """Drop all cochlea but one per side; components near a kept one belong to it."""
+    numbers, sizes = components(mask_of(labels, (Structure.COCHLEA,)))
     large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
     large = large[np.argsort(-sizes[large], kind="stable")]
     boxes = ndimage.find_objects(numbers)
@@ -173,13 +172,13 @@ def _keep_cochleas(part: LabelMap, planes: Planes, geometry: Geometry, rules: Ru
     keep = np.zeros(sizes.size, dtype=bool)
     for number in large[_heaviest_pair(sizes[large], lateral_mm, rules.between_ears_mm)]:
         keep[number] = True
-        keep[_pieces_near(numbers, number, boxes[number - 1], geometry, rules)] = True
-    return _without(part, numbers, keep)
+        keep[_components_near(numbers, number, boxes[number - 1], geometry, rules)] = True
+    return _without(labels, numbers, keep)
 
 
-def _without(part: LabelMap, numbers: NDArray[np.int32], keep: Mask) -> LabelMap:
-    """``part`` with the components that are not to ``keep``, by number, made background."""
-    kept = part.copy()
+def _without(labels: LabelMap, numbers: NDArray[np.int32], keep: Mask) -> LabelMap:
+    """``labels`` with the components that are not to ``keep``, by number, made background."""
+    kept = labels.copy()
     mask = numbers > 0
     kept[mask] *= keep[numbers[mask]]
     return kept
@@ -214,10 +213,10 @@ def _heaviest_pair(
     return best
 
 
-def _pieces_near(
+def _components_near(
     numbers: NDArray[np.int32], number: np.intp, box: Box, geometry: Geometry, rules: Rules
 ) -> NDArray[np.int32]:
-    """Numbers of the pieces with at most ``joining_mm`` between them and part ``number``."""
+    """Numbers of the components with at most ``joining_mm`` between them and ``number``."""
     spacing_mm = np.array(geometry.spacing_mm[::-1])
     reach = _reach(geometry, rules)
     window = tuple(
@@ -225,12 +224,12 @@ def _pieces_near(
         for side, steps in zip(box, reach, strict=True)
     )
     local = numbers[window]
-    places = np.argwhere((local > 0) & (local != number))
+    points = np.argwhere((local > 0) & (local != number))
     target = np.pad(local == number, [(steps, steps) for steps in reach])
     offsets = np.argwhere(np.ones([2 * steps + 1 for steps in reach])) - reach
     # Neighbouring voxels touch: between them lies one voxel less than between their centres.
     gaps_mm = np.linalg.norm(np.clip(np.abs(offsets) - 1, 0, None) * spacing_mm, axis=1)
-    near = np.zeros(len(places), dtype=bool)
+    near = np.zeros(len(points), dtype=bool)
     for offset in offsets[gaps_mm <= rules.joining_mm + ROUNDING_MM]:
-        near |= target[tuple((places + reach + offset).T)]
-    return np.unique(local[tuple(places[near].T)])
+        near |= target[tuple((points + reach + offset).T)]
+    return np.unique(local[tuple(points[near].T)])

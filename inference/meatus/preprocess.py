@@ -69,7 +69,7 @@ def _on_reference_grid(
     # Corners aligned: the first and the last voxel centres of both grids coincide.
     step_x, step_y = ((side - 1) / (count - 1) for count in crop.size)
     grid = padded.regrid((0, 0, 0), (step_x, step_y, 1), (*crop.size, len(normal)))
-    return Prepared(resample(square, padded, grid), grid, _part(geometry, columns, rows))
+    return Prepared(resample(square, padded, grid), grid, _cropped(geometry, columns, rows))
 
 
 def _on_physical_grid(
@@ -78,19 +78,19 @@ def _on_physical_grid(
     grid = physical_grid(voxels, geometry, crop)
     field_x, field_y = (covered(grid, geometry, axis) for axis in (0, 1))
     columns, rows = _widen(field_x, geometry.size[0]), _widen(field_y, geometry.size[1])
-    seen = _part(geometry, columns, rows)
+    seen = _cropped(geometry, columns, rows)
     normal = _normalise(voxels[:, rows, columns], spec)
     sampled = resample(normal, seen, grid, antialias=True)
     inside_x, inside_y = (covered(seen, grid, axis) for axis in (0, 1))
     result = np.full(grid.shape, BLACK, dtype=np.float32)
     result[:, inside_y, inside_x] = sampled[:, inside_y, inside_x]
-    return Prepared(result, grid, _part(geometry, field_x, field_y))
+    return Prepared(result, grid, _cropped(geometry, field_x, field_y))
 
 
-def _widen(part: slice, size: int) -> slice:
-    return slice(max(0, part.start - MARGIN), min(size, part.stop + MARGIN))
+def _widen(span: slice, size: int) -> slice:
+    return slice(max(0, span.start - MARGIN), min(size, span.stop + MARGIN))
 
 
-def _part(geometry: Geometry, columns: slice, rows: slice) -> Geometry:
+def _cropped(geometry: Geometry, columns: slice, rows: slice) -> Geometry:
     size = (columns.stop - columns.start, rows.stop - rows.start, geometry.size[2])
     return geometry.crop((columns.start, rows.start, 0), size)

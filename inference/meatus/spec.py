@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from meatus.errors import WeightsError
+from meatus.errors import WeightsError, first_fault
 from meatus.structures import CLASS_NAMES
 
 METADATA_KEY = "meatus"
@@ -118,10 +118,8 @@ def spec_from_json(text: str, file: str) -> Spec:
     try:
         spec = _SPEC.validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise WeightsError(
-            f"{file}: the weights' metadata is not usable at '{where}' ({first['msg']}). "
+            f"{file}: the weights' metadata is not usable {first_fault(error)}. "
             "Export the weights again with this version of the training code."
         ) from error
     if spec.format != FORMAT or spec.classes != CLASS_NAMES:

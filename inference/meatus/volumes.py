@@ -63,6 +63,8 @@ UNKNOWN = Certainty()
 class Segmented:
     """A label map and how it came about."""
 
-    labels: Labels
+    labels: Labels  # on the scan's own grid
     certainty: Certainty = UNKNOWN
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    # On the network's grid. None where labels were voted on, or once they are no longer needed.
+    probabilities: Probabilities | None = None

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from meatus.errors import WeightsError
+from meatus.errors import WeightsError, first_fault
 from meatus.spec import METADATA_KEY, Spec, spec_from_json
 
 MANIFEST = "manifest.json"
@@ -77,10 +77,8 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise WeightsError(
-            f"{path} is not a usable manifest at '{where}' ({first['msg']}); get it again"
+            f"{path} is not a usable manifest {first_fault(error)}; get it again"
         ) from error
     _check_names(path, [member.file for member in manifest.members])
     return manifest
@@ -120,8 +118,8 @@ def check_same_input(specs: Sequence[tuple[Path, Spec]]) -> None:
     (first_path, first), *others = specs
     for path, spec in others:
         if not first.same_input(spec):
-            parts = ("crop", "normalisation", "window", "classes")
-            unlike = [part for part in parts if getattr(first, part) != getattr(spec, part)]
+            names = ("crop", "normalisation", "window", "classes")
+            unlike = [name for name in names if getattr(first, name) != getattr(spec, name)]
             raise WeightsError(
                 f"{path} and {first_path} cannot be averaged: they differ in "
                 f"{', '.join(unlike)}; keep members of one kind in a folder"

@@ -1,8 +1,7 @@
-"""Sliding windows along z: plan, cut, blend."""
+"""Sliding windows along z: plan, cut, and the weights that blend them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +15,20 @@ GRID_MULTIPLE = 16  # the network halves rows and columns four times
 
 
 @dataclass(frozen=True)
-class Part:
-    """One window's place in a stack of slices."""
+class Span:
+    """Which slices of a stack one window holds."""
 
     start: int  # first slice of the stack that the window holds
     stop: int  # one past the last
     before: int  # padding slices in front of them
 
+    @property
+    def held(self) -> slice:
+        """Where in the window the slices of the stack lie."""
+        return slice(self.before, self.before + self.stop - self.start)
 
-def shown_field(voxels: Array) -> tuple[slice, slice]:
+
+def filled_extent(voxels: Array) -> tuple[slice, slice]:
     """The rows and columns of ``voxels`` (Z, Y, X) that a network needs: all but black margins.
 
     Instance norms count every voxel of a window, so that black margins of a narrow field shift
@@ -46,7 +50,7 @@ def _widened(seen: NDArray[np.bool_]) -> slice:
     return slice(start, start + extent)
 
 
-def plan(slices: int, window: Window) -> list[Part]:
+def plan(slices: int, window: Window) -> list[Span]:
     """Where windows of ``window.depth`` lie in a stack of ``slices``.
 
     A short stack is one window, padded evenly. Otherwise as few windows as neighbours that
@@ -55,45 +59,40 @@ def plan(slices: int, window: Window) -> list[Part]:
     """
     depth, overlap = window.depth, window.overlap
     if slices <= depth:
-        return [Part(0, slices, (depth - slices) // 2)]
+        return [Span(0, slices, (depth - slices) // 2)]
     count = -(-(slices - overlap) // (depth - overlap))
     if overlap == 0:
         starts = [min(index * depth, slices - depth) for index in range(count)]
     else:
         starts = [round(index * (slices - depth) / (count - 1)) for index in range(count)]
-    return [Part(start, start + depth, 0) for start in starts]
+    return [Span(start, start + depth, 0) for start in starts]
 
 
-def cut(voxels: Array, part: Part, depth: int) -> Array:
+def cut(voxels: Array, span: Span, depth: int) -> Array:
     """The window (depth, Y, X) of ``voxels`` (Z, Y, X); padding slices are black."""
     window = np.full((depth, *voxels.shape[1:]), BLACK, dtype=np.float32)
-    held = part.stop - part.start
-    window[part.before : part.before + held] = voxels[part.start : part.stop]
+    window[span.held] = voxels[span.start : span.stop]
     return window
 
 
-def blend(parts: list[Part], window: Window, outputs: Iterator[Array], slices: int) -> Array:
-    """Join the windows' ``outputs``, each (C, depth, Y, X), to one (C, Z, Y, X).
+def blend_weights(spans: list[Span], window: Window, slices: int) -> list[Array]:
+    """Each window's share, (held slices, 1, 1), of every slice of the stack that it holds.
 
-    Where windows overlap, their shares rise and fall linearly, so that no seam shows.
+    Where windows overlap, their shares rise and fall linearly, so that no seam shows; for each
+    slice they sum to one.
     """
-    shares = [_shares(part, window, slices) for part in parts]
+    shares = [_shares(span, window, slices) for span in spans]
     total = np.sum(shares, axis=0)
-    joined: Array | None = None
-    for part, share, output in zip(parts, shares, outputs, strict=True):
-        if joined is None:
-            joined = np.zeros((output.shape[0], slices, *output.shape[2:]), dtype=np.float32)
-        held = output[:, part.before : part.before + part.stop - part.start]
-        weights = (share / total)[part.start : part.stop, None, None].astype(np.float32)
-        joined[:, part.start : part.stop] += held * weights
-    assert joined is not None, "a plan has at least one window"
-    return joined
+    return [
+        (share / total)[span.start : span.stop, None, None].astype(np.float32)
+        for span, share in zip(spans, shares, strict=True)
+    ]
 
 
-def _shares(part: Part, window: Window, slices: int) -> Array:
+def _shares(span: Span, window: Window, slices: int) -> Array:
     """(Z,): the weight of a window at each slice of the stack, zero outside it."""
     shares = np.zeros(slices, dtype=np.float32)
-    rising = np.arange(1, part.stop - part.start + 1)
+    rising = np.arange(1, span.stop - span.start + 1)
     edge = np.minimum(rising, rising[::-1]) / (window.overlap + 1)
-    shares[part.start : part.stop] = np.minimum(edge, 1)
+    shares[span.start : span.stop] = np.minimum(edge, 1)
     return shares

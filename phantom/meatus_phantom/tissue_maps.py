@@ -24,7 +24,7 @@ from torch.nn.functional import avg_pool3d
 from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
-from meatus.parallel import in_parallel, one_thread_each
+from meatus.service.parallel import in_parallel, one_thread_each
 from meatus_phantom.anatomy.skull_strip import brain_mask
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.array_files import array_bytes

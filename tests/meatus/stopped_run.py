@@ -4,18 +4,18 @@ It creates the file READY there and waits to be killed.
 """
 
 import hashlib
-import os
 import signal
 import sys
 import time
 from pathlib import Path
 
+import meatus.atomic
 import meatus.cli
-import meatus.jobs
-import meatus.outbox
 import meatus.pipeline
-import meatus.run
+import meatus.service.batch
+import meatus.service.run
 from meatus.ensemble import Model
+from meatus.service.output_folder import OutputFolder
 
 HELD_S = 60
 
@@ -31,23 +31,22 @@ def hold_in_compiled_code(ready, *_):
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 
 
-def hold_with_half_a_file(ready, _, path):
-    path.write_bytes(b"half a res")
-    path.with_name(f".{os.getpid()}.part.{path.name}").write_bytes(b"half")
+def hold_with_half_a_file(ready, output, *_):
+    (output.folder / ".0123456789abcdef.part").write_bytes(b"half a res")
     hold(ready)
 
 
 # Where each stage is called, in which of its calls it is held, and how.
 STAGES = {
-    "loading weights": (meatus.run, "load_model", 1, hold),
-    "reading": (meatus.jobs, "read_scan", 4, hold),
+    "loading weights": (meatus.service.run, "load_model", 1, hold),
+    "reading": (meatus.service.batch, "read_scan", 4, hold),
     "preparing": (meatus.pipeline, "prepare", 3, hold),
     "in the network": (meatus.pipeline, "predict", 3, hold_in_compiled_code),
-    "deciding": (meatus.pipeline, "decide", 3, hold),
+    "restoring": (meatus.pipeline, "restore", 3, hold),
     "cleaning": (meatus.pipeline, "clean", 3, hold),
     "between two cases": (Model, "release", 3, hold),
-    "writing": (meatus.outbox, "write_labels", 3, hold_with_half_a_file),
-    "before the file takes its name": (meatus.outbox.os, "fsync", 3, hold),
+    "writing": (OutputFolder, "put", 3, hold_with_half_a_file),
+    "before the file takes its name": (meatus.atomic.os, "fsync", 3, hold),
 }
 
 

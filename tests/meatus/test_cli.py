@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from meatus.cases import case_name, find_cases
+from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.errors import UsageError
-from tests.meatus.tiny_runs import ROOT, command, run, save_scan, write_weights
+from meatus.service.cases import case_name, find_cases
+from tests.meatus.tiny_runs import ROOT, command, run, run_here, save_scan, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +214,21 @@ def test_hidden_files_are_no_cases(tmp_path):
 def test_inference_never_imports_torch():
     code = "import meatus.cli, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_four_calls_lead_from_the_command_to_the_network(tmp_path, weights, monkeypatch):
+    (tmp_path / "in").mkdir()
+    save_scan(tmp_path / "in" / "a_T2.nii.gz")
+    inner, ways = OpenVinoEngine.__call__, []
+
+    def called(engine, window):
+        names = [frame.name for frame in traceback.extract_stack() if "meatus" in frame.filename]
+        ways.append([*names[names.index("predict") : names.index("called")], "OpenVinoEngine"])
+        return inner(engine, window)
+
+    monkeypatch.setattr(OpenVinoEngine, "__call__", called)
+
+    done = run_here("predict", tmp_path / "in", tmp_path / "out", "--weights", weights)
+
+    assert done.exit_code == 0
+    assert ways[0] == ["predict", "run", "segment", "predict", "OpenVinoEngine"]

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from meatus.engines import availability, choose, devices, load_engine
-from meatus.engines.devices import Driver, check_driver
+from meatus.engines import availability, choose, load_engine, nvidia
+from meatus.engines.nvidia import Driver, check_driver
 from meatus.errors import DeviceError
 from tests.meatus.onnx_files import tiny_spec, write_network
 
@@ -17,7 +17,7 @@ def no_driver(name):
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
 def test_a_device_without_a_driver_is_refused_in_one_line(device, monkeypatch, capfd):
-    monkeypatch.setattr(devices, "load_library", no_driver)
+    monkeypatch.setattr(nvidia, "load_library", no_driver)
     with pytest.raises(DeviceError, match=r"libcuda\.so\.1") as caught:
         choose(device, print)
     assert str(caught.value).startswith(f"device '{device}' cannot be used: ")
@@ -26,7 +26,7 @@ def test_a_device_without_a_driver_is_refused_in_one_line(device, monkeypatch, c
 
 
 def test_automatic_choice_falls_back_to_the_processor_and_says_so_once(monkeypatch):
-    monkeypatch.setattr(devices, "load_library", no_driver)
+    monkeypatch.setattr(nvidia, "load_library", no_driver)
     said = []
     assert choose("auto", said.append) == "openvino"
     assert len(said) == 1
@@ -38,16 +38,16 @@ def test_a_gpu_whose_libraries_are_missing_names_the_first(monkeypatch, capfd):
     def only_driver(name):
         raise OSError("no such file")
 
-    monkeypatch.setattr(devices, "read_driver", lambda: Driver((13, 2), ("H100",)))
-    monkeypatch.setattr(devices, "load_library", only_driver)
+    monkeypatch.setattr(nvidia, "read_driver", lambda: Driver((13, 2), ("H100",)))
+    monkeypatch.setattr(nvidia, "load_library", only_driver)
     with pytest.raises(DeviceError, match=r"libcudart\.so\.\d+ cannot be loaded"):
         choose("cuda", print)
     assert capfd.readouterr().out == ""
 
 
 def test_a_gpu_with_all_its_libraries_is_chosen(monkeypatch):
-    monkeypatch.setattr(devices, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))
-    monkeypatch.setattr(devices, "load_library", lambda name: None)
+    monkeypatch.setattr(nvidia, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))
+    monkeypatch.setattr(nvidia, "load_library", lambda name: None)
     said = []
     assert choose("auto", said.append) == "cuda"
     assert "H100, L4" in said[0]
@@ -79,13 +79,13 @@ class FakeDriver:
 
 
 def test_the_driver_is_asked_for_version_and_devices(monkeypatch):
-    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(0))
-    assert devices.read_driver() == Driver((12, 8), ("GPU 0", "GPU 1"))
-    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(100))
-    assert devices.read_driver().devices == ()
-    monkeypatch.setattr(devices, "load_library", lambda name: FakeDriver(999))
+    monkeypatch.setattr(nvidia, "load_library", lambda name: FakeDriver(0))
+    assert nvidia.read_driver() == Driver((12, 8), ("GPU 0", "GPU 1"))
+    monkeypatch.setattr(nvidia, "load_library", lambda name: FakeDriver(100))
+    assert nvidia.read_driver().devices == ()
+    monkeypatch.setattr(nvidia, "load_library", lambda name: FakeDriver(999))
     with pytest.raises(DeviceError, match="error 999"):
-        devices.read_driver()
+        nvidia.read_driver()
 
 
 def test_without_openvino_the_processor_runs_onnx_runtime(monkeypatch):

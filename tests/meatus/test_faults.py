@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-import meatus.run
+import meatus.service.run
 from meatus.errors import DeviceError
 from tests.meatus.stopped_run import STAGES
 from tests.meatus.tiny_runs import ROOT, command, run, run_here, save_scan, write_weights
@@ -220,7 +220,8 @@ def test_on_a_full_disk_what_fits_is_whole_and_each_other_case_gets_one_line(
     assert done.returncode == 1
     assert contents(kept) == {name: undisturbed[name] for name in RESULTS[:3]}
     assert done.stderr.splitlines() == [
-        f"error: {case}: {tmp_path}/out/{case}.nii.gz: cannot be written (No space left on device)."
+        f"error: {case}: {tmp_path}/out/{case}.nii.gz: cannot be written (No space left on "
+        "device); make room, or see that this user may write there."
         for case in CASES[3:]
     ]
     assert run_here(*predict(scans, kept, weights, "--resume")).exit_code == 0
@@ -242,7 +243,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 ):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(scans, source)
-    inner, calls = meatus.run.segment_in_detail, []
+    inner, calls = meatus.service.run.segment, []
 
     def segment(*arguments, **named):
         if not calls:
@@ -251,7 +252,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
         calls.append(1)
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(meatus.run, "segment_in_detail", segment)
+    monkeypatch.setattr(meatus.service.run, "segment", segment)
 
     first = run_here(*predict(source, out, weights))
     after_first = contents(out)
@@ -271,7 +272,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 def test_a_case_that_needs_too_much_memory_fails_alone(
     tmp_path, scans, weights, undisturbed, monkeypatch, more
 ):
-    inner, calls = meatus.run.segment_in_detail, []
+    inner, calls = meatus.service.run.segment, []
     failures = {2: MemoryError(), 4: DeviceError("CUDA: out of memory; use --device cpu.")}
 
     def segment(*arguments, **named):
@@ -280,7 +281,7 @@ def test_a_case_that_needs_too_much_memory_fails_alone(
             raise failures[len(calls)]
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(meatus.run, "segment_in_detail", segment)
+    monkeypatch.setattr(meatus.service.run, "segment", segment)
 
     done = run_here(*predict(scans, tmp_path / "out", weights, *more))
 

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from meatus.geometry import Geometry
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from meatus.volumes import Labels
 from tests.meatus.scan_files import GREY, TILTED, labels_of, oblique, save
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from meatus.errors import ScanError
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from tests.meatus.scan_files import GREY, TILTED, labels_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from meatus.errors import UsageError, WeightsError
-from meatus.grand_challenge import OUTPUT_SLUG, find_case, model_weights
+from meatus.service.grand_challenge import OUTPUT_SLUG, find_case, model_weights
 from tests.meatus.tiny_runs import run, run_here, save_scan, write_weights
 
 NAME = "5b8d6e1c-0f1e-4a53-9c2b-3f6f7f6d1a11"
@@ -108,7 +108,7 @@ def test_what_libraries_write_to_stderr_goes_to_the_log(tmp_path, weights, monke
     source = job(tmp_path / "in")
     noisy = tmp_path / "sitecustomize.py"
     noisy.write_text(
-        "import os, meatus.run as r\n"
+        "import os, meatus.service.run as r\n"
         "inner = r.load_model\n"
         "def load(*a, **k):\n"
         "    os.write(2, b'a library warns\\n')\n"

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from meatus.errors import ScanError
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from tests.meatus.hostile_files import FLOAT, contents, edited, nifti, pixdim, stored, with_bad
 from tests.meatus.scan_files import GREY, TILTED, oblique, save
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meatus import flags
 from meatus.geometry import Geometry
-from meatus.measure import Volumes, measure
+from meatus.report import flags
+from meatus.report.measure import Volumes, measure
 from meatus.structures import Structure
 from meatus.volumes import Certainty, Labels
 

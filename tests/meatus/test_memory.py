@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meatus.cases import Case
-from meatus.images import write_labels
-from meatus.jobs import run_cases
+from meatus.service.cases import Case
+from meatus.io.images import write_labels
+from meatus.service.batch import attempts
 from meatus.volumes import Labels, Segmented
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
@@ -34,11 +34,10 @@ def resident_kb():
 
 
 if kind == "network":
-    from meatus.pipeline import load_model, segment_in_detail
-    from meatus.postprocess import Rules
+    from meatus.pipeline import load_model, segment
 
     model = load_model(folder / "tiny.onnx", device="cpu", quality="fast", threads=1)
-    work, release = lambda scan: segment_in_detail(scan, model, Rules()), model.release
+    work, release = lambda scan: segment(scan, model), model.release
 else:
     def work(scan):
         voxels = (scan.voxels > 450).astype(np.uint8)
@@ -48,11 +47,21 @@ else:
 
 scans = [folder / name for name in ("scan.nii.gz", "scan.nii", "cut.nii.gz")]
 cases = [Case(str(n), scans[n % 3], folder / f"{{n % 7}}.nii.gz") for n in range({CASES})]
-failed = 0
-for number, outcome in enumerate(run_cases(cases, work, write_labels, release, "fail"), 1):
+number = failed = settled = 0
+
+
+def tell(outcome):
+    global number, failed, settled
+    number += 1
     failed += outcome.error is not None
     if number == {SETTLED}:
         settled = resident_kb()
+
+
+for attempt in attempts(cases, write_labels, "fail", tell):
+    with attempt.failing_alone():
+        attempt.keep(work(attempt.read()))
+    release()
 print(resident_kb() - settled, number, failed)
 """
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from meatus.ensemble import EIGHT_FLIPS, Model, average, predict
+from meatus.ensemble import EIGHT_FLIPS, Model, predict
 from meatus.geometry import Geometry, axial, reorient
-from meatus.pipeline import segment, segment_by_vote
+from meatus.label_voting import segment_by_vote
+from meatus.pipeline import segment
 from meatus.postprocess import Rules
 from meatus.preprocess import prepare
 from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation
@@ -43,6 +44,13 @@ def model(*engines, quality="full", spec=SPEC):
     return Model(engines or (BrightnessEngine(),), spec, quality)
 
 
+def average(window, ensemble):
+    """The probabilities (C, Z, Y, X) of a scan that is this one window."""
+    depth, rows, columns = window.shape
+    grid = Geometry((columns, rows, depth), (1.0, 1.0, 1.5), (0.0, 0.0, 0.0))
+    return predict(Prepared(window, grid, grid), ensemble).voxels
+
+
 def head_with_targets():
     """Grey 64 mm disc; a tumour's two parts on the left, a cochlea on each side."""
     x, y, z = 150, 150, 20
@@ -60,7 +68,7 @@ HEAD = Geometry((150, 150, 20), (1.0, 1.0, 1.5), (-75.0, -75.0, -15.0))
 
 
 def test_each_structure_is_found_where_it_lies():
-    labels = segment(Scan(head_with_targets(), HEAD), model(spec=LINEAR)).voxels
+    labels = segment(Scan(head_with_targets(), HEAD), model(spec=LINEAR)).labels.voxels
 
     assert labels[9, 75, 90] == 1
     assert labels[9, 75, 100] == 2
@@ -88,11 +96,11 @@ TURNED = {
 def test_the_same_head_stored_otherwise_gets_the_same_labels(name):
     direction = tuple(float(v) for v in TURNED[name])
     scan = Scan(head_with_targets(), HEAD)
-    expected = segment(scan, model(spec=LINEAR)).voxels
+    expected = segment(scan, model(spec=LINEAR)).labels.voxels
     turned = _stored_as(scan, direction)
     assert turned.geometry.direction == direction
 
-    labels = segment(turned, model(spec=LINEAR))
+    labels = segment(turned, model(spec=LINEAR)).labels
 
     assert labels.geometry == turned.geometry
     back = reorient(labels.voxels, turned.geometry, axial(turned.geometry))
@@ -206,8 +214,8 @@ def test_all_tumours_stay_where_the_user_says_so():
     voxels[7:12, 70:78, 50:60] = 650
     scan = Scan(voxels, HEAD)
 
-    one = segment(scan, model(spec=LINEAR)).voxels
-    every = segment(scan, model(spec=LINEAR), Rules(tumours="all")).voxels
+    one = segment(scan, model(spec=LINEAR)).labels.voxels
+    every = segment(scan, model(spec=LINEAR), Rules(tumours="all")).labels.voxels
 
     assert one[9, 74, 55] == 0
     assert every[9, 74, 55] == 1
@@ -222,7 +230,7 @@ def test_thin_slices_are_thinned_out_for_the_network_and_labelled_in_full():
     thin = Geometry((150, 150, 60), (1.0, 1.0, 0.5), HEAD.origin_mm)
 
     prepared = prepare(Scan(voxels, thin), LINEAR)
-    labels = segment(Scan(voxels, thin), model(spec=LINEAR)).voxels
+    labels = segment(Scan(voxels, thin), model(spec=LINEAR)).labels.voxels
 
     assert prepared.geometry.size[2] == 30
     assert labels.shape == voxels.shape

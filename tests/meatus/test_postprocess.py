@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from meatus.components import SURROUNDING, components
 from meatus.geometry import Geometry
-from meatus.pieces import SURROUNDING, components
 from meatus.postprocess import Rules, clean
 from meatus.volumes import Labels
 

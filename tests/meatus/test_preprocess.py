@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from meatus.crop import reference_crop
-from meatus.decide import place
 from meatus.geometry import Geometry
 from meatus.preprocess import prepare
+from meatus.restore import restore_labels
 from meatus.spec import PhysicalCrop, ReferenceCrop, SliceNormalisation, VolumeNormalisation
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
-from tests.golden_files import GOLDEN
 from tests.meatus.specs import make_spec
+from tests.shared_files import shared
 
 CASES = [
     "sq400",
@@ -38,7 +38,7 @@ PUBLISHED = make_spec(crop=ReferenceCrop(), normalisation=SliceNormalisation(), 
 
 @pytest.fixture(scope="module")
 def golden():
-    return np.load(GOLDEN / "preprocess.npz")
+    return np.load(shared("golden/preprocess.npz"))
 
 
 def flipped_volume(golden, case):
@@ -191,7 +191,7 @@ def test_labels_return_to_the_published_voxels(golden, case):
 
     z, y, x = volume.shape
     scan = Scan(volume, Geometry((x, y, z), (0.5, 0.5, 1.5), (0, 0, 0)))
-    placed = place(labels, prepared, scan).voxels
+    placed = restore_labels(labels, prepared, scan).voxels
 
     flips = golden.get(f"{case}/flip_xyz", (0, 0, 0))
     axes = [axis for axis, flip in zip((2, 1, 0), flips, strict=True) if flip]

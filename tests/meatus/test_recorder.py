@@ -39,7 +39,7 @@ def test_every_case_has_a_row_and_every_result_a_picture(folders, weights):  # n
     assert 0.5 < float(found["good"]["mean_confidence"]) <= 1
     assert found["good"]["engine"].startswith("OpenVINO CPU")
     assert "not for clinical use" in found["good"]["notice"]
-    for stage in ("read", "prepare", "network", "decide", "clean", "write"):
+    for stage in ("read", "prepare", "network", "restore", "clean", "write"):
         assert float(found["good"][f"{stage}_s"]) >= 0
     assert float(found["good"]["peak_mib"]) > 50
     assert found["bad"]["status"] == "failed"

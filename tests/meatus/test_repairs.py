@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from tests.meatus.hostile_files import edited, nifti, pixdim, with_bad
 from tests.meatus.scan_files import GREY, TILTED, labels_of, save
 

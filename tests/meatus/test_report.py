@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meatus.cases import Case
+from meatus.atomic import write_whole
 from meatus.errors import OutputError
 from meatus.geometry import Geometry
-from meatus.measure import measure
-from meatus.pictures import draw_case
-from meatus.report import (
+from meatus.report.case_table import (
     STAGES,
     CaseReport,
     notice,
     read_report,
-    without_paths,
     write_report,
-    write_whole,
 )
+from meatus.report.figures import draw_case
+from meatus.report.measure import measure
+from meatus.service.cases import Case
+from meatus.service.path_scrubbing import without_paths
 from meatus.structures import Structure
 from meatus.volumes import Certainty, Labels, Scan
 
@@ -281,8 +281,8 @@ def test_a_picture_that_cannot_be_written_is_told_in_one_line(tmp_path):
 
 def test_the_report_needs_no_matplotlib_and_pictures_need_no_home():
     code = (
-        "import sys, meatus.report; assert 'matplotlib' not in sys.modules\n"
-        "import meatus.pictures; assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys, meatus.report.case_table; assert 'matplotlib' not in sys.modules\n"
+        "import meatus.report.figures; assert 'matplotlib.pyplot' not in sys.modules"
     )
     home = {"HOME": "/proc/none", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "PATH": ""}
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from meatus.console import HIDDEN, name_hider
+from meatus.service.path_scrubbing import HIDDEN, name_hider
 from tests.meatus.tiny_runs import ROOT, run, run_here, save_scan, write_weights
 
 SOURCES = sorted((ROOT / "inference" / "meatus").rglob("*.py"))
@@ -174,7 +174,7 @@ def test_known_names_and_whatever_looks_like_a_path_are_hidden(tmp_path):
 
 def test_openvino_is_imported_without_its_telemetry():
     code = (
-        "from meatus.engines.devices import openvino_module\n"
+        "from meatus.engines.openvino_cpu import openvino_module\n"
         "import sys; openvino_module()\n"
         "sys.exit(any(name.startswith('openvino_telemetry') and module is not None"
         " for name, module in sys.modules.items()))"

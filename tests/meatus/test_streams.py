@@ -14,8 +14,8 @@ import pytest
 import SimpleITK as sitk
 
 from meatus.errors import ScanError
-from meatus.formats.headers import MOST_VOXELS
-from meatus.images import read_scan
+from meatus.io.headers import MOST_VOXELS
+from meatus.io.images import read_scan
 from tests.meatus.hostile_files import contents
 from tests.meatus.scan_files import GREY, oblique, save
 
@@ -94,7 +94,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_cut_short(tmp_path, monkeypatch
         os.truncate(path, 900)
         return really(*args, **more)
 
-    monkeypatch.setattr("meatus.formats.streams.np.empty", shrink)
+    monkeypatch.setattr("meatus.io.streams.np.empty", shrink)
     with pytest.raises(ScanError, match="bytes of voxels; its header promises 90,000"):
         read_scan(path)
 
@@ -155,7 +155,7 @@ READ = """
 import resource, sys
 from pathlib import Path
 from meatus.errors import ScanError
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

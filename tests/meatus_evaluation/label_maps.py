@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from meatus.cli import main
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 
 GRID = Geometry((20, 20, 4), (0.5, 0.5, 1.5), (0, 0, 0))

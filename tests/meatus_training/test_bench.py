@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from meatus.geometry import Geometry
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus_phantom.generate import Case
 from meatus_training.bench import WIDTH, widened, write_scan
 from meatus_training.export.agreement import probabilities

@@ -6,19 +6,19 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from meatus.cases import find_cases
 from meatus.ensemble import Quality
-from meatus.guard import one_line_errors
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.preprocess import prepare
+from meatus.service.cases import find_cases
+from meatus.service.cli_errors import one_line_errors
 from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
@@ -110,7 +110,7 @@ def read_json(file: Path) -> dict[str, Any]:
 @click.command()
 @click.argument("scans", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path), default=DEFAULT_WEIGHTS)
-@click.option("--quality", type=click.Choice(["fast", "standard", "full"]), default="standard")
+@click.option("--quality", type=click.Choice(get_args(Quality)), default="standard")
 @click.option("--json", "json_file", type=FILE, help="Also write the numbers as JSON.")
 @one_line_errors
 def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None) -> None:

@@ -20,8 +20,8 @@ from medpy.metric import binary as medpy
 from numpy.typing import NDArray
 
 from meatus.geometry import Geometry
-from meatus.images import read_grid, write_labels
-from meatus.measure import structure_masks
+from meatus.io.images import read_grid, write_labels
+from meatus.report.measure import structure_masks
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.score import CaseScore, score_case

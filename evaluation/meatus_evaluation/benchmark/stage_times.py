@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meatus import read_scan, write_labels
 from meatus.ensemble import Model
-from meatus.pipeline import segment_in_detail
+from meatus.pipeline import segment
 from meatus.postprocess import Rules
 from meatus.timing import Stopwatch, peak_mib
 
@@ -49,7 +49,7 @@ def _run(scan_file: Path, model: Model, out: Path) -> dict[str, float]:
     watch = Stopwatch()
     with watch("read"):
         scan = read_scan(scan_file)
-    result = segment_in_detail(scan, model, Rules())
+    result = segment(scan, model, Rules())
     with watch("write"):
         write_labels(result.labels, out)
     return watch.seconds | result.seconds

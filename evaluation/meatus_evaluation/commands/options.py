@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from meatus.engines import DEVICES
+from meatus.ensemble import Quality
 from meatus.pipeline import DEFAULT_WEIGHTS
 
 ANY = click.Path(path_type=Path)  # whoever opens it tells what is wrong with it in one line
@@ -20,9 +23,5 @@ resample_option = click.option(
     "--resample", is_flag=True, help="Put maps on another grid onto the reference's."
 )
 weights_option = click.option("--weights", type=ANY, default=DEFAULT_WEIGHTS)
-device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto"
-)
-quality_option = click.option(
-    "--quality", type=click.Choice(["fast", "standard", "full"]), default=None
-)
+device_option = click.option("--device", type=click.Choice(DEVICES), default="auto")
+quality_option = click.option("--quality", type=click.Choice(get_args(Quality)), default=None)

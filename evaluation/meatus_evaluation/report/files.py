@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from meatus.atomic import write_whole
 from meatus.errors import UsageError
-from meatus.report import write_whole
 
 
 def check_writable(*files: Path | None) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus.cases import case_name
+from meatus.atomic import write_whole
 from meatus.errors import UsageError
 from meatus.geometry import Geometry
-from meatus.images import read_scan
-from meatus.pictures.panels import COLOURS, show
-from meatus.pictures.plotting import Figure, Line2D
-from meatus.pictures.views import Slices, View, as_slices, busiest, extent_mm, middle_mm, window
-from meatus.report import write_whole
+from meatus.io.images import read_scan
+from meatus.report.panels import COLOURS, show
+from meatus.report.plotting import Figure, Line2D
+from meatus.report.views import Slices, View, as_slices, busiest, extent_mm, middle_mm, window
+from meatus.service.cases import case_name
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.match import Pair, nearest_labels_on

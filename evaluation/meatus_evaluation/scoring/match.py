@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus.cases import CONTRAST_MARKS
 from meatus.errors import InferenceError, ScanError
 from meatus.geometry import Geometry
-from meatus.images import SUFFIXES, read_grid
+from meatus.io.images import SUFFIXES, read_grid
+from meatus.service.cases import CONTRAST_MARKS
 from meatus_evaluation.scoring.surface import bounding_box
 
 REFERENCE_MARK = "_Label"
@@ -119,11 +119,11 @@ def same_grid(one: Geometry, other: Geometry) -> bool:
 def nearest_labels_on(
     labels: NDArray[np.uint8], source: Geometry, target: Geometry
 ) -> NDArray[np.uint8]:
-    """``labels`` (Z, Y, X) as they are where both grids are one, else by ``resample_labels``."""
-    return labels if same_grid(source, target) else resample_labels(labels, source, target)
+    """``labels`` (Z, Y, X) as they are where both grids are one, else by ``nearest_labels``."""
+    return labels if same_grid(source, target) else nearest_labels(labels, source, target)
 
 
-def resample_labels(
+def nearest_labels(
     labels: NDArray[np.uint8], source: Geometry, target: Geometry
 ) -> NDArray[np.uint8]:
     """Each voxel (Z, Y, X) of ``target`` gets the label of the nearest one of ``source``.

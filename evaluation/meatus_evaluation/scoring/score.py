@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 
 from meatus.engines import usable_threads
 from meatus.errors import ScanError
-from meatus.geometry import Geometry
-from meatus.images import read_scan
-from meatus.measure import structure_masks
+from meatus.geometry import Geometry, nearest_labels, same_grid
+from meatus.io.images import read_scan
+from meatus.report.measure import structure_masks
 from meatus_evaluation.scoring.match import (
     EvaluationError,
     Pair,
     check_grids,
     match_folders,
-    resample_labels,
-    same_grid,
     site_of,
 )
 from meatus_evaluation.scoring.measures import ASSD, MEASURES
@@ -130,7 +128,7 @@ def score_case(pair: Pair, *, scheme: Scheme = "2023", resample: bool = False) -
         if not same_grid(own, grid):
             if not resample:
                 check_grids([pair])
-            found = resample_labels(found, own, grid)
+            found = nearest_labels(found, own, grid)
     except (ScanError, BadLabelsError) as error:
         found, failure = np.zeros_like(truth), str(error)
     box = bounding_box(truth | found)

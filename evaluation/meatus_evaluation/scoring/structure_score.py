@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from meatus.pieces import components
+from meatus.components import components
 from meatus_evaluation.scoring.measures import ASSD, DICE, MEASURES, MaskPair
 from meatus_evaluation.scoring.surface import (
     EMPTY_MM,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from meatus.errors import UsageError
 from meatus.geometry import Geometry
-from meatus.measure import Side, measure, structure_masks
+from meatus.report.measure import Side, measure, structure_masks
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.score import read_labels
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.atomic import write_whole
 from meatus.ensemble import Model
-from meatus.images import read_scan
-from meatus.measure import measure_segmented, structure_masks
-from meatus.pipeline import segment_with_probabilities
-from meatus.postprocess import Rules
-from meatus.report import write_whole
+from meatus.io.images import read_scan
+from meatus.pipeline import segment
+from meatus.report.measure import measure, structure_masks
 from meatus.structures import Structure
 from meatus_evaluation.scoring.match import Pair, nearest_labels_on
 from meatus_evaluation.scoring.measures import dice
@@ -101,14 +100,16 @@ def try_case(pair: Pair, model: Model) -> Trial:
     assert pair.prediction is not None, "the scan"
     scan = read_scan(pair.prediction)
     reference, grid = read_labels(pair.reference, "2023")
-    found, probabilities = segment_with_probabilities(scan, model, Rules())
+    found = segment(scan, model)
+    probabilities = found.probabilities
+    assert probabilities is not None, "segment gives them"
     truth = structure_masks(nearest_labels_on(reference, grid, scan.geometry))["whole_vs"]
     near = structure_masks(nearest_labels_on(reference, grid, probabilities.geometry))
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
         expected_dice=found.certainty.expected_dice,
-        flags=measure_segmented(found).flags,
+        flags=measure(found.labels, found.certainty).flags,
         bins={
             name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
             for name, classes in CLASSES.items()
@@ -159,7 +160,7 @@ def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
 
 def draw_reliability(bins: dict[str, Bins], out: Path) -> None:
     """One curve per structure: the share of true voxels over the mean probability of a bin."""
-    from meatus.pictures.plotting import Figure  # matplotlib only where it is needed
+    from meatus.report.plotting import Figure  # matplotlib only where it is needed
 
     figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     axes = figure.subplots()

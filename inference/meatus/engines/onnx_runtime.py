@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from meatus.engines.devices import NAMES, PROVIDERS, onnxruntime_module
-from meatus.engines.softmax import softmax
+from meatus.engines.nvidia import check_gpu
+from meatus.engines.protocol import Engine, Resources, Runtime, softmax
 from meatus.errors import DeviceError, InferenceError, WeightsError
 from meatus.geometry import Array
+from meatus.io.stderr import silent_stderr
 from meatus.spec import Spec
 
 OrtKind = Literal["onnxruntime", "cuda", "tensorrt"]
 Shape = tuple[int, int, int]
+
+NAMES: dict[OrtKind, str] = {
+    "onnxruntime": "ONNX Runtime CPU",
+    "cuda": "ONNX Runtime CUDA",
+    "tensorrt": "ONNX Runtime TensorRT",
+}
+PROVIDERS: dict[OrtKind, str] = {
+    "onnxruntime": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 
 INPUT, OUTPUT = "window", "probabilities"
 # A window that any exported network takes and that costs next to nothing: see release().
@@ -55,12 +68,16 @@ class OnnxRuntimeEngine:
         self._open((spec.window.depth, spec.crop.size[1], spec.crop.size[0]))
         self._check_channels(len(spec.classes))
 
-    def __call__(self, window: Array) -> Array:
-        """(Z, Y, X) to (C, Z, Y, X)."""
+    def __call__(self, window: Array, options: Any = None) -> Array:
+        """(Z, Y, X) to (C, Z, Y, X); ``options`` are the runtime's own."""
         depth, height, width = window.shape
         if self._kind == "tensorrt" and self._shape != (depth, height, width):
             self._open((depth, height, width))
-        scores = self._run(window)
+        batch = np.ascontiguousarray(window[None, None], dtype=np.float32)
+        try:
+            scores: Array = self._session.run([OUTPUT], {INPUT: batch}, options)[0][0]
+        except Exception as error:  # the runtime's own classes share no other base
+            raise _explained(error, self._path, self.name) from error
         return scores if self._softmax else softmax(scores)
 
     def release(self) -> None:
@@ -72,15 +89,7 @@ class OnnxRuntimeEngine:
         if self._kind in ARENAS:
             options = self._runtime.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", ARENAS[self._kind])
-            self._run(np.zeros(SMALL, np.float32), options)
-
-    def _run(self, window: Array, options: Any = None) -> Array:
-        batch = np.ascontiguousarray(window[None, None], dtype=np.float32)
-        try:
-            scores: Array = self._session.run([OUTPUT], {INPUT: batch}, options)[0][0]
-        except Exception as error:  # the runtime's own classes share no other base
-            raise _explained(error, self._path, self.name) from error
-        return scores
+            self(np.zeros(SMALL, np.float32), options)
 
     def _open(self, shape: Shape) -> None:
         """Start the session, for ``shape`` alone where TensorRT is to run it."""
@@ -163,6 +172,41 @@ def tensorrt_settings(shape: Shape, folder: Path | None) -> dict[str, str]:
     return settings
 
 
+def onnxruntime_module() -> Any:
+    """The imported onnxruntime; what it would log comes as exceptions or is found by checks."""
+    try:
+        with silent_stderr():  # on import it warns about graphics cards that it cannot read
+            import onnxruntime
+    except ModuleNotFoundError as error:
+        raise DeviceError("onnxruntime is not installed; install onnxruntime-gpu") from error
+    except ImportError as error:
+        raise DeviceError(f"onnxruntime cannot be imported ({error}); install it anew") from error
+    onnxruntime.set_default_logger_severity(4)  # only what ends the process
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _check(kind: OrtKind) -> str:
+    runtime = onnxruntime_module()
+    version = f"onnxruntime {runtime.__version__}"
+    if PROVIDERS[kind] not in runtime.get_available_providers():
+        raise DeviceError(
+            f"{version} was built without the {PROVIDERS[kind]}; install onnxruntime-gpu instead"
+        )
+    if kind == "onnxruntime":
+        return version
+    return f"{version}, {check_gpu(runtime, tensorrt=kind == 'tensorrt')}"
+
+
+def _load(kind: OrtKind, path: Path, spec: Spec, resources: Resources) -> Engine:
+    threads, cache, say = resources.threads, resources.cache, resources.say
+    return OnnxRuntimeEngine(path, spec, kind, threads=threads, cache=cache, say=say)
+
+
+def _runtime(kind: OrtKind, device: str, *, compiles: bool = False) -> Runtime:
+    return Runtime(NAMES[kind], device, partial(_check, kind), partial(_load, kind), compiles)
+
+
 def _explained(error: Exception, path: Path, name: str) -> InferenceError:
     """The runtime's exception as one line that says whether weights or device are at fault."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -177,3 +221,8 @@ def _explained(error: Exception, path: Path, name: str) -> InferenceError:
             "The file is damaged or was not exported for this program; get it again."
         )
     return DeviceError(f"{name} cannot run {path} ({reason}); run with another device")
+
+
+CPU = _runtime("onnxruntime", "cpu")
+CUDA = _runtime("cuda", "cuda")
+TENSORRT = _runtime("tensorrt", "tensorrt", compiles=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from meatus.engines.devices import openvino_module
-from meatus.engines.softmax import softmax
-from meatus.errors import WeightsError
+from meatus.engines.protocol import Engine, Resources, Runtime, softmax
+from meatus.errors import DeviceError, WeightsError
 from meatus.geometry import Array
 from meatus.spec import Spec
 
@@ -110,3 +110,30 @@ class OpenVinoEngine:
                 f"expected {classes} as its metadata says; export the weights again."
             )
         return model
+
+
+def openvino_module() -> Any:
+    """The imported openvino, which does not call home.
+
+    Importing it sends a word to its makers where the package openvino-telemetry is installed,
+    as pip does. To an import that finds None the package is not there.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise DeviceError("openvino is not installed; install openvino") from error
+    except ImportError as error:
+        raise DeviceError(f"openvino cannot be imported ({error}); install it anew") from error
+    return openvino
+
+
+def _check() -> str:
+    return f"openvino {openvino_module().__version__}"
+
+
+def _load(path: Path, spec: Spec, resources: Resources) -> Engine:
+    return OpenVinoEngine(path, spec, threads=resources.threads, cache=resources.cache)
+
+
+RUNTIME = Runtime("OpenVINO CPU", "cpu", _check, _load, compiles=True)

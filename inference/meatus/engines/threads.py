@@ -28,7 +28,7 @@ def cpu_quota(membership: Path, cgroups: Path) -> float | None:
     """The tightest quota, in processors, of the process's groups and all groups above them.
 
     A container may see the groups' paths of its host but its own folder as the root; a folder
-    that does not exist is therefore passed over. None where nothing is limited or readable.
+    that does not exist is therefore skipped. None where nothing is limited or readable.
     """
     quotas = [
         quota for folder in group_folders(_text(membership)) if (quota := _quota(cgroups / folder))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from meatus.parallel import in_parallel
+from meatus.service.parallel import in_parallel
 from meatus_phantom.cohort.files import (
     WORK,
     Row,

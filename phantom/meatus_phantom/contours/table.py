@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.structures import Structure
 from meatus.volumes import Labels
 from meatus_phantom.contours.planes import Contour

@@ -14,7 +14,7 @@ from nibabel.filebasedimages import ImageFileError
 from scipy.stats import binomtest
 
 from meatus.errors import InferenceError
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus_phantom.cohort.files import FOLDERS, Row, read_table, sha256
 from meatus_phantom.errors import PhantomError
 from meatus_phantom.validate import expected as ex

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from meatus.geometry import Array
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.structures import TUMOUR, Structure
 from meatus_phantom.cohort.files import Row, read_table
 from meatus_phantom.errors import PhantomError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus_phantom.cohort.files import Row
 from meatus_phantom.validate import expected as ex
 from meatus_phantom.validate.edges import edge_width

@@ -1,4 +1,4 @@
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.pipeline import load_model
 from meatus_evaluation.benchmark.stage_times import StageTimes, time_stages
 from tests.meatus.tiny_runs import save_scan, write_weights

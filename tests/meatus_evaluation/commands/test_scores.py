@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from tests.meatus_evaluation.label_maps import (
     GRID,

@@ -4,16 +4,14 @@ import re
 import numpy as np
 import pytest
 
-from meatus.geometry import Geometry, axial, reorient
-from meatus.images import write_labels
+from meatus.geometry import Geometry, axial, nearest_labels, reorient, same_grid
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.match import (
     EvaluationError,
     Pair,
     check_grids,
     match_folders,
-    resample_labels,
-    same_grid,
     site_of,
 )
 
@@ -130,7 +128,7 @@ def labels_on(grid, seed=0):
 def test_resampling_onto_the_own_grid_changes_nothing():
     voxels = labels_on(turned(20))
 
-    np.testing.assert_array_equal(resample_labels(voxels, turned(20), turned(20)), voxels)
+    np.testing.assert_array_equal(nearest_labels(voxels, turned(20), turned(20)), voxels)
 
 
 def test_flipped_and_transposed_voxels_come_back_to_their_places():
@@ -138,7 +136,7 @@ def test_flipped_and_transposed_voxels_come_back_to_their_places():
     upright, voxels = axial(flipped), labels_on(flipped)
 
     np.testing.assert_array_equal(
-        resample_labels(voxels, flipped, upright), reorient(voxels, flipped, upright)
+        nearest_labels(voxels, flipped, upright), reorient(voxels, flipped, upright)
     )
 
 
@@ -146,7 +144,7 @@ def test_each_voxel_gets_the_label_nearest_in_the_patient_also_oblique():
     """Looked up one by one: the nearest of all voxel centres, none beyond half a voxel."""
     source, target = turned(25), Geometry((16, 16, 4), (0.7, 0.6, 1.1), (-8.0, 6.0, 10.2))
     voxels = labels_on(source)
-    found = resample_labels(voxels, source, target)
+    found = nearest_labels(voxels, source, target)
 
     into = source.axes / np.array(source.spacing_mm)
     for z, y, x in np.ndindex(target.shape):
@@ -160,5 +158,5 @@ def test_each_voxel_gets_the_label_nearest_in_the_patient_also_oblique():
 def test_an_empty_map_and_one_elsewhere_resample_to_background():
     far = Geometry(GRID.size, GRID.spacing_mm, (500, 500, 500))
 
-    assert not resample_labels(np.zeros(GRID.shape, np.uint8), GRID, turned(5)).any()
-    assert not resample_labels(labels_on(GRID), GRID, far).any()
+    assert not nearest_labels(np.zeros(GRID.shape, np.uint8), GRID, turned(5)).any()
+    assert not nearest_labels(labels_on(GRID), GRID, far).any()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meatus.measure import structure_masks
+from meatus.report.measure import structure_masks
 from meatus_evaluation.scoring.measures import dice
 from meatus_evaluation.scoring.structure_score import boundary_assd_mm, compare
 from meatus_evaluation.scoring.surface import EMPTY_MM, share_within, surface_distances

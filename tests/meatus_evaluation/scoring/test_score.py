@@ -8,7 +8,7 @@ from medpy.metric import binary as medpy
 
 from meatus.errors import InferenceError
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.match import EvaluationError
 from meatus_evaluation.scoring.score import score_folders, table_text

@@ -8,7 +8,7 @@ from scipy import stats
 from meatus.cli import main
 from meatus.errors import UsageError
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.scoring.score_tables import scores_of
 from meatus_evaluation.studies.compare import compare, holm, wilcoxon_p

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.studies.reliability import CLASSES, Trial, all_bins, count_alarms, fill_bins
 from tests.meatus.tiny_runs import save_scan, write_weights

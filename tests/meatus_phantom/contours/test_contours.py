@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meatus.geometry import Geometry
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.structures import Structure
 from meatus_phantom.contours import ContourError, prism_mm3, rasterise, read_contours
 from meatus_phantom.contours.table import import_contours, label_map

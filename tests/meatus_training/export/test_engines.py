@@ -9,7 +9,7 @@ import torch
 
 from meatus.engines.onnx_runtime import OnnxRuntimeEngine
 from meatus.errors import WeightsError
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.weights import read_spec
 from meatus_training.export.agreement import probabilities
 from meatus_training.export.engines import TorchEngine, compare_engines, summarise

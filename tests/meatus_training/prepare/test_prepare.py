@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from meatus.geometry import Geometry
-from meatus.parallel import in_parallel
+from meatus.service.parallel import in_parallel
 from meatus.spec import ReferenceCrop
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import TABLE, prepared_hash, read_prepared, read_table
@@ -168,7 +168,7 @@ def test_two_workers_write_what_one_writes(prepared, data, tmp_path):
 def test_workers_end_with_a_main_process_that_is_killed(tmp_path):
     code = (
         "import os, time\n"
-        "from meatus.parallel import in_parallel\n"
+        "from meatus.service.parallel import in_parallel\n"
         "if __name__ == '__main__':\n"
         "    for _ in in_parallel(time.sleep, [0, 0, 60, 60], 2):\n"
         "        os.kill(os.getpid(), 9)\n"

@@ -5,11 +5,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.geometry import Geometry, largest_share_labels
+from meatus.io.images import write_labels
 from meatus.spec import PhysicalCrop, SliceNormalisation
-from meatus.volumes import Labels, Scan
-from meatus_training.dataset import labels_on
+from meatus.volumes import Labels
 from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.settings import PrepareSettings
@@ -185,7 +184,7 @@ def test_labels_keep_their_volume_and_place_on_another_grid():
     labels[2:4, 20:30, 40:45] = 3
     finer = Geometry((220, 220, 10), (0.3, 0.3, 1.0), (-30, -25, 1.3))  # no centre on an edge
 
-    found = labels_on(Scan(labels, grid), finer)
+    found = largest_share_labels(labels, grid, finer)
 
     for number, count in ((1, 2 * 10 * 15), (3, 2 * 10 * 5)):
         marked = np.argwhere(found == number)
@@ -200,7 +199,7 @@ def test_where_no_label_was_drawn_is_background():
     grid = Geometry((20, 20, 4), (1, 1, 1), (0, 0, 0))
     larger = Geometry((40, 20, 4), (1, 1, 1), (-10, 0, 0))
 
-    found = labels_on(Scan(np.ones(grid.shape, np.uint8), grid), larger)
+    found = largest_share_labels(np.ones(grid.shape, np.uint8), grid, larger)
 
     assert (found[..., 10:30] == 1).all()
     assert not found[..., :10].any()

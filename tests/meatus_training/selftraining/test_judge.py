@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_training.errors import TrainingError
 from meatus_training.selftraining.judge import in_words, score

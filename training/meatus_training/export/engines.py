@@ -15,8 +15,8 @@ from meatus.engines.openvino_cpu import OpenVinoEngine, Precision
 from meatus.ensemble import Model, Quality
 from meatus.errors import DeviceError
 from meatus.geometry import Array
-from meatus.measure import structure_masks
 from meatus.pipeline import segment
+from meatus.report.measure import structure_masks
 from meatus.spec import Spec
 from meatus.volumes import Labels, Scan
 from meatus.weights import check_same_input, find_members, read_spec
@@ -73,11 +73,11 @@ def compare_engines(
         Model(tuple(load(*one) for one in used), used[0][1], quality) for load in usable_loaders()
     ]
     for name, scan in scans:
-        expected = segment(scan, exact)
+        expected = segment(scan, exact).labels
         yield (
             name,
             {
-                model.members[0].name: label_dices(segment(scan, model), expected)
+                model.members[0].name: label_dices(segment(scan, model).labels, expected)
                 for model in models
             },
         )

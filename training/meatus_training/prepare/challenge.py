@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from meatus.images import SUFFIXES
+from meatus.io.images import SUFFIXES
 from meatus_evaluation.scoring.match import site_of
 from meatus_training.prepare.cases import Split
 from meatus_training.prepare.raw import THREE_PARTS, WHOLE_TUMOUR, Found, RawCase, duplicates, shown

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from meatus.errors import ScanError
-from meatus.geometry import Array, Geometry, axial
-from meatus.images import read_scan
+from meatus.geometry import Array, Geometry, axial, same_grid
+from meatus.io.images import read_scan
 from meatus.volumes import Scan
-from meatus_evaluation.scoring.match import same_grid
 from meatus_training.prepare.raw import RawCase, shown
 from meatus_training.prepare.settings import PrepareSettings
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from meatus.images import UNFINISHED
-from meatus.parallel import in_parallel
+from meatus.atomic import UNFINISHED
+from meatus.service.parallel import in_parallel
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, absolute, read_prepared, write_prepared
 from meatus_training.prepare.check import Checked, check_case, no_cochlea, same_files

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meatus.images import SUFFIXES
+from meatus.io.images import SUFFIXES
 from meatus_training.prepare.cases import Modality
 from meatus_training.prepare.raw import Part
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from meatus.atomic import write_whole
 from meatus.crop import RATIO_LIMITS
 from meatus.geometry import Array, Geometry, axial, reorient
-from meatus.images import read_scan
+from meatus.io.images import read_scan
 from meatus.preprocess import prepare
 from meatus.volumes import Scan
 from meatus_evaluation.scoring.surface import bounding_box

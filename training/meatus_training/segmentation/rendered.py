@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from meatus.spec import PhysicalCrop, VolumeNormalisation
-from meatus.windows import shown_field
+from meatus.windows import filled_extent
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.random_streams import stream
 from meatus_phantom.tissue_maps import (
@@ -109,7 +109,7 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         )
         if settings.micro_batch > 1:  # windows of one pass have one size
             return window.image[None], window.labels, number
-        along_y, along_x = shown_field(window.image.numpy())  # as inference cuts them
+        along_y, along_x = filled_extent(window.image.numpy())  # as inference cuts them
         return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
 
     def _look_of(self, subject: int, rng: np.random.Generator) -> Look | None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meatus.atomic import write_whole
-from meatus.images import read_scan
+from meatus.geometry import largest_share_labels
+from meatus.io.images import read_scan
 from meatus_phantom.array_files import array_bytes
-from meatus_training.dataset import labels_on
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, read_prepared
 from meatus_training.segmentation.samples import TrainingSample
@@ -78,5 +78,7 @@ def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
         return None
     kept = cache / f"{case.name}{LABELS}"
     if not kept.exists() or kept.stat().st_mtime < image.stat().st_mtime:
-        write_whole(kept, array_bytes(labels_on(read_scan(image), case.geometry)))
+        found = read_scan(image)
+        labels = largest_share_labels(found.voxels, found.geometry, case.geometry)
+        write_whole(kept, array_bytes(labels))
     return kept

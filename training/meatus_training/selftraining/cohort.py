@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from meatus.atomic import write_whole
 from meatus.ensemble import Model
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from meatus.errors import InferenceError
-from meatus.images import read_scan, write_labels
+from meatus.io.images import read_scan, write_labels
 from meatus.pipeline import segment
 from meatus_evaluation.report.files import write_json
 from meatus_evaluation.scoring.score import score_folders
@@ -34,7 +34,8 @@ def predict_scans(
         file = folder / f"{cases[number].name}.nii.gz"
         if not file.exists():
             context.check_stop(f"the prediction of {cases[number].name}")
-            write_labels(segment(read_scan(cases[number].scan), model, settings.clean), file)
+            found = segment(read_scan(cases[number].scan), model, settings.clean)
+            write_labels(found.labels, file)
 
 
 def score(predictions: Path, truth: Path, *, resample: bool = False) -> dict[str, Any]:

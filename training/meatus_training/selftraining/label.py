@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from meatus.components import LabelMap
 from meatus.ensemble import Model, predict
 from meatus.geometry import Array, Geometry
 from meatus.intensity import BLACK
-from meatus.pieces import LabelMap
 from meatus.postprocess import Box, clean
 from meatus.spec import SliceNormalisation, VolumeNormalisation
 from meatus.volumes import Labels, Prepared

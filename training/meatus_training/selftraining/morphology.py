@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from meatus.components import Mask
 from meatus.geometry import Array, Geometry
-from meatus.pieces import Mask
 
 BINS = 256
 ROUNDING_MM = 1e-6

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus import anatomy
+from meatus.components import LabelMap, Mask, components
 from meatus.geometry import Geometry
-from meatus.pieces import LabelMap, Mask, components
 from meatus.structures import CLASS_NAMES, TUMOUR, Structure
 from meatus_training.selftraining.morphology import dilate
 
@@ -24,15 +25,15 @@ Point = NDArray[np.float64]  # (3,) patient position in mm, LPS
 class Anatomy:
     """Bounds on a label map; volumes in mm3, lengths in mm."""
 
-    extra_mm3: tuple[float, float] = (0.0, 26_950.0)
-    intra_mm3: tuple[float, float] = (20.0, 930.0)
-    cochleae_mm3: tuple[float, float] = (70.0, 380.0)
+    extra_mm3: tuple[float, float] = anatomy.EXTRA_MEATAL_MM3
+    intra_mm3: tuple[float, float] = anatomy.INTRA_MEATAL_MM3
+    cochleae_mm3: tuple[float, float] = anatomy.BOTH_COCHLEAE_MM3
     slack: float = 0.2  # beyond either bound: other scans than those of the table
     main_share: float = 0.9  # of a structure's voxels that its largest piece must hold
     speck_mm3: float = 5.0  # a piece below this does not count as a second cochlea
-    joining_mm: float = 2.0
-    apart_mm: tuple[float, float] = (45.0, 95.0)  # cochlea to cochlea; measured ones 70 to 78
-    canal_mm: tuple[float, float] = (3.0, 25.0)  # canal part's middle to its cochlea's
+    joining_mm: float = anatomy.COCHLEAR_DUCT_MM
+    apart_mm: tuple[float, float] = anatomy.COCHLEAS_APART_POSSIBLE_MM
+    canal_mm: tuple[float, float] = anatomy.CANAL_TO_COCHLEA_MM  # middle to middle
     tumour_needed: bool = True  # 226 of 227 labelled scans have an intra-meatal part
     near_border_mm: float = 5.0  # no cochlea is missed whose place is this near, or outside
 

@@ -36,8 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from meatus.components import LabelMap, Mask, components
 from meatus.geometry import Array, Geometry
-from meatus.pieces import LabelMap, Mask, components
 from meatus.structures import CLASS_NAMES, Structure
 from meatus_training.selftraining.morphology import ball, dilate, fill_slices, otsu
 

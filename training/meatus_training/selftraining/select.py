@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from meatus.components import LabelMap, Mask
 from meatus.geometry import Array, Geometry
-from meatus.pieces import LabelMap, Mask
 from meatus.structures import CLASS_NAMES, Structure
 from meatus_training.hard_examples import IGNORE
 from meatus_training.selftraining.plausible import Anatomy, objections

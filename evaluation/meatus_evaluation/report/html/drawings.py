@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from meatus.errors import InferenceError
 from meatus.geometry import Geometry
-from meatus.images import read_scan
-from meatus.pictures.panels import show
-from meatus.pictures.plotting import Figure, Image
-from meatus.pictures.views import (
+from meatus.io.images import read_scan
+from meatus.report.panels import show
+from meatus.report.plotting import Figure, Image
+from meatus.report.views import (
     MARGIN_MM,
     TUMOUR_FIELD_MM,
     Slices,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from meatus import __version__
-from meatus.report import write_whole
+from meatus.atomic import write_whole
 from meatus_evaluation.challenge.ranking import RANKED_STRUCTURES
 from meatus_evaluation.report.html import box_plots, tables
 from meatus_evaluation.report.labels import counted, definitions

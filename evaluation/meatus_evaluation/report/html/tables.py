@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meatus.report import FOLDERS
+from meatus.service.path_scrubbing import without_folders
 from meatus_evaluation.report.labels import STRUCTURES, counted, group_name
 from meatus_evaluation.scoring.measures import ASSD, MEASURES, NONE, Measure
 from meatus_evaluation.scoring.score import CaseScore
@@ -38,7 +38,7 @@ class Table:
 def failure_table(failures: Sequence[CaseScore]) -> Table:
     """Why there was nothing to score. Where files lie is not told: reports are passed on."""
     rows = tuple(
-        (Cell(entry.case), Cell(entry.site), Cell(FOLDERS.sub("", entry.failure or "")))
+        (Cell(entry.case), Cell(entry.site), Cell(without_folders(entry.failure or "")))
         for entry in failures
     )
     return Table("failures", "Cases without a usable result", ("case", "site", "reason"), rows)

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.report.html.drawings import draw_pair
 from meatus_evaluation.scoring.match import match_folders

@@ -6,7 +6,7 @@ import pytest
 
 from meatus.errors import OutputError, UsageError
 from meatus.geometry import Geometry
-from meatus.images import write_labels
+from meatus.io.images import write_labels
 from meatus.volumes import Labels
 from meatus_evaluation.report.html.page import worst_first, write_report
 from meatus_evaluation.scoring.match import Pair, match_folders

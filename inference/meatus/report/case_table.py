@@ -1,0 +1,170 @@
+"""One row per case: ``report.csv`` for people, ``report.json`` with all details for programs.
+
+Reports name cases only; where a patient's files lie is never written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from meatus.atomic import write_whole
+from meatus.errors import OutputError, first_fault
+from meatus.report.measure import Measures, Volumes
+
+CSV_NAME, JSON_NAME = "report.csv", "report.json"
+FORMAT = 1
+
+# The stages that have a column of their own; any other counts in the total alone.
+STAGES = ("read", "prepare", "network", "restore", "clean", "write")
+
+# A cell that starts so is run as a formula when a spreadsheet opens the table (OWASP, "CSV
+# injection"), and a case's name comes from a file that may be called anything.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """What the report says of one case."""
+
+    case: str
+    measures: Measures | None = None  # None where the case failed
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    peak_mib: float | None = None  # resident memory of the whole process so far
+    engine: str = ""
+    weights: str = ""  # the members' names, no path
+    version: str = ""
+    notice: str = ""
+    warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the scan
+    error: str | None = None  # one line; None where all went well
+
+
+NOTHING = Volumes()
+UNMEASURED = Measures(NOTHING, NOTHING, NOTHING, "none", 0, 0, None, None, (), (0, 0, 0), 0)
+_REPORTS = TypeAdapter(list[CaseReport])
+
+
+def notice(trained_on: str) -> str:
+    return f"Research software, not for clinical use; trained on {trained_on}"
+
+
+def read_report(folder: Path) -> list[CaseReport]:
+    """The cases of an earlier run's report; none where there is no report.
+
+    Raises ``OutputError`` where it is damaged.
+    """
+    file = folder / JSON_NAME
+    try:
+        content = json.loads(file.read_bytes())
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, expected {FORMAT}")
+        return _REPORTS.validate_python(content["cases"])
+    except FileNotFoundError as error:
+        if not (folder / CSV_NAME).exists():
+            return []
+        reason = f"it is missing beside {CSV_NAME}"
+        raise _unusable(file, reason) from error
+    except OSError as error:
+        raise _unusable(file, error.strerror or "unknown") from error
+    except ValidationError as error:
+        raise _unusable(file, first_fault(error)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = "no entry " + str(error) if isinstance(error, KeyError) else str(error)
+        raise _unusable(file, reason) from error
+
+
+def _unusable(file: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"{file}: the earlier report cannot be continued ({' '.join(reason.split())}). "
+        f"Move {CSV_NAME} and {JSON_NAME} away, or name another folder."
+    )
+
+
+def write_report(folder: Path, reports: Sequence[CaseReport]) -> None:
+    """Write both files, each whole or not at all; cheap enough to repeat after every case.
+
+    Rows are sorted by case. Of two reports of a case the later counts, so that those of an
+    earlier run can simply come first.
+
+    Raises ``OutputError`` where a file cannot be written.
+    """
+    latest = {report.case: report for report in reports}
+    ordered = [latest[case] for case in sorted(latest)]
+    # ASCII: a file name that is no text becomes a lone surrogate, which UTF-8 cannot hold.
+    cases = ",\n".join(json.dumps(case) for case in _REPORTS.dump_python(ordered))
+    content = f'{{"format": {FORMAT}, "cases": [\n{cases}\n]}}\n'
+    write_whole(folder / JSON_NAME, content.encode())
+    write_whole(folder / CSV_NAME, _csv(ordered).encode(errors="backslashreplace"))
+
+
+def _csv(reports: Sequence[CaseReport]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _row(CaseReport("")), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {column: _shown(cell) for column, cell in _row(report).items()} for report in reports
+    )
+    return text.getvalue()
+
+
+def _row(report: CaseReport) -> dict[str, Cell]:
+    """One case's cells by column; the columns and their order are always the same."""
+    measured = _measured(report.measures or UNMEASURED)
+    return {
+        "case": report.case,
+        "status": "done" if report.error is None else "failed",
+        **(measured if report.measures else dict.fromkeys(measured)),
+        **{f"{stage}_s": report.seconds.get(stage) for stage in STAGES},
+        "total_s": sum(report.seconds.values()) if report.seconds else None,
+        "peak_mib": report.peak_mib,
+        "engine": report.engine,
+        "weights": report.weights,
+        "version": report.version,
+        "notice": report.notice,
+        "warnings": "; ".join(report.warnings),
+        "error": report.error,
+    }
+
+
+def _measured(found: Measures) -> dict[str, Cell]:
+    x, y, z = found.spacing_mm
+    return {
+        "tumour_side": found.tumour_side,
+        **_volumes("", found.total),
+        "extra_meatal_diameter_mm": found.extra_meatal_diameter_mm,
+        "mean_confidence": found.certainty.confidence,
+        "expected_vs_dice": found.certainty.expected_dice,
+        "elsewhere_mm3": found.certainty.elsewhere_mm3,
+        "flags": "; ".join(found.flags),
+        **_volumes("right_", found.right),
+        **_volumes("left_", found.left),
+        "cochleas": found.cochleas,
+        "cochleas_apart_mm": found.cochleas_apart_mm,
+        "tumour_to_cochlea_mm": found.tumour_to_cochlea_mm,
+        "spacing_x_mm": x,
+        "spacing_y_mm": y,
+        "spacing_z_mm": z,
+        "slices": found.slices,
+    }
+
+
+def _volumes(side: str, volumes: Volumes) -> dict[str, Cell]:
+    return {f"{side}{name}": value for name, value in asdict(volumes).items()}  # names have units
+
+
+def _shown(cell: Cell) -> str:
+    """Numbers to the thousandth; text that no spreadsheet runs."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.3f}"
+    text = str(cell)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

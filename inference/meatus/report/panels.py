@@ -1,0 +1,124 @@
+"""One view of a scan, drawn into a square."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meatus.geometry import Geometry
+from meatus.report.plotting import AbstractPathEffect, Axes, withStroke
+from meatus.report.views import Slices, View
+from meatus.structures import Structure
+
+# The challenge's red, green and blue, light enough to be seen on dark tissue.
+COLOURS = {
+    Structure.EXTRA_MEATAL: "#ff4040",
+    Structure.INTRA_MEATAL: "#40ff40",
+    Structure.COCHLEA: "#40a0ff",
+}
+POWER = 0.7  # lifts tissue, which is dark beside hrT2's bright fluid
+WHITE = "#f0f0f0"
+LETTER_PT, BAR_PT = 9, 8
+SCALE_BARS_MM = (50, 20, 10, 5)
+BAR_SHARE = 0.3  # of a field, at most
+
+# R, L, A and P about a panel: at the axes' x and y, aligned horizontally and vertically.
+SIDES = (
+    ("R", 0.02, 0.5, "left", "center"),
+    ("L", 0.98, 0.5, "right", "center"),
+    ("A", 0.5, 0.98, "center", "top"),
+    ("P", 0.5, 0.02, "center", "bottom"),
+)
+
+
+def show(
+    axes: Axes, slices: Slices, view: View, limits: tuple[float, float], *, contours: bool
+) -> None:
+    """Fill ``axes`` with ``view``, coordinates in millimetres.
+
+    As radiologists expect it: from below, the patient's right on the left. ``limits`` are the
+    intensities of black and white.
+    """
+    dx, dy, _ = slices.grid.spacing_mm
+    (x, y), half = view.centre_mm, view.size_mm / 2
+    rows, columns = _covered(view, slices.grid)
+    low, high = limits
+    unit = np.clip((slices.voxels[view.index, rows, columns] - low) / (high - low), 0, 1)
+    axes.imshow(
+        unit**POWER,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        extent=(
+            (columns.start - 0.5) * dx,
+            (columns.stop - 0.5) * dx,
+            (rows.stop - 0.5) * dy,
+            (rows.start - 0.5) * dy,
+        ),
+        interpolation="bilinear",
+    )
+    if contours:
+        _draw_contours(axes, slices, view.index, rows, columns)
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half), aspect="equal")
+    blank(axes)
+    _name_sides(axes)
+    _draw_scale(axes, view.size_mm)
+
+
+def blank(axes: Axes) -> None:
+    """Black, without ticks and frame."""
+    axes.set(xticks=[], yticks=[], facecolor="black")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _covered(view: View, grid: Geometry) -> tuple[slice, slice]:
+    """The rows and columns of a view, and some more: contours must not close at its edge.
+
+    At least two of each, which a contour needs.
+    """
+    spans = []
+    for centre, step, count in zip(view.centre_mm, grid.spacing_mm, grid.size, strict=False):
+        low, high = ((centre + sign * view.size_mm / 2) / step for sign in (-1, 1))
+        start = min(max(int(low) - 2, 0), count - 2)
+        spans.append(slice(start, max(min(int(high) + 3, count), start + 2)))
+    columns, rows = spans
+    return rows, columns
+
+
+def _draw_contours(axes: Axes, slices: Slices, index: int, rows: slice, columns: slice) -> None:
+    dx, dy, _ = slices.grid.spacing_mm
+    labels = slices.labels[index, rows, columns]
+    # A frame of background closes contours at the border of the scan.
+    x_mm = np.arange(columns.start - 1, columns.stop + 1) * dx
+    y_mm = np.arange(rows.start - 1, rows.stop + 1) * dy
+    for structure, colour in COLOURS.items():
+        mask = np.pad(labels == structure, 1)
+        if mask.any():
+            axes.contour(x_mm, y_mm, mask, [0.5], colors=colour, linewidths=1.1)
+
+
+def _outline() -> list[AbstractPathEffect]:
+    """Readable on bright tissue."""
+    return [withStroke(linewidth=2, foreground="black")]
+
+
+def _name_sides(axes: Axes) -> None:
+    for letter, x, y, across, along in SIDES:
+        axes.text(
+            x, y, letter, ha=across, va=along, color=WHITE, size=LETTER_PT,
+            transform=axes.transAxes, path_effects=_outline(),
+        )  # fmt: skip
+
+
+def _draw_scale(axes: Axes, field_mm: float) -> None:
+    usable = (bar for bar in SCALE_BARS_MM if bar <= BAR_SHARE * field_mm)
+    bar_mm = next(usable, SCALE_BARS_MM[-1])
+    start, end = 0.04, 0.04 + bar_mm / field_mm
+    axes.plot(
+        [start, end], [0.04, 0.04], color=WHITE, linewidth=2, solid_capstyle="butt",
+        transform=axes.transAxes, path_effects=_outline(),
+    )  # fmt: skip
+    axes.text(
+        start, 0.055, f"{bar_mm} mm", va="bottom", color=WHITE, size=BAR_PT,
+        transform=axes.transAxes, path_effects=_outline(),
+    )  # fmt: skip

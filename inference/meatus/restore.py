@@ -1,0 +1,104 @@
+"""From probabilities on the weights' grid to labels on the scan's own grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meatus.geometry import (
+    Geometry,
+    axial,
+    covered,
+    nearest_index,
+    positions,
+    reorient,
+    resample,
+)
+from meatus.structures import Structure
+from meatus.volumes import Labels, Prepared, Probabilities, Scan
+
+# Slices interpolated at a time: probabilities of a 512 x 512 x 256 scan would take 1 GiB.
+SLAB = 8
+
+
+def restore(probabilities: Probabilities, scan: Scan) -> Labels:
+    """The most probable class at every voxel of ``scan``; background where the network saw none.
+
+    Probabilities, not labels, are interpolated to the native grid, slab by slab.
+    """
+    target = axial(scan.geometry)
+    result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
+    found = where_found(probabilities)
+    x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
+    for first in range(z.start, z.stop, SLAB):
+        slab = slice(first, min(first + SLAB, z.stop))
+        wanted = target.crop(
+            (x.start, y.start, slab.start),
+            (x.stop - x.start, y.stop - y.start, slab.stop - slab.start),
+        )
+        values, grid = near(probabilities, wanted)
+        result[slab, y, x] = resample(values, grid, wanted).argmax(axis=0)
+    return _native(result, scan)
+
+
+def restore_labels(labels: NDArray[np.uint8], prepared: Prepared, scan: Scan) -> Labels:
+    """Labels (Z, Y, X) on the prepared grid to ``scan``'s own, each voxel taking the nearest.
+
+    For the published fusion, which votes on labels.
+    """
+    target = axial(scan.geometry)
+    seen = tuple(covered(prepared.field, target, axis) for axis in (2, 1, 0))
+    nearest = [
+        np.clip(
+            nearest_index(prepared.geometry, prepared.field, axis),
+            0,
+            prepared.geometry.size[axis] - 1,
+        )
+        for axis in (2, 1, 0)
+    ]
+    result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
+    result[seen] = labels[np.ix_(*nearest)]
+    return _native(result, scan)
+
+
+def _native(axial_labels: NDArray[np.uint8], scan: Scan) -> Labels:
+    turned = reorient(axial_labels, axial(scan.geometry), scan.geometry)
+    return Labels(np.ascontiguousarray(turned), scan.geometry, scan.header)
+
+
+def where_found(probabilities: Probabilities) -> Geometry:
+    """The box of the network's grid outside of which no structure can win.
+
+    The most probable of four classes has at least 1/4, and between grid points no class is
+    more probable than at the points around.
+    """
+    source = probabilities.geometry
+    possible = np.any(probabilities.voxels[1:] >= 1 / len(Structure), axis=0)
+    start, size = [0, 0, 0], [0, 0, 0]
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != 2 - axis)
+        marked = np.flatnonzero(np.any(possible, axis=others))
+        if marked.size:
+            start[axis] = max(0, int(marked[0]) - 1)
+            size[axis] = min(source.size[axis], int(marked[-1]) + 2) - start[axis]
+    return source.crop((start[0], start[1], start[2]), (size[0], size[1], size[2]))
+
+
+def _overlap(seen: Geometry, found: Geometry, target: Geometry, axis: int) -> slice:
+    one, other = covered(seen, target, axis), covered(found, target, axis)
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def near(probabilities: Probabilities, wanted: Geometry) -> tuple[NDArray[np.float32], Geometry]:
+    """Those of ``probabilities`` between whose grid points the voxels of ``wanted`` lie."""
+    source = probabilities.geometry
+    x, y, z = (_between(source, wanted, axis) for axis in range(3))
+    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+    grid = source.crop((x.start, y.start, z.start), size)
+    return np.ascontiguousarray(probabilities.voxels[:, z, y, x]), grid
+
+
+def _between(source: Geometry, wanted: Geometry, axis: int) -> slice:
+    at = positions(source, wanted, axis)
+    low = int(np.clip(np.floor(at[0]), 0, source.size[axis] - 1))
+    return slice(low, min(source.size[axis], max(low, int(np.ceil(at[-1]))) + 1))

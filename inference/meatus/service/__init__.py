@@ -1,0 +1,1 @@
+"""What a command needs around the method: cases, output, console, report, stopping."""

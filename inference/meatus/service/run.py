@@ -1,0 +1,186 @@
+"""One run of ``predict``: from what was asked for to the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from meatus import __version__
+from meatus.engines import Device
+from meatus.ensemble import EIGHT_FLIPS, Model, Quality
+from meatus.errors import UsageError
+from meatus.label_voting import segment_by_vote
+from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
+from meatus.postprocess import Rules, Tumours
+from meatus.service.batch import OnError, Outcome, attempts
+from meatus.service.cases import Case, find_cases
+from meatus.service.console import SOME_FAILED, Console, open_console
+from meatus.service.grand_challenge import (
+    MODEL_FOLDER,
+    OUTPUT_SLUG,
+    find_case,
+    is_layout,
+    model_weights,
+)
+from meatus.service.output_folder import OutputFolder, open_output_folder
+from meatus.service.path_scrubbing import name_hider, nothing_hidden
+from meatus.service.recorder import Recorder
+from meatus.service.stopping import stopping
+from meatus.volumes import Scan
+
+Fusion = Literal["mean", "vote"]
+
+NOTICE = "research software, not for clinical use"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    source: Path
+    output: Path
+    weights: Path | None = None  # None: the shipped ones, or those of the model folder
+    device: Device = "auto"
+    quality: Quality | None = None
+    tumours: Tumours = "ears"
+    fusion: Fusion = "mean"
+    resume: bool = False
+    on_error: OnError = "fail"
+    cache: Path | None = None
+    threads: int | None = None
+    anonymous_log: bool = False
+    input_slug: str | None = None
+    output_slug: str = OUTPUT_SLUG
+    model_folder: Path = MODEL_FOLDER
+    report: Path | None = None
+    debug: bool = False
+
+
+def run(request: Request) -> int:
+    """Label the cases of ``request`` and tell how it went; the exit code.
+
+    Ends the process with a code of its own where nothing could start, or it is stopped.
+    """
+    with _console(request) as console:
+        cases = _cases(request)
+        weights = _weights(request, console)
+        rules = Rules(tumours=request.tumours)
+        with (
+            open_output_folder(cases[0].result.parent) as folder,
+            stopping(_leaver(console, folder)),
+        ):
+            model = _model(request, weights, console)
+            titles = _titles(request, cases)
+            for line in _start_lines(request, model, weights, len(cases), len(titles)):
+                console.say(line)
+            record = _recorder(request, model, rules)
+            with console.told_cases(titles, request.debug) as tell:
+                for attempt in attempts(list(titles), folder.put, request.on_error, tell, record):
+                    with attempt.failing_alone():
+                        if request.fusion == "vote":
+                            attempt.keep(segment_by_vote(attempt.read(), model))
+                        else:
+                            attempt.keep(segment(attempt.read(), model, rules))
+                    # If memory cannot be given back, the next case that lacks it says so.
+                    with suppress(Exception):
+                        model.release()
+        done = len(titles) - tell.failed
+        console.say(
+            f"{done} of {len(titles)} cases done" + f", {tell.failed} failed" * bool(tell.failed)
+        )
+    return SOME_FAILED if tell.failed else 0
+
+
+@contextmanager
+def _console(request: Request) -> Iterator[Console]:
+    """The console of the run, whose errors end it in one line.
+
+    On grand-challenge.org a word on stderr is a warning to the user, so what libraries write
+    there goes to the log; where names must not be seen, it goes nowhere.
+    """
+    source, in_layout = request.source, is_layout(request.source)
+    hide: Callable[[str], str] = nothing_hidden
+    if request.anonymous_log:
+        files = source.glob("**/*" if in_layout else "*") if source.is_dir() else [source]
+        hide = name_hider([source, request.output], files)
+    chatter: Literal["stdout", "stderr"] = "stdout" if in_layout else "stderr"
+    with (
+        open_console("nowhere" if request.anonymous_log else chatter, hide) as console,
+        console.errors_end_it(request.debug and not request.anonymous_log),
+    ):
+        if request.debug and request.anonymous_log:
+            raise UsageError("--debug shows paths and --anonymous-log hides them; choose one.")
+        yield console
+
+
+def _cases(request: Request) -> list[Case]:
+    source, output = request.source, request.output
+    if not is_layout(source):
+        return find_cases(source, output)
+    input_slug, output_slug = request.input_slug, request.output_slug
+    return [find_case(source, output, input_slug=input_slug, output_slug=output_slug)]
+
+
+def _weights(request: Request, console: Console) -> Path:
+    """The weights that were named, else the model folder's, else the shipped ones."""
+    if request.weights is not None or not is_layout(request.source):
+        return request.weights or DEFAULT_WEIGHTS
+    path, why = model_weights(request.model_folder, DEFAULT_WEIGHTS)
+    console.say(why)
+    return path
+
+
+def _model(request: Request, weights: Path, console: Console) -> Model:
+    return load_model(
+        weights,
+        device=request.device,
+        quality=request.quality,
+        threads=request.threads,
+        cache=request.cache,
+        say=console.say,
+    )
+
+
+def _recorder(
+    request: Request, model: Model, rules: Rules
+) -> Callable[[Outcome, Scan | None], None]:
+    if request.report is None:
+        return lambda _outcome, _scan: None
+    return Recorder(request.report, model, rules, resume=request.resume).record
+
+
+def _titles(request: Request, cases: list[Case]) -> dict[Case, str]:
+    """The cases to do, in order, and what the log calls them."""
+    return {
+        case: f"case {number}" if request.anonymous_log else case.name
+        for number, case in enumerate(cases, 1)
+        if not (request.resume and case.result.exists())
+    }
+
+
+def _start_lines(
+    request: Request, model: Model, weights: Path, cases: int, todo: int
+) -> Iterator[str]:
+    flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
+    yield f"meatus {__version__}: {NOTICE}"
+    yield f"weights: {weights}, trained on {model.spec.trained_on}"
+    yield (
+        f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
+        f"fused by {request.fusion}, on {model.members[0].name}"
+    )
+    yield f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
+
+
+def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:
+    """What a stopped run does last."""
+
+    def leave(signal: str) -> None:
+        try:
+            console.last_word(f"stopped by {signal}; run again with --resume to go on")
+        finally:
+            folder.discard()
+
+    return leave
