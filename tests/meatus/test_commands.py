@@ -108,7 +108,7 @@ def test_the_module_is_the_command():
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("tr", "train"), ("train pre", "prepare"), ("phantom check --sh", "--sheet")],
+    [("tr", "train"), ("train pre", "prepare"), ("phantom check --conta", "--contact-sheet")],
 )
 def test_a_shell_completes_commands_and_options(words, expected):
     typed = ["meatus", *words.split()]

@@ -199,7 +199,8 @@ def _clipped(text: str, letters: int) -> str:
 def _png(figure: Figure) -> bytes:
     pixels, file = io.BytesIO(), io.BytesIO()
     figure.savefig(pixels, format="rgba")
-    image = Image.frombytes("RGBA", (WIDTH, HEIGHT), pixels.getvalue()).convert("RGB")
+    drawn = figure.canvas.get_width_height()  # before Matplotlib 3.11.2 one pixel may be missing
+    image = Image.frombytes("RGBA", drawn, pixels.getvalue()).convert("RGB")
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette().tobytes())
     image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "png", optimize=True)
