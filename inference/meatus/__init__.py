@@ -4,20 +4,21 @@ from meatus import load_model, read_scan, segment, write_labels
 
 model = load_model(device="auto")
 scan = read_scan(Path("case_T2.nii.gz"))
-labels = segment(scan, model)
-write_labels(labels, Path("case.nii.gz"))
+found = segment(scan, model)  # labels, probabilities, certainty, seconds
+write_labels(found.labels, Path("case.nii.gz"))
 """
 
 from meatus.errors import InferenceError
 from meatus.io.images import read_scan, write_labels
 from meatus.pipeline import load_model, segment
 from meatus.structures import Structure
-from meatus.volumes import Labels, Scan
+from meatus.volumes import Labels, Scan, Segmented
 
 __all__ = [
     "InferenceError",
     "Labels",
     "Scan",
+    "Segmented",
     "Structure",
     "__version__",
     "load_model",

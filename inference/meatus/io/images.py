@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from meatus.atomic import write_whole
+from meatus.atomic import written_whole
 from meatus.errors import OutputError, ScanError
 from meatus.geometry import Array, Geometry
 from meatus.io import metaimage, nifti, nrrd
@@ -73,7 +73,9 @@ def write_labels(labels: Labels, path: Path) -> None:
 
     Raises ``OutputError`` where the file cannot be written.
     """
-    write_whole(path, label_bytes(labels, path.name))
+    data = label_bytes(labels, path.name)
+    with written_whole(path, within=path.parent) as unfinished:  # a missing folder is an error
+        unfinished.write_bytes(data)
 
 
 def label_bytes(labels: Labels, name: str) -> bytes:
