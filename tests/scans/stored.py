@@ -11,9 +11,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from meatus_evaluation.metrics import dice
 
 from meatus.structures import CLASS_NAMES, Structure
+from meatus_evaluation.scoring.measures import dice
 
 HERE = Path(__file__).resolve().parent
 SCANS, TRUTH, LABELS = HERE / "hrT2", HERE / "truth", HERE / "labels"
