@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meatus.atomic import write_whole
 from meatus.errors import UsageError
-from meatus.geometry import Geometry
+from meatus.geometry import Geometry, nearest_labels
 from meatus.io.images import read_scan
 from meatus.report.panels import COLOURS, show
 from meatus.report.plotting import Figure, Line2D
@@ -19,7 +19,7 @@ from meatus.report.views import Slices, View, as_slices, busiest, extent_mm, mid
 from meatus.service.cases import case_name
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
-from meatus_evaluation.scoring.match import Pair, nearest_labels_on
+from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.score import Scheme, read_labels
 
 FIELD_MM = 100.0  # shown about the structures
@@ -70,7 +70,7 @@ def draw_case(
     maps = {
         title: as_slices(
             scan,
-            Labels(nearest_labels_on(*drawn_labels(file, scheme), scan.geometry), scan.geometry),
+            Labels(nearest_labels(*drawn_labels(file, scheme), scan.geometry), scan.geometry),
         )
         for title, file in label_files.items()
     }

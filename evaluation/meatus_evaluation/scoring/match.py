@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meatus.errors import InferenceError, ScanError
-from meatus.geometry import Geometry
+from meatus.geometry import Geometry, same_grid
 from meatus.io.images import SUFFIXES, read_grid
 from meatus.service.cases import CONTRAST_MARKS
-from meatus_evaluation.scoring.surface import bounding_box
 
 REFERENCE_MARK = "_Label"
 SCAN_MARKS = (*CONTRAST_MARKS, "_ceT1")
@@ -23,11 +20,6 @@ SCAN_MARKS = (*CONTRAST_MARKS, "_ceT1")
 SITE = re.compile(r"crossmoda\d{4}_([a-z]+)_\d+")
 NO_SITE = "other"
 
-# Two grids are one where no corner lies further apart than this.
-SAME_PLACE_MM = 0.01
-
-# A position within a hair of the middle between two voxels belongs to the further one, always.
-HAIR = 1e-6
 
 SHOWN = 3  # names in a message
 
@@ -103,63 +95,6 @@ def check_grids(pairs: Sequence[Pair]) -> None:
             f"expected {_described(expected)}. Write it on the scan's grid, or pass --resample."
             f"{more}"
         )
-
-
-def same_grid(one: Geometry, other: Geometry) -> bool:
-    """Whether both have the same voxels: as many along each axis, and all corners in one place."""
-    if one.size != other.size:
-        return False
-    x, y, z = ((0, count - 1) for count in one.size)
-    return all(
-        float(np.abs(np.subtract(one.position_mm(c), other.position_mm(c))).max()) <= SAME_PLACE_MM
-        for c in itertools.product(x, y, z)
-    )
-
-
-def nearest_labels_on(
-    labels: NDArray[np.uint8], source: Geometry, target: Geometry
-) -> NDArray[np.uint8]:
-    """``labels`` (Z, Y, X) as they are where both grids are one, else by ``nearest_labels``."""
-    return labels if same_grid(source, target) else nearest_labels(labels, source, target)
-
-
-def nearest_labels(
-    labels: NDArray[np.uint8], source: Geometry, target: Geometry
-) -> NDArray[np.uint8]:
-    """Each voxel (Z, Y, X) of ``target`` gets the label of the nearest one of ``source``.
-
-    By position in the patient, so the grids may be oblique to each other. Outside ``source``
-    there is background. Only the part of ``target`` about the labels is looked at.
-    """
-    result = np.zeros(target.shape, dtype=np.uint8)
-    box = bounding_box(labels)
-    to_target = _index_map(source, target)
-    ends = [(side.start - 1, side.stop) for side in reversed(box)]
-    corners = np.array(list(itertools.product(*ends))) @ to_target[0].T + to_target[1]
-    low = np.clip(np.floor(corners.min(axis=0)), 0, target.size).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, target.size).astype(int)
-    if not labels.size or (high <= low).any():
-        return result
-    turn, shift = _index_map(target, source)
-    x, y = (np.arange(low[axis], high[axis]) for axis in (0, 1))
-    plane = x[None, :, None] * turn[:, 0] + y[:, None, None] * turn[:, 1] + shift  # (Y, X, 3)
-    for z in range(low[2], high[2]):
-        at = np.floor(plane + z * turn[:, 2] + 0.5 + HAIR).astype(int)
-        inside = ((at >= 0) & (at < source.size)).all(axis=-1)
-        hit = at[inside]
-        result[z, low[1] : high[1], low[0] : high[0]][inside] = labels[
-            hit[:, 2], hit[:, 1], hit[:, 0]
-        ]
-    return result
-
-
-def _index_map(
-    source: Geometry, target: Geometry
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(3, 3) and (3,): index in ``target`` = matrix @ index in ``source`` + offset; (x, y, z)."""
-    into = (target.axes / np.array(target.spacing_mm)).T  # millimetres to indices
-    offset = np.array(source.origin_mm) - np.array(target.origin_mm)
-    return into @ (source.axes * np.array(source.spacing_mm)), into @ offset
 
 
 def _by_case(folder: Path, marks: tuple[str, str]) -> dict[str, Path]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from meatus.atomic import write_whole
 from meatus.ensemble import Model
+from meatus.geometry import nearest_labels
 from meatus.io.images import read_scan
 from meatus.pipeline import segment
 from meatus.report.measure import measure, structure_masks
 from meatus.structures import Structure
-from meatus_evaluation.scoring.match import Pair, nearest_labels_on
+from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.measures import dice
 from meatus_evaluation.scoring.score import read_labels
 
@@ -103,8 +104,8 @@ def try_case(pair: Pair, model: Model) -> Trial:
     found = segment(scan, model)
     probabilities = found.probabilities
     assert probabilities is not None, "segment gives them"
-    truth = structure_masks(nearest_labels_on(reference, grid, scan.geometry))["whole_vs"]
-    near = structure_masks(nearest_labels_on(reference, grid, probabilities.geometry))
+    truth = structure_masks(nearest_labels(reference, grid, scan.geometry))["whole_vs"]
+    near = structure_masks(nearest_labels(reference, grid, probabilities.geometry))
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),

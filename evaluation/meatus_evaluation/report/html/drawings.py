@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meatus.errors import InferenceError
-from meatus.geometry import Geometry
+from meatus.geometry import Geometry, nearest_labels
 from meatus.io.images import read_scan
 from meatus.report.panels import show
 from meatus.report.plotting import Figure, Image
@@ -31,7 +31,7 @@ from meatus.report.views import (
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels, Scan
 from meatus_evaluation.report.pictures import drawn_labels
-from meatus_evaluation.scoring.match import Pair, nearest_labels_on
+from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.score import Scheme
 
 LabelMap = NDArray[np.uint8]
@@ -74,7 +74,7 @@ def draw_pair(pair: Pair, scheme: Scheme, scan_file: Path | None) -> Drawn:
         return Drawn((), ("The reference can no longer be read.",))
     scan = _scan(scan_file, grid, notes)
     given = _result(pair, scheme, scan.geometry, notes)
-    maps = {"reference": nearest_labels_on(truth, grid, scan.geometry)} | given
+    maps = {"reference": nearest_labels(truth, grid, scan.geometry)} | given
     slices = {name: as_slices(scan, Labels(voxels, scan.geometry)) for name, voxels in maps.items()}
     views = _telling_views([each.labels for each in slices.values()], slices["reference"].grid)
     if not views:
@@ -100,7 +100,7 @@ def _scan(file: Path | None, grid: Geometry, notes: list[str]) -> Scan:
 def _result(pair: Pair, scheme: Scheme, target: Geometry, notes: list[str]) -> dict[str, LabelMap]:
     if pair.prediction:
         try:
-            return {"result": nearest_labels_on(*drawn_labels(pair.prediction, scheme), target)}
+            return {"result": nearest_labels(*drawn_labels(pair.prediction, scheme), target)}
         except InferenceError:
             pass  # told below: to the reader it is the same
     notes.append("There is no usable result.")
