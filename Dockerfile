@@ -7,12 +7,12 @@
 #   docker run --rm meatus info
 #
 # OUT must be writable for the container's user: 65532, or who --user names.
-# requirements/lock.sh writes the lock files.
+# packaging/lock.sh writes the lock files.
 
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS builder
-COPY requirements/tools.txt requirements/install.sh /build/
+COPY packaging/tools.txt packaging/install.sh /build/
 RUN /build/install.sh tools /build/tools.txt /build/tools
 COPY inference/pyproject.toml /build/
 
@@ -44,7 +44,7 @@ LABEL org.opencontainers.image.title="Meatus" \
       org.opencontainers.image.source="${SOURCE}"
 
 FROM builder AS packages-cpu
-COPY requirements/cpu.txt /build/
+COPY packaging/cpu.txt /build/
 RUN /build/install.sh packages /build/cpu.txt /opt/meatus/venv
 
 FROM runtime AS cpu
@@ -53,7 +53,7 @@ COPY --from=packages-cpu /build/sbom.cdx.json /usr/share/meatus/sbom.cdx.json
 COPY --from=program /opt/meatus /opt/meatus
 
 FROM builder AS packages-gpu
-COPY requirements/gpu.txt /build/
+COPY packaging/gpu.txt /build/
 RUN /build/install.sh packages /build/gpu.txt /opt/meatus/venv
 
 FROM runtime AS gpu

@@ -60,7 +60,7 @@ image-test: .venv/ready  ## build the cpu image and run it, shut off from everyt
 	MEATUS_CONTAINER=$${MEATUS_CONTAINER:-1} $(BIN)/python -m pytest -s -rs tests/container
 
 submission: .venv/ready  ## what challenge sites take; IMAGE=meatus saves that image too
-	$(BIN)/python -m meatus_evaluation.submission $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
+	$(BIN)/python packaging/submission.py $(SUBMISSION) $(if $(IMAGE),--image $(IMAGE))
 
 # What inference and evaluation need, and no torch; nothing more where all is there already.
 .venv/demo-ready: requirements.txt inference/pyproject.toml evaluation/pyproject.toml

@@ -28,15 +28,15 @@ def test_a_lock_file_pins_what_the_requirements_pin(lock):
     if lock == "cpu":
         del asked["onnxruntime-gpu"]
 
-    locked = pins(ROOT / "requirements" / f"{lock}.txt")
+    locked = pins(ROOT / "packaging" / f"{lock}.txt")
 
-    hint = "run requirements/lock.sh"
+    hint = "run packaging/lock.sh"
     assert {name: locked.get(name) for name in asked} == asked, hint
 
 
 @pytest.mark.parametrize("lock", ["cpu", "gpu", "tools"])
 def test_a_lock_file_holds_nothing_but_packages_with_hashes(lock):
-    text = (ROOT / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
+    text = (ROOT / "packaging" / f"{lock}.txt").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
 
     package = re.compile(r"[\w.-]+==\S+( +--hash=sha256:[0-9a-f]{64})+ *")
@@ -45,7 +45,7 @@ def test_a_lock_file_holds_nothing_but_packages_with_hashes(lock):
 
 def test_openvinos_telemetry_stays_out_of_the_image():
     for lock in ("cpu", "gpu"):
-        assert "openvino-telemetry" not in pins(ROOT / "requirements" / f"{lock}.txt")
+        assert "openvino-telemetry" not in pins(ROOT / "packaging" / f"{lock}.txt")
 
 
 def test_the_image_bears_the_programs_version():

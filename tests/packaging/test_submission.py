@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from meatus.errors import WeightsError
-from meatus_evaluation.submission import main, pack_model
+from submission import main, pack_model
 from tests.meatus.tiny_runs import run_here, save_scan, write_weights
 
 

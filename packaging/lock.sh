@@ -8,12 +8,12 @@
 #   tools.txt what builds the wheel and lists what is inside the image; stays out of it
 #
 # openvino-telemetry is left out: it is there to call home on import, and OpenVINO works without
-# it. So install these with --no-deps, as requirements/install.sh does.
+# it. So install these with --no-deps, as packaging/install.sh does.
 set -eu
 cd "$(dirname "$0")/.."
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
-export CUSTOM_COMPILE_COMMAND=requirements/lock.sh
+export CUSTOM_COMPILE_COMMAND=packaging/lock.sh
 export PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS='' PIP_EXTRA_INDEX_URL='' # PyPI's files alone
 
 python3.11 -m venv "$temporary/venv"
@@ -22,7 +22,7 @@ python3.11 -m venv "$temporary/venv"
 lock() { # NAME: locks what comes on standard input
     "$temporary/venv/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-annotate \
         --no-emit-index-url --no-emit-options --unsafe-package openvino-telemetry \
-        --output-file "requirements/$1.txt" -
+        --output-file "packaging/$1.txt" -
 }
 
 sed '/^onnxruntime/d' requirements.txt | lock cpu
