@@ -7,7 +7,7 @@ SUBMISSION ?= work/submission
 
 PACKAGES := inference evaluation phantom training
 
-.PHONY: demo demo-phantom renew-labels test lint smoke bench budget wheel image image-test submission clean
+.PHONY: demo demo-phantom renew-labels docs test lint smoke bench budget wheel image image-test submission clean
 
 demo: .venv/demo-ready  ## label two stored scans, print the scores, write label maps and pictures
 	$(BIN)/meatus predict tests/scans/hrT2 demo/labels --report demo/report
@@ -23,6 +23,9 @@ demo-phantom: .venv/ready  ## the same with SCANS=4 phantoms, drawn first
 
 renew-labels: .venv/ready  ## after new weights: the labels and scores that tests compare with
 	$(BIN)/python -m tests.scans.stored
+
+docs: .venv/ready  ## write docs/commands.md from the help of every command
+	$(BIN)/python -m tests.commands_page
 
 test: .venv/ready lint  ## lint, format, types, tests
 	$(BIN)/python -m pytest -n 2 tests
