@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from meatus.cli import main
-from meatus.commands import Later
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 WIDTH = 96  # of the help's lines, whatever the terminal has
@@ -20,7 +19,7 @@ others.
 
 def commands(command, name, parent=None):
     """Every command below ``command``, as its words and its context, in the order of the help."""
-    if isinstance(command, Later):
+    if hasattr(command, "load"):  # stands for a command that is not imported until it is called
         command = command.load()
     context = click.Context(
         command,
