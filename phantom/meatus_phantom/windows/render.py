@@ -6,6 +6,7 @@ its seed alone.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,18 +78,16 @@ def render_window(
     image = scanned(image, rng, generator, settings.scanner)
     if repeats is not None and chance(rng, SHARED_NOISE):
         image = image[repeats]
-    levels = torch.from_numpy(_sparse_levels(maps, look))
     brightest = float(max(look.level[BRAIN].max(), look.level[Tissue.TUMOUR]))
-    tones = rng.bit_generator.state  # the head beyond the window is toned alike
+    again = copy.deepcopy(rng)  # the head beyond the window is toned alike
     image = toned(image, rng, settings.scanner, brightest)
-    after = rng.bit_generator.state
-    rng.bit_generator.state = tones
-    levels = toned(levels, rng, settings.scanner, brightest)
-    rng.bit_generator.state = after
     seen = inside & draw_field(labels, rng, settings.field, whole=whole)
     if seen.float().mean() < LEAST_SEEN:
         seen = inside
-    field = levels if not whole and chance(rng, 0.6) else None
+    field = None
+    if not whole and chance(rng, 0.6):
+        field = torch.from_numpy(_sparse_levels(maps, look))
+        field = toned(field, again, settings.scanner, brightest)
     image = _normalised(image, seen, field, normalisation)
     return Window(image, torch.where(seen, labels, 0).to(torch.uint8))
 
