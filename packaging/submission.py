@@ -22,6 +22,7 @@ from typing import BinaryIO
 import click
 
 from meatus import __version__
+from meatus.atomic import written_whole
 from meatus.errors import InferenceError, OutputError, UsageError
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.service.grand_challenge import OUTPUT_SLUG
@@ -156,15 +157,8 @@ def _file_line(path: Path) -> str:
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """A file that appears as ``path`` once it is complete."""
-    part = _made(path.parent) / f".{path.name}.part"
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        yield file
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from meatus.errors import WeightsError, first_fault
@@ -66,6 +66,13 @@ class VolumeNormalisation:
     power: float = 0.5
 
 
+# Told apart by what each calls itself, so that a mistake in one is not reported for all.
+Crop: TypeAlias = Annotated[ReferenceCrop | PhysicalCrop, Field(discriminator="rule")]
+Normalisation: TypeAlias = Annotated[
+    SliceNormalisation | VolumeNormalisation, Field(discriminator="kind")
+]
+
+
 @dataclass(frozen=True)
 class Window:
     """How a scan is cut along z: slices a window holds, and how many neighbours share."""
@@ -79,8 +86,8 @@ class Spec:
     """One set of weights: how its input is made, what its output means, where it comes from."""
 
     name: str
-    crop: ReferenceCrop | PhysicalCrop
-    normalisation: SliceNormalisation | VolumeNormalisation
+    crop: Crop
+    normalisation: Normalisation
     window: Window
     trained_on: str
     licence: str

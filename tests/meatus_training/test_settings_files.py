@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from meatus.spec import PhysicalCrop, ReferenceCrop
+from meatus.spec import Crop, PhysicalCrop, ReferenceCrop
 from meatus_phantom.tissue_maps import tissue_maps
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.reproduce.stage import translation_key
@@ -33,7 +33,7 @@ class Adam:
 class Stage:
     epochs: int
     adam: Adam = Adam()
-    crop: ReferenceCrop | PhysicalCrop = field(default_factory=PhysicalCrop)
+    crop: Crop = field(default_factory=PhysicalCrop)
     rounds: tuple[Adam, ...] = ()
     by_site: dict[str, Adam] = field(default_factory=dict)
     limit: float | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from meatus.atomic import write_whole
 from meatus.ensemble import Quality
 from meatus.io.images import read_scan
 from meatus.pipeline import DEFAULT_WEIGHTS
@@ -131,7 +132,7 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
         table.add_row(row.engine, row.structure, *numbers, row.lowest_case)
     Console(width=100).print(table)
     if json_file:
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
+        write_whole(json_file, (json.dumps(found, indent=2) + "\n").encode())
     if any(row.mean < WANTED_DICE for row in summaries):
         sys.exit(1)
 

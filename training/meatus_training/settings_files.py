@@ -5,32 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, TypeVar
 
 import click
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from pydantic import TypeAdapter, ValidationError
 
 from meatus_training.errors import TrainingError
 
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".yaml", ".yml")
-STRICT = ConfigDict(extra="forbid", strict=True)
 SHOWN = 60  # characters of a wrong value that its line repeats
 
 # YAML 1.2 and every reader of numbers take 2e-4 for one; YAML 1.1, PyYAML's, wants 2.0e-4.
@@ -62,8 +48,7 @@ def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Set
         # As JSON, so that lists may become tuples and yet "3" is no number.
         present = _with_present_keys(file, given, model)
         text = json.dumps({} if present is None else present, default=str)
-        checked = TypeAdapter(_strict(model)).validate_json(text)
-        return TypeAdapter(model).validate_python(checked)
+        return TypeAdapter(model).validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(file, error))) from error
 
@@ -161,54 +146,12 @@ def _read_yaml(file: Path) -> Any:
         raise SettingsError(f"{file}: cannot be read ({error.strerror}).") from error
 
 
-def _strict(hint: Any) -> Any:
-    """The type ``hint`` with every dataclass in it as a dictionary that bears no other keys."""
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _strict_dictionary(hint)
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is None or origin is Literal:
-        return hint
-    if origin is Annotated:
-        return Annotated[(_strict(arguments[0]), *arguments[1:])]
-    inner = tuple(_strict(argument) for argument in arguments)
-    if origin not in (Union, types.UnionType):
-        return origin[inner]
-    # There is no X | Y of a tuple.
-    either: Any = Union[inner]  # noqa: UP007
-    tag = _tag(arguments)
-    return Annotated[either, Field(discriminator=tag)] if tag else either
-
-
-def _tag(kinds: tuple[Any, ...]) -> str | None:
-    """The field that tells the dataclasses of a union apart: a literal in each of them."""
-    if not all(isinstance(kind, type) and is_dataclass(kind) for kind in kinds):
-        return None
-    hints = [get_type_hints(kind) for kind in kinds]
-    shared = set.intersection(*(set(hint) for hint in hints))
-    literal = [n for n in sorted(shared) if all(get_origin(h[n]) is Literal for h in hints)]
-    return literal[0] if literal else None
-
-
-def _strict_dictionary(model: type[Any]) -> Any:
-    hints = get_type_hints(model, include_extras=True)
-    keys: dict[str, Any] = {}
-    for field in fields(model):
-        if field.init:
-            needed = field.default is MISSING and field.default_factory is MISSING
-            kind = _strict(hints[field.name])
-            keys[field.name] = kind if needed else NotRequired[kind]
-    make: Any = TypedDict
-    dictionary = make(model.__name__, keys)
-    dictionary.__pydantic_config__ = STRICT
-    return dictionary
-
-
 def _lines(file: Path, error: ValidationError) -> list[str]:
     lines = []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"]) or "the whole file"
         what = mistake["msg"]
-        if mistake["type"] == "extra_forbidden":
+        if mistake["type"] == "unexpected_keyword_argument":
             what = "no such key"
         elif mistake["type"] == "union_tag_not_found":
             what = f"say which with {mistake['ctx']['discriminator']}"

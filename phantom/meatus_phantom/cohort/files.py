@@ -16,7 +16,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.atomic import written_whole
 from meatus.geometry import Geometry
 from meatus_phantom.acquisition.setup import Modality
 from meatus_phantom.errors import PhantomError
@@ -74,20 +74,15 @@ def volume_bytes(voxels: NDArray[Any], geometry: Geometry) -> bytes:
 
 
 def write_whole(data: bytes, out: Path, name: str) -> str:
-    """Write ``out / name`` all at once or not at all; the SHA-256 of ``data``."""
+    """Write ``out / name`` all at once or not at all; the SHA-256 of ``data``.
+
+    Raises ``OutputError`` where the disk refuses; ``--resume`` then goes on.
+    """
     path = out / name
-    part = out / WORK / f"{os.getpid()}.{path.name}.part"
-    try:
-        for folder in (path.parent, part.parent):
+    with written_whole(path, within=out / WORK) as unfinished:
+        for folder in (path.parent, unfinished.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PhantomError(
-            f"{path}: cannot be written ({reason}); make room or pass another folder, "
-            "then go on with --resume."
-        ) from error
+        unfinished.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meatus.atomic import write_whole
 from meatus.engines.onnx_runtime import OnnxRuntimeEngine
 from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.geometry import Array
@@ -79,14 +80,14 @@ def export_checked(
     """
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent} is not a folder; create it, or write elsewhere.")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         full, half = Path(folder) / "fp32.onnx", Path(folder) / "fp16.onnx"
         export_onnx(network, replace(spec, precision="fp32"), full)
         if fp16:
             export_onnx(network, replace(spec, precision="fp16"), half)
         agreement = compare(network, full, window, half if fp16 else None)
         _refuse_disagreement(agreement, out)
-        (half if fp16 else full).replace(out)
+        write_whole(out, (half if fp16 else full).read_bytes())
     return agreement
 
 

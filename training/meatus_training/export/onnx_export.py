@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from meatus.atomic import write_whole
 from meatus.spec import METADATA_KEY, Spec, spec_to_json
 from meatus_training.errors import TrainingError
 from meatus_training.networks import ResUNet25d
@@ -47,8 +48,8 @@ def export_onnx(network: ResUNet25d, spec: Spec, path: Path) -> None:
     ``probabilities`` (before their softmax where the spec has none): float32 (1, C, D, H, W).
     With ``spec.precision`` "fp16" weights and convolutions are float16.
 
-    Raises ``TrainingError`` where the spec describes another network or ``path`` cannot be
-    written.
+    Raises ``TrainingError`` where the spec describes another network, ``OutputError`` where
+    ``path`` cannot be written.
     """
     found = (network.width, network.blocks, network.classes)
     expected = (spec.width, spec.blocks, len(spec.classes))
@@ -57,10 +58,7 @@ def export_onnx(network: ResUNet25d, spec: Spec, path: Path) -> None:
             f"{path}: the network has (width, blocks, classes) {found}, its spec says {expected}. "
             "Export it with the spec it was trained with."
         )
-    try:
-        path.write_bytes(build_model(network, spec).SerializeToString())
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_whole(path, build_model(network, spec).SerializeToString())
 
 
 def build_model(network: ResUNet25d, spec: Spec) -> onnx.ModelProto:

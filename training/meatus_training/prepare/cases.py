@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from meatus.atomic import write_whole
+from meatus.errors import first_fault
 from meatus.geometry import Geometry
 from meatus_training.dataset import Sample
 from meatus_training.errors import TrainingError
@@ -103,10 +104,8 @@ def read_table(folder: Path) -> PreparedTable:
             f"{path}: cannot be read ({error.strerror}); run the prepare command first."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise TrainingError(
-            f"{path}: not a table of prepared scans at '{where}' ({first['msg']}); "
+            f"{path}: not a table of prepared scans {first_fault(error)}; "
             "run the prepare command again."
         ) from error
     if table.format != FORMAT:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meatus.spec import (
-    PhysicalCrop,
-    ReferenceCrop,
-    SliceNormalisation,
-    Spec,
-    VolumeNormalisation,
-    Window,
-)
+from meatus.spec import Crop, Normalisation, PhysicalCrop, Spec, VolumeNormalisation, Window
 from meatus_training.version import VERSION
 
 WholeTumour = Literal["refuse", "extra"]
@@ -22,10 +15,8 @@ WholeTumour = Literal["refuse", "extra"]
 class PrepareSettings:
     """Crop, in-plane grid and intensities, by the rules that travel with the weights."""
 
-    crop: ReferenceCrop | PhysicalCrop = field(default_factory=PhysicalCrop)
-    normalisation: SliceNormalisation | VolumeNormalisation = field(
-        default_factory=VolumeNormalisation
-    )
+    crop: Crop = field(default_factory=PhysicalCrop)
+    normalisation: Normalisation = field(default_factory=VolumeNormalisation)
     # Label maps of 2021 and 2022 hold the tumour as one class. Which part a voxel belongs to
     # is not to be had from them: "refuse" them, or call all of it "extra"-meatal.
     whole_tumour: WholeTumour = "refuse"
