@@ -24,8 +24,8 @@ import click
 from meatus import __version__
 from meatus.atomic import written_whole
 from meatus.errors import InferenceError, OutputError, UsageError
+from meatus.grand_challenge import OUTPUT_SLUG
 from meatus.pipeline import DEFAULT_WEIGHTS
-from meatus.service.grand_challenge import OUTPUT_SLUG
 from meatus.weights import MANIFEST, describe, find_members, read_spec
 
 MODEL, IMAGE, DESCRIPTION = "model.tar.gz", "image.tar.gz", "DESCRIPTION.md"

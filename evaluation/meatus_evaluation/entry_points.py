@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meatus.commands import Later
+from meatus.service.commands import Later
 
 commands = (
     Later(

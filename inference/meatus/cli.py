@@ -9,14 +9,14 @@ from typing import get_args
 import click
 
 from meatus import __version__
-from meatus.commands import SETTINGS, OpenGroup, distributions
 from meatus.engines import DEVICES, Device, availability, usable_threads
 from meatus.ensemble import Quality
+from meatus.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.postprocess import Tumours
 from meatus.service.batch import OnError
+from meatus.service.commands import SETTINGS, OpenGroup, distributions
 from meatus.service.console import open_console
-from meatus.service.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
 from meatus.service.path_scrubbing import nothing_hidden
 from meatus.service.run import NOTICE, Fusion, Request, run
 from meatus.weights import describe

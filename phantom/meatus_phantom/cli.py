@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from meatus.engines import usable_threads
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_phantom.acquisition.sites import ALL_SITES, SITES
 from meatus_phantom.cohort.make import write_cohort
 from meatus_phantom.cohort.plan import CohortSettings, plan_cohort

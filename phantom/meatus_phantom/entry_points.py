@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meatus.commands import SETTINGS, Group, Later
+from meatus.service.commands import SETTINGS, Group, Later
 
 phantom = Group(
     "phantom",

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from meatus import __version__
 from meatus.cli import main
-from meatus.commands import GROUP, Later
+from meatus.service.commands import GROUP, Later
 
 OWN = {"predict", "info", "version"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}

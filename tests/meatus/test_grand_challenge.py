@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from meatus.errors import UsageError, WeightsError
-from meatus.service.grand_challenge import OUTPUT_SLUG, find_case, model_weights
+from meatus.grand_challenge import OUTPUT_SLUG, find_case, model_weights
 from tests.meatus.tiny_runs import run, run_here, save_scan, write_weights
 
 NAME = "5b8d6e1c-0f1e-4a53-9c2b-3f6f7f6d1a11"

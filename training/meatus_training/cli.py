@@ -19,7 +19,7 @@ from meatus.io.images import read_scan
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.preprocess import prepare
 from meatus.service.cases import find_cases
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from meatus.grand_challenge import is_layout
 from meatus.service.cases import find_cases
-from meatus.service.grand_challenge import is_layout
 from meatus_evaluation.benchmark.batch import Batch, run_batch
 from meatus_evaluation.benchmark.memory import GpuMeter, TreeMeter, open_gpu_meter
 

@@ -9,9 +9,9 @@ from meatus.engines.devices import (
     choose,
     is_gpu,
     load_engine,
+    usable_threads,
 )
 from meatus.engines.protocol import Engine
-from meatus.engines.threads import usable_threads
 
 __all__ = [
     "DEVICES",

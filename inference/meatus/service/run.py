@@ -12,23 +12,25 @@ from meatus import __version__
 from meatus.engines import Device
 from meatus.ensemble import EIGHT_FLIPS, Model, Quality
 from meatus.errors import UsageError
-from meatus.label_voting import segment_by_vote
-from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
-from meatus.postprocess import Rules, Tumours
-from meatus.service.batch import OnError, Outcome, attempts
-from meatus.service.cases import Case, find_cases
-from meatus.service.console import SOME_FAILED, Console, open_console
-from meatus.service.grand_challenge import (
+from meatus.grand_challenge import (
     MODEL_FOLDER,
     OUTPUT_SLUG,
     find_case,
     is_layout,
     model_weights,
 )
+from meatus.label_voting import segment_by_vote
+from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
+from meatus.postprocess import Rules, Tumours
+from meatus.report.case_table import CaseReport, notice, read_report, write_report
+from meatus.report.measure import measure
+from meatus.service.batch import OnError, Outcome, attempts
+from meatus.service.cases import Case, find_cases
+from meatus.service.console import SOME_FAILED, Console, open_console
 from meatus.service.output_folder import OutputFolder, open_output_folder
-from meatus.service.path_scrubbing import name_hider, nothing_hidden
-from meatus.service.recorder import Recorder
+from meatus.service.path_scrubbing import name_hider, nothing_hidden, without_paths
 from meatus.service.stopping import stopping
+from meatus.timing import peak_mib
 from meatus.volumes import Scan
 
 Fusion = Literal["mean", "vote"]
@@ -184,3 +186,52 @@ def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:
             folder.discard()
 
     return leave
+
+
+class Recorder:
+    """The report of one run; with ``resume``, rows of an earlier run stay.
+
+    Raises ``OutputError`` where the earlier report is damaged.
+    """
+
+    def __init__(self, folder: Path, model: Model, rules: Rules, *, resume: bool) -> None:
+        self._folder, self._model, self._rules = folder, model, rules
+        self._reports = read_report(folder) if resume else []
+        write_report(folder, self._reports)  # a folder that cannot be written is known at once
+
+    def record(self, outcome: Outcome, scan: Scan | None) -> None:
+        """Write the case's row and picture. Raises ``OutputError`` where that fails."""
+        report = _case_report(outcome, self._model, self._rules)
+        self._reports.append(report)
+        write_report(self._folder, self._reports)
+        if scan is None or outcome.result is None or report.measures is None:
+            return
+        from meatus.report.figures import draw_case  # matplotlib only where a picture is drawn
+
+        draw_case(
+            scan,
+            outcome.result.labels,
+            outcome.case.name,
+            self._folder / f"{outcome.case.name}.png",
+            weights=f"{self._model.weights}; trained on {self._model.spec.trained_on}",
+            measures=report.measures,
+        )
+
+
+def _case_report(outcome: Outcome, model: Model, rules: Rules) -> CaseReport:
+    done = outcome.error is None and outcome.result is not None
+    result, measures = outcome.result, None
+    if done and result is not None:
+        measures = measure(result.labels, result.certainty, rules.between_ears_mm)
+    return CaseReport(
+        case=outcome.case.name,
+        measures=measures,
+        seconds=outcome.stages,
+        peak_mib=peak_mib(),
+        engine=model.members[0].name,
+        weights=model.weights,
+        version=__version__,
+        notice=notice(model.spec.trained_on),
+        warnings=tuple(without_paths(line, outcome.case) for line in outcome.warnings),
+        error=without_paths(outcome.error, outcome.case) if outcome.error else None,
+    )

@@ -15,7 +15,7 @@ from tests.meatus_training.segmentation.runs import TINY, silent, toy_scans, wei
 SLOW = """
 import sys, time
 from pathlib import Path
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_training.runs.launch import make_fabric, stop_when_told
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.segmentation.samples import SampleScans

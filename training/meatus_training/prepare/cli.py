@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meatus.engines import usable_threads
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_training.prepare.settings import PrepareSettings, WholeTumour
 from meatus_training.prepare.stage import run_prepare
 from meatus_training.settings_files import load_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meatus.engines import usable_threads
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
 from meatus_training.reproduce.settings import load_all

@@ -11,7 +11,7 @@ import click
 from lightning.fabric import Fabric
 
 from meatus.engines import usable_threads
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_phantom.cli import read_patients
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import read_prepared

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import launch_options, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext

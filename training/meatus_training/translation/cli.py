@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from meatus.service.cli_errors import one_line_errors
+from meatus.service.commands import one_line_errors
 from meatus_training.runs.launch import launch_options, make_fabric, stop_when_told
 from meatus_training.settings_files import load_settings
 from meatus_training.translation.settings import TranslateSettings

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called, so that listing them costs nothing.
+"""Commands: imported when they are called, so that listing them costs nothing; one-line errors.
 
 An installed distribution adds its own to ``meatus`` by an entry point of the group
 ``meatus.commands``, which names a sequence of click commands: ``Later`` ones, or a ``Group``.
@@ -6,10 +6,16 @@ An installed distribution adds its own to ``meatus`` by an entry point of the gr
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 import click
+
+from meatus.errors import MeatusError
 
 GROUP = "meatus.commands"
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -61,3 +67,17 @@ def distributions() -> dict[str, str]:
     """Those that add commands, by name: their versions."""
     found = [entry.dist for entry in entry_points(group=GROUP)]
     return {dist.name: dist.version for dist in found if dist is not None}
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """End with one line on stderr and exit code 2 on what a user can put right."""
+
+    @wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except MeatusError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return guarded
