@@ -1,8 +1,8 @@
 from meatus import __version__
 from meatus_training.entry_points import commands
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.reproduce.cli import reproduce
-from meatus_training.selftraining.cli import selftrain
-from meatus_training.version import VERSION
+from meatus_training.selftraining.stage import selftrain
 
 
 def test_one_group_of_commands_is_offered():
@@ -14,4 +14,4 @@ def test_the_commands_are_called_as_they_are_listed():
 
 
 def test_weights_bear_the_version_of_the_project():
-    assert __version__ == VERSION
+    assert PrepareSettings().spec().training_version == __version__

@@ -9,12 +9,12 @@ train = Group(
     commands=[
         Later(
             "prepare",
-            "meatus_training.prepare.cli:prepare_command",
+            "meatus_training.prepare.stage:prepare_command",
             "Check scans and bring them onto the networks' grid.",
         ),
         Later(
             "translate",
-            "meatus_training.translation.cli:translate",
+            "meatus_training.translation.stage:translate",
             "Train a translator from ceT1 to hrT2, and translate.",
         ),
         Later(
@@ -24,7 +24,7 @@ train = Group(
         ),
         Later(
             "selftrain",
-            "meatus_training.selftraining.cli:selftrain",
+            "meatus_training.selftraining.stage:selftrain",
             "Label real hrT2 scans and train on plausible labels.",
         ),
         Later(

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from meatus_training.augmentation import PAPER, PUBLISHED, AugmentSettings, augment_window
+from meatus_training.augmentation import PAPER, PUBLISHED, STEPS, AugmentSettings, augment_window
 from meatus_training.augmentation.borders import blank_borders, expand_incomplete, keep_slab
 from meatus_training.augmentation.chances import log_uniform
-from meatus_training.augmentation.filters import gaussian
 from meatus_training.augmentation.intensity import vary_image, vary_targets, vary_unit
-from meatus_training.augmentation.quality import add_noise, blur, lower_resolution, shade
+from meatus_training.augmentation.quality import add_noise, blur, gaussian, lower_resolution, shade
 from meatus_training.augmentation.settings import Borders, Intensities, Quality, Targets
-from meatus_training.augmentation.window import STEPS
 
 ONLY = (1.0, 1.0)
 

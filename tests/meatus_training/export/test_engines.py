@@ -13,8 +13,7 @@ from meatus.io.images import read_scan
 from meatus.weights import read_spec
 from meatus_training.export.agreement import probabilities
 from meatus_training.export.engines import TorchEngine, compare_engines, summarise
-from meatus_training.export.onnx_export import export_onnx
-from meatus_training.export.onnx_weights import read_network
+from meatus_training.export.onnx_export import export_onnx, read_network
 from meatus_training.networks import ResUNet25d
 from tests.meatus.specs import make_spec
 from tests.meatus.tiny_runs import save_scan

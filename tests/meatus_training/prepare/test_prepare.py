@@ -13,9 +13,8 @@ from meatus.service.parallel import in_parallel
 from meatus.spec import ReferenceCrop
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import TABLE, prepared_hash, read_prepared, read_table
-from meatus_training.prepare.cli import prepare_command
 from meatus_training.prepare.make import shows_whole_head
-from meatus_training.prepare.stage import run_prepare
+from meatus_training.prepare.stage import prepare_command, run_prepare
 from meatus_training.settings_files import save_settings
 from tests.meatus_training.prepare.folders import (
     GRID,

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from meatus_training.errors import TrainingError
-from meatus_training.reproduce.settings import load_all
-from meatus_training.reproduce.stage import listing, redo_from, translation_key
+from meatus_training.reproduce.stage import listing, load_all, redo_from, translation_key
 from meatus_training.runs.stage_records import begin, finish, is_done
 from meatus_training.translation.settings import TranslateSettings
 from tests.meatus_training.reproduce.tiny import make_preset

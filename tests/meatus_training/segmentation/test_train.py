@@ -9,10 +9,9 @@ from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.initial_weights import start_network
 from meatus_training.segmentation.samples import SampleScans
-from meatus_training.segmentation.schedule import set_rate
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import ema_update, start_state
-from meatus_training.segmentation.step import train_step
+from meatus_training.segmentation.step import set_rate, train_step
 from meatus_training.segmentation.train import train_segmenter
 from meatus_training.segmentation.windows import WindowSet, batches
 from tests.meatus_training.segmentation.runs import (
@@ -155,9 +154,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
 
 def test_minutes_end_a_training_and_the_rate_has_run_its_course(tmp_path, monkeypatch):
     ticks = itertools.count()  # every look at the clock takes a second
-    monkeypatch.setattr(
-        "meatus_training.segmentation.schedule.monotonic", lambda: float(next(ticks))
-    )
+    monkeypatch.setattr("meatus_training.segmentation.step.monotonic", lambda: float(next(ticks)))
 
     result = trained(tmp_path, replace(TINY, steps=0, minutes=0.5))
 

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from meatus_training.augmentation import PAPER
+from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.samples import Labelled
-from meatus_training.segmentation.windows import WindowSet, batches, cut, place
+from meatus_training.segmentation.windows import Loader, WindowSet, batches, cut, place
 from tests.meatus_training.segmentation.runs import TINY, toy_scans
 
 
@@ -114,3 +115,20 @@ def test_a_scan_smaller_than_the_window_lies_in_the_middle_of_black():
     assert (voxels[2:6, 1:31, 1:31] == 1).all()
     assert labels[3, 2, 2] == 3
     assert labels.sum() == 3
+
+
+def test_the_loader_turns_from_parts_to_whole_fields_once(tmp_path):
+    loader = Loader(toy_scans(tmp_path), TINY, make_fabric(accelerator="cpu"), 6)
+
+    loader.turn(0, whole=False)
+    reader = loader.reader
+    loader.turn(1, whole=False)
+    assert loader.reader is reader
+    part = next(loader)[0]
+    loader.turn(1, whole=True)
+    whole = next(loader)[0]
+
+    assert tuple(part.shape[2:]) == TINY.patch
+    assert tuple(whole.shape[3:]) == (32, 48)
+    assert loader.waited() > 0
+    assert loader.waited() == 0

@@ -7,8 +7,7 @@ from lightning.fabric import Fabric
 
 from meatus_training.translation.data import SlicePairs, step_batches
 from meatus_training.translation.state import start_state
-from meatus_training.translation.step import train_step
-from meatus_training.translation.train import train_translation
+from meatus_training.translation.train import train_step, train_translation
 from tests.meatus_training.translation.runs import CPU, TINY, silent, toy_data, weights
 
 SETTINGS = replace(TINY, batch=4)

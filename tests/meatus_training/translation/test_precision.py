@@ -12,8 +12,7 @@ from lightning.fabric.plugins import MixedPrecision
 
 from meatus_training.runs.launch import FABRIC_PRECISION, make_fabric
 from meatus_training.translation.state import start_state
-from meatus_training.translation.step import train_step
-from meatus_training.translation.train import train_translation
+from meatus_training.translation.train import train_step, train_translation
 from tests.meatus_training.translation.runs import TINY, curve, silent, toy_data
 
 

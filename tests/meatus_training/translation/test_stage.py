@@ -15,9 +15,8 @@ from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, write_prepared
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import save_settings
-from meatus_training.translation.cli import translate
 from meatus_training.translation.settings import ApplySettings, TranslateSettings
-from meatus_training.translation.stage import run_translate
+from meatus_training.translation.stage import run_translate, translate
 from meatus_training.translation.state import load_generator
 from tests.meatus_training.translation.runs import CPU, TINY, curve, silent
 
@@ -142,7 +141,7 @@ def test_what_is_missing_is_named(tmp_path):
 COMMAND = """
 import sys, warnings
 warnings.simplefilter("error")
-from meatus_training.translation.cli import translate
+from meatus_training.translation.stage import translate
 translate()
 """
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from meatus.intensity import BLACK
 from meatus.structures import Structure
 from meatus_training.augmentation.chances import chance, log_uniform
-from meatus_training.augmentation.filters import TRUNCATED, gaussian
+from meatus_training.augmentation.quality import TRUNCATED, gaussian
 from meatus_training.augmentation.settings import AugmentSettings, Intensities
 
 Factors = tuple[float, float, float]  # contrast, brightness, gamma

@@ -21,7 +21,7 @@ from meatus.spec import Spec
 from meatus.volumes import Labels, Scan
 from meatus.weights import check_same_input, find_members, read_spec
 from meatus_training.export.agreement import dice, probabilities
-from meatus_training.export.onnx_weights import read_network
+from meatus_training.export.onnx_export import read_network
 from meatus_training.networks import ResUNet25d
 
 ORT_KINDS: tuple[Kind, ...] = ("onnxruntime", "cuda", "tensorrt")

@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from meatus.atomic import write_whole
+from meatus.errors import WeightsError
 from meatus.spec import METADATA_KEY, Spec, spec_to_json
 from meatus_training.errors import TrainingError
-from meatus_training.networks import ResUNet25d
+from meatus_training.networks import ResUNet25d, call_background
 
 INPUT, OUTPUT = "window", "probabilities"
 
@@ -39,6 +40,8 @@ OPSET = 18
 IR_VERSION = 8
 
 EPSILON = 1e-5  # of torch's norms
+SURE = 5.0  # logit of the background: a probability of 0.98
+DEEP_HEADS = ("head.conv1", "head.conv2", "head.conv3")
 
 
 def export_onnx(network: ResUNet25d, spec: Spec, path: Path) -> None:
@@ -211,3 +214,30 @@ def _residual_block(draft: _Draft, x: str, name: str, *, halve: bool) -> str:
 def _fuse(draft: _Draft, upper: str, skip: str, name: str) -> str:
     x = draft.node("Concat", draft.upsample(upper), skip, axis=1)
     return draft.conv_norm_relu(draft.conv_norm_relu(x, f"{name}.0"), f"{name}.3")
+
+
+def read_network(path: Path, spec: Spec) -> ResUNet25d:
+    """The network whose weights the exported file ``path`` holds, in float32.
+
+    Biases before a norm and the heads of deep supervision are not in the file, since they change
+    nothing at inference. The former are 0. The head at half resolution sees the same features as
+    the one in the file and starts as that; the coarser ones call everything background, which
+    is nearly right: at 0 their loss would be the largest and drive the features off.
+
+    Raises ``WeightsError`` where a weight is missing.
+    """
+    stored = {one.name: one for one in onnx.load(path).graph.initializer}
+    network = ResUNet25d(spec.width, spec.blocks, len(spec.classes))
+    state = network.state_dict()
+    for name, value in state.items():
+        if name in stored:
+            array = numpy_helper.to_array(stored[name]).astype(np.float32)
+            state[name] = torch.from_numpy(array).reshape(value.shape)
+        elif name.endswith("bias") or name.startswith(DEEP_HEADS):
+            state[name] = torch.zeros_like(value)
+        else:
+            raise WeightsError(f"{path}: has no weight '{name}'; export it again.")
+    network.load_state_dict(state)
+    network.head.conv1.load_state_dict(network.head.conv.state_dict())
+    call_background((network.head.conv2, network.head.conv3), SURE)
+    return network

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from meatus import __version__
 from meatus.atomic import write_whole
 from meatus.crop import RATIO_LIMITS
 from meatus.geometry import Array, Geometry, axial, reorient
@@ -25,7 +26,6 @@ from meatus_training.prepare.check import Checked
 from meatus_training.prepare.raw import NUMBER, Part, RawCase
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import settings_hash
-from meatus_training.version import VERSION
 
 FORMAT = 1
 
@@ -108,7 +108,7 @@ def case_key(raw: RawCase, settings: PrepareSettings) -> str:
     """
     files = [path.stat() for path in (raw.scan, raw.label) if path is not None]
     sizes_and_times = [(file.st_size, file.st_mtime_ns) for file in files]
-    told = [FORMAT, VERSION, settings_hash(settings), raw.modality, raw.parts, sizes_and_times]
+    told = [FORMAT, __version__, settings_hash(settings), raw.modality, raw.parts, sizes_and_times]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

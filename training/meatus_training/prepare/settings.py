@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meatus import __version__
 from meatus.spec import Crop, Normalisation, PhysicalCrop, Spec, VolumeNormalisation, Window
-from meatus_training.version import VERSION
 
 WholeTumour = Literal["refuse", "extra"]
 
@@ -31,7 +31,7 @@ class PrepareSettings:
             trained_on="",
             licence="",
             date="",
-            training_version=VERSION,
+            training_version=__version__,
             width=1,
             blocks=1,
         )

@@ -1,13 +1,17 @@
-"""The whole stage, with what its user sees of it."""
+"""The whole stage and its command, with what a user sees of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import click
 from rich.console import Console
 
+from meatus.engines import usable_threads
+from meatus.service.commands import one_line_errors
 from meatus_phantom.progress import progress
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
@@ -15,10 +19,12 @@ from meatus_training.prepare.challenge import find_challenge
 from meatus_training.prepare.cohort import carry_out, check_all, done_before
 from meatus_training.prepare.nnunet import data_sets, find_nnunet
 from meatus_training.prepare.raw import Found
-from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.prepare.settings import PrepareSettings, WholeTumour
 from meatus_training.prepare.survey import survey, survey_table, write_survey
+from meatus_training.settings_files import load_settings
 
 PREPARED = "prepared"  # in the working folder
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 say = partial(print, flush=True)
 
@@ -71,3 +77,29 @@ def find_scans(data: Path) -> Found:
             "with dataset.json, imagesTr and labelsTr."
         )
     return found
+
+
+@click.command("prepare")
+@click.argument("data", type=FOLDER)
+@click.argument("work", type=FOLDER)
+@click.option("--preset", default="paper", show_default=True, help="Or a YAML file, or a folder.")
+@click.option(
+    "--vs-as",
+    type=click.Choice(["refuse", "extra"]),
+    default=None,
+    help="What to take the undivided tumour of 2021 and 2022 for.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@one_line_errors
+def prepare_command(
+    data: Path, work: Path, preset: str, vs_as: WholeTumour | None, workers: int
+) -> None:
+    """Check the scans in DATA and write them to WORK/prepared as the networks see them.
+
+    DATA: the challenge's folders of 2021 to 2023, a cohort of phantoms, or nnU-Net raw folders.
+    What is done and unchanged stays.
+    """
+    settings = load_settings("prepare", preset, PrepareSettings)
+    if vs_as:
+        settings = replace(settings, whole_tumour=vs_as)
+    run_prepare(data, work, settings, workers)

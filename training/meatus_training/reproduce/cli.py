@@ -11,11 +11,11 @@ from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
-from meatus_training.reproduce.settings import load_all
 from meatus_training.reproduce.stage import (
     STAGES,
     Reproduction,
     StageName,
+    load_all,
     redo_from,
     run_reproduce,
 )

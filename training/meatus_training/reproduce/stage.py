@@ -1,4 +1,7 @@
-"""All stages, one after the other; each is left out where it is done and nothing changed."""
+"""All stages, one after the other; each is left out where it is done and nothing changed.
+
+First their settings, of one preset.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from meatus.geometry import Array
 from meatus.spec import Window
 from meatus.windows import cut, plan
+from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import export_checked
 from meatus_training.export.manifest import write_manifest
 from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
+from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.prepare.stage import PREPARED, run_prepare
-from meatus_training.reproduce.settings import ExportSettings, ReproduceSettings
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
 from meatus_training.runs.run_context import RunContext, ends_on_sigterm
@@ -28,11 +33,55 @@ from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.select import select_samples
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.selftraining.retrain import samples_key, training_key
+from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
-from meatus_training.settings_files import settings_hash
+from meatus_training.settings_files import load_settings, settings_hash
 from meatus_training.translation.settings import TranslateSettings, TranslatorSettings
 from meatus_training.translation.stage import run_translate
 from meatus_training.translation.state import FREE as FREE_OF_TRANSLATION
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """The ensemble that a reproduction ends with."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "meatus"  # members: <name>-1, <name>-2...
+    members: Annotated[int, Field(ge=1)] = 2  # networks from seeds that follow on one another
+    fp16: bool = True  # half the size
+    licence: str = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class ReproduceSettings:
+    """What each stage is told."""
+
+    prepare: PrepareSettings
+    translate: TranslateSettings
+    segment: SegmentSettings
+    selftrain: SelftrainSettings
+    export: ExportSettings
+
+
+def load_all(preset: str) -> ReproduceSettings:
+    """The settings of every stage of a preset, or of a folder of one's own.
+
+    Raises ``SettingsError`` for what is wrong with a file, and ``TrainingError`` where the
+    segmentation is to learn from scans that a reproduction has not.
+    """
+    settings = ReproduceSettings(
+        prepare=load_settings("prepare", preset, PrepareSettings),
+        translate=load_settings("translate", preset, TranslateSettings),
+        segment=load_settings("segment", preset, SegmentSettings),
+        selftrain=load_settings("selftrain", preset, SelftrainSettings),
+        export=load_settings("export", preset, ExportSettings),
+    )
+    if settings.segment.train_on not in ("translated", "source"):
+        raise TrainingError(
+            f"{preset}: segment trains on '{settings.segment.train_on}'; a reproduction trains on "
+            "translated scans (or, to compare, on source): set train_on in segment.yaml."
+        )
+    return settings
+
 
 StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
 # The folders in the working folder that a stage fills.

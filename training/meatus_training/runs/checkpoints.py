@@ -1,4 +1,4 @@
-"""Weights as PyTorch keeps them: this project's own checkpoints, and the published format.
+"""Files of PyTorch: this project's checkpoints, the published format, states to go on from.
 
 Every file is read with ``weights_only``: a checkpoint is data, and code in it is not run.
 """
@@ -9,7 +9,7 @@ import io
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from meatus.spec import (
     spec_to_json,
 )
 from meatus.structures import CLASS_NAMES
+from meatus_training.errors import TrainingError
 from meatus_training.networks import ResUNet25d
 
 STATE, SPEC = "state_dict", "spec"
@@ -48,9 +49,7 @@ def save_checkpoint(path: Path, network: ResUNet25d, spec: Spec, **extra: Any) -
     The file appears whole or not at all. Raises ``OutputError`` where it cannot be written.
     """
     content = {**extra, STATE: network.state_dict(), SPEC: spec_to_json(spec)}
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_whole(path, buffer.getvalue())
+    write_state(path, content)
 
 
 def load_checkpoint(path: Path) -> tuple[ResUNet25d, Spec, dict[str, Any]]:
@@ -194,3 +193,47 @@ def _check_whole(network: ResUNet25d, state: dict[str, Tensor], path: Path) -> N
 def _some(names: list[str]) -> str:
     rest = len(names) - NAMED_IN_ERROR
     return ", ".join(names[:NAMED_IN_ERROR]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def write_state(file: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content``; the file appears whole or not at all.
+
+    Raises ``OutputError`` where the disk refuses.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_whole(file, buffer.getvalue())
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """What ``write_state`` wrote. Raises ``TrainingError`` where the file is damaged."""
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle and zip errors of many kinds
+        raise TrainingError(
+            f"{file} is not a whole checkpoint; delete it to start over."
+        ) from error
+    return content
+
+
+def check_same_settings(
+    file: Path, then: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str], other: str
+) -> None:
+    """Raise ``TrainingError`` where settings differ that are not ``free`` to change.
+
+    ``other`` says what a user may take instead of going on.
+    """
+    changed = [name for name in now if name not in free and then.get(name) != now[name]]
+    if changed:
+        raise TrainingError(
+            f"{file} was trained with other settings ({', '.join(changed)}); "
+            f"use those, {other}, or delete its folder to start over."
+        )
+
+
+def check_same_scans(file: Path, then: str, now: str, other: str) -> None:
+    """Raise ``TrainingError`` where the fingerprints of the scans differ."""
+    if then != now:
+        raise TrainingError(
+            f"{file} was trained on other scans; use {other}, or delete its folder to start over."
+        )

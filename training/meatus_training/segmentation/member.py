@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from meatus.spec import ReferenceCrop, Spec, Window
 from meatus.weights import read_spec
 from meatus_training.errors import TrainingError
-from meatus_training.export.onnx_weights import read_network
+from meatus_training.export.onnx_export import read_network
 from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.cases import TABLE, read_table
 from meatus_training.prepare.settings import PrepareSettings

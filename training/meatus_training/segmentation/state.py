@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from meatus_training.errors import TrainingError
 from meatus_training.networks import Deep as DeepLogits
 from meatus_training.networks import ResUNet25d
-from meatus_training.runs.state_files import (
+from meatus_training.runs.checkpoints import (
     check_same_scans,
     check_same_settings,
     read_state,

@@ -21,10 +21,8 @@ from meatus_training.hard_examples import IGNORE
 from meatus_training.networks import ResUNet25d
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import together
-from meatus_training.segmentation.loader import Loader
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
-from meatus_training.segmentation.schedule import Schedule, last_step, set_rate
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import (
     Progress,
@@ -34,7 +32,8 @@ from meatus_training.segmentation.state import (
     save_state,
     start_state,
 )
-from meatus_training.segmentation.step import Stepped, train_step
+from meatus_training.segmentation.step import Schedule, Stepped, last_step, set_rate, train_step
+from meatus_training.segmentation.windows import Loader
 
 CHECKPOINT = "state.pt"
 

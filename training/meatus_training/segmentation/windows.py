@@ -1,19 +1,21 @@
-"""Training windows, each drawn from the seed and its number alone, and who gets which."""
+"""Training windows, each drawn from the seed and its number alone; the loader hands them out."""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
 from meatus_training.augmentation import AugmentSettings, augment_window
-from meatus_training.segmentation.rendered import RenderedWindows
+from meatus_training.segmentation.rendered import RenderedWindows, Subjects
 from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
 
@@ -122,3 +124,45 @@ def _outlive_signals(_worker: int) -> None:
     """Slurm tells all processes to stop: those that read go on until the training has saved."""
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+
+
+class Loader(Iterator[Windows]):
+    """The open reader of windows, and how long the training waited for it."""
+
+    def __init__(
+        self, scans: Scans | Subjects, settings: SegmentSettings, fabric: Fabric, last: float
+    ) -> None:
+        self.scans, self.settings, self.fabric, self.last = scans, settings, fabric, last
+        self.on_gpu = fabric.device.type == "cuda"
+        self.rendered = isinstance(scans, Subjects)  # windows that bear all variation already
+        self.augment_late = self.on_gpu and settings.augment_on_gpu and not self.rendered
+        self.whole: bool | None = None
+        self.reader: Iterator[Windows] = iter(())
+        self.waited_s = 0.0
+
+    def turn(self, step: int, *, whole: bool) -> None:
+        """Read whole windows, or parts, from ``step`` on; nothing changes if that is so."""
+        whole = whole and not self.rendered
+        if whole == self.whole:
+            return
+        self.whole = whole
+        steps = range(step, int(min(self.last, 2**62)))
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        windows = self._windows(whole)
+        self.reader = batches(windows, steps, rank, world, on_gpu=self.on_gpu)
+
+    def _windows(self, whole: bool) -> WindowSet | RenderedWindows:
+        if isinstance(self.scans, Subjects):
+            return RenderedWindows(self.scans, self.settings)
+        return WindowSet(self.scans, self.settings, whole=whole, augment=not self.augment_late)
+
+    def __next__(self) -> Windows:
+        asked = time.monotonic()
+        windows = next(self.reader)
+        self.waited_s += time.monotonic() - asked
+        return windows
+
+    def waited(self) -> float:
+        """Seconds since this was last asked."""
+        waited, self.waited_s = self.waited_s, 0.0
+        return waited

@@ -15,8 +15,8 @@ from meatus_evaluation.scoring.summary import as_json
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.runs.run_context import RunContext
+from meatus_training.selftraining.pseudo_labels import load_teacher
 from meatus_training.selftraining.settings import SelftrainSettings
-from meatus_training.selftraining.teacher import load_teacher
 
 SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
 

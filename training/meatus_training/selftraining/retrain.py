@@ -17,7 +17,7 @@ from meatus_training.runs.stage_records import file_key, key_of
 from meatus_training.segmentation.member import NETWORK, train_member
 from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.settings import FREE, SegmentSettings
-from meatus_training.selftraining.cohort import labels_file
+from meatus_training.selftraining.pseudo_labels import labels_file
 from meatus_training.selftraining.rounds import RoundPlan
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.settings_files import present_keys, settings_hash

@@ -1,4 +1,4 @@
-"""The whole stage: train the translator, then translate every source scan."""
+"""The whole stage and its command: train the translator, then translate every source scan."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import click
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
+from meatus.service.commands import one_line_errors
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
-from meatus_training.runs.distributed import total
-from meatus_training.runs.launch import StoppedError
+from meatus_training.runs.launch import (
+    StoppedError,
+    launch_options,
+    make_fabric,
+    stop_when_told,
+    total,
+)
+from meatus_training.settings_files import load_settings
 from meatus_training.translation.data import TranslationData
 from meatus_training.translation.scans import Translator, translate_scans
 from meatus_training.translation.settings import TranslateSettings
@@ -22,6 +30,7 @@ from meatus_training.translation.train import CHECKPOINT, train_translation
 
 # The name of the only style.
 ONE_STYLE = "hrT2"
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def run_translate(
@@ -108,4 +117,29 @@ def translation_data(cases: Sequence[PreparedCase], names: Sequence[str]) -> Tra
         target=MappedArrays(tuple(case.load_voxels for case in target)),
         styles=by_site,
         fingerprint=prepared_hash([*source, *target]),
+    )
+
+
+@click.command("translate")
+@click.argument("work", type=FOLDER)
+@click.option("--preset", default="paper", show_default=True, help="Or a YAML file, or a folder.")
+@launch_options
+@one_line_errors
+def translate(
+    work: Path, preset: str, devices: int, nodes: int, strategy: str, accelerator: str
+) -> None:
+    """Train a translator on WORK/prepared and translate its ceT1 scans to pseudo-hrT2.
+
+    The results are WORK/translated/CASE--STYLE.voxels.npy. Told to stop (SIGTERM), it saves its
+    state and ends with exit code 2; the same command then goes on.
+    """
+    settings = load_settings("translate", preset, TranslateSettings)
+    should_stop = stop_when_told()
+    fabric = make_fabric(devices, nodes, strategy, accelerator, settings.training.precision)
+    run_translate(
+        work,
+        settings,
+        fabric,
+        say=lambda line: fabric.print(line, flush=True),
+        should_stop=should_stop,
     )

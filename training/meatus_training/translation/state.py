@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from meatus_training.errors import TrainingError
-from meatus_training.runs.state_files import (
+from meatus_training.runs.checkpoints import (
     check_same_scans,
     check_same_settings,
     read_state,

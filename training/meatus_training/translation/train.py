@@ -1,24 +1,38 @@
-"""Training of the translator; resumes from its checkpoint, alone or among several processes."""
+"""Training of the translator; resumes from its checkpoint, alone or among several processes.
+
+A step updates the discriminator once, then the generator and the patch sampler.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.wrappers import _FabricOptimizer
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from meatus_training.errors import TrainingError
-from meatus_training.runs.distributed import anyone
 from meatus_training.runs.journal import Journal
+from meatus_training.runs.launch import anyone, average_gradients, mean
 from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
 from meatus_training.translation.networks import first_styled
+from meatus_training.translation.objective import (
+    CriticLoss,
+    GeneratorLoss,
+    Translated,
+    critic_loss,
+    draw_places,
+    generator_loss,
+    translate_batch,
+)
 from meatus_training.translation.settings import TranslatorSettings
 from meatus_training.translation.state import (
     State,
@@ -27,7 +41,6 @@ from meatus_training.translation.state import (
     save_state,
     start_state,
 )
-from meatus_training.translation.step import Batch, train_step
 
 CHECKPOINT = "state.pt"
 
@@ -37,6 +50,7 @@ ASK_EVERY = 10
 LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity", "generator")
 
 SHOWN = 4  # pairs in a picture
+Batch = tuple[Tensor, Tensor, Tensor | None]  # source, target (N, 1, size, size), styles (N,)
 
 
 @dataclass(frozen=True)
@@ -212,3 +226,58 @@ def _sheet(images: list[Tensor]) -> NDArray[np.uint8]:
     columns = [image.detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
     grey = np.hstack([column.numpy() for column in columns])
     return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
+
+
+def train_step(
+    state: State, batch: Batch, settings: TranslatorSettings, step: int, fabric: Fabric
+) -> tuple[Translated, Tensor]:
+    """The translated batch, and the losses (6,) in the order of ``LOSSES``.
+
+    Positions of the patches depend on the seed and the step alone.
+    """
+    source, target, styles = batch
+    seed = np.random.SeedSequence((settings.seed, step)).generate_state(1, np.uint64)[0]
+    rng = torch.Generator().manual_seed(int(seed))
+    with fabric.autocast():
+        translated = translate_batch(
+            state.generator, source, target, styles, settings.layers, identity=settings.identity > 0
+        )
+        critic = critic_loss(state.critic, translated, target, styles)
+    _update(fabric, state.critic_optimiser, critic.total)
+    places = draw_places(translated, settings.patches, rng)
+    with fabric.autocast(), _frozen(state.critic):
+        ours = generator_loss(
+            state.networks,
+            translated,
+            styles,
+            settings.layers,
+            places,
+            settings.temperature,
+            settings.contrast,
+            settings.identity,
+        )
+    _update(fabric, state.generator_optimiser, ours.total)
+    return translated, mean(fabric, _numbers(critic, ours))
+
+
+def _numbers(critic: CriticLoss, ours: GeneratorLoss) -> Tensor:
+    nce, identity = ours.nce.mean(), ours.identity.mean()
+    parts = [critic.fake, critic.real, ours.adversarial, nce, identity, ours.total]
+    return torch.stack(parts).detach()
+
+
+def _update(fabric: Fabric, optimiser: _FabricOptimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    average_gradients(fabric, [p for group in optimiser.param_groups for p in group["params"]])
+    optimiser.step()
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Gradients pass through ``network`` but are not worked out for its weights."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
