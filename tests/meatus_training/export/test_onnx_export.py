@@ -184,6 +184,14 @@ def test_a_checked_export_reports_every_runtime_and_leaves_one_file(network, tmp
     assert read_spec(tmp_path / "a.onnx").precision == "fp16"
 
 
+def test_every_name_that_the_disk_can_hold_can_be_exported_to(network, tmp_path):
+    out = tmp_path / f"{'x' * 250}.onnx"
+
+    export_checked(network, SPEC, noise(2, 32, 32), out)
+
+    assert list(tmp_path.iterdir()) == [out]
+
+
 @pytest.mark.parametrize("fp16", [False, True])
 def test_a_file_that_disagrees_with_torch_is_never_written(fp16, network, tmp_path, monkeypatch):
     def export_badly(network, spec, path):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -85,7 +86,7 @@ def find_scans(data: Path) -> Found:
 @click.option("--preset", default="paper", show_default=True, help="Or a YAML file, or a folder.")
 @click.option(
     "--vs-as",
-    type=click.Choice(["refuse", "extra"]),
+    type=click.Choice(get_args(WholeTumour)),
     default=None,
     help="What to take the undivided tumour of 2021 and 2022 for.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from lightning.fabric import Fabric
@@ -21,7 +21,7 @@ from meatus_training.segmentation.member import begin, prepared_how, train_membe
 from meatus_training.segmentation.rendered import Subjects, make_subjects
 from meatus_training.segmentation.samples import SampleScans, Scans
 from meatus_training.segmentation.select import select_samples, split_of
-from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.segmentation.settings import SegmentSettings, Source
 from meatus_training.settings_files import load_settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -34,7 +34,7 @@ MEMBER = re.compile(r"[\w.-]+")
 @click.option("--preset", default="paper", show_default=True, help="paper, phantom, smoke, FILE.")
 @click.option("--member", required=True, help="Name of the network in the ensemble.")
 @click.option("--seed", type=click.IntRange(min=0), help="Else as the preset says.")
-@click.option("--on", "train_on", type=click.Choice(["source", "translated", "target", "phantoms"]))
+@click.option("--on", "train_on", type=click.Choice(get_args(Source)))
 @click.option("--labels", type=FOLDER, help="Of the scans; else their own.")
 @click.option("--contours", type=FOLDER, help="Real contours (TCIA JSON) for --on phantoms.")
 @click.option(
