@@ -133,3 +133,17 @@ def test_python_that_is_shown_imports_what_there_is(name):
             if isinstance(node, ast.ImportFrom):
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, alias.name) for alias in node.names), block
+
+
+SOURCES = [
+    f"/{file.relative_to(ROOT)}"
+    for folder in ("inference", "evaluation", "phantom", "training", "packaging", "tests")
+    for file in (ROOT / folder).rglob("*.*")
+]
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "CHANGELOG.md"])
+def test_source_files_that_are_named_exist(name):
+    named = re.findall(r"`([\w./-]+\.(?:py|sh|yaml))`", CODE_BLOCK.sub("", DOCUMENTS[name]))
+
+    assert [file for file in named if not any(one.endswith(f"/{file}") for one in SOURCES)] == []
