@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meatus_phantom.anatomy.brain.brain import brain_parts
+from meatus_phantom.anatomy.brain import brain_parts
 from meatus_phantom.anatomy.ear.canal import canal_parts
 from meatus_phantom.anatomy.ear.labyrinth import cochlea_marked, labyrinth_parts
 from meatus_phantom.anatomy.ear.nerves import nerve_parts
 from meatus_phantom.anatomy.ear.petrous import clivus_parts, petrous_parts
 from meatus_phantom.anatomy.ear.vessels import vessel_parts
-from meatus_phantom.anatomy.head.head import head_parts
+from meatus_phantom.anatomy.head import head_parts
 from meatus_phantom.anatomy.landmarks import Ear, draw_ears
 from meatus_phantom.anatomy.tumour.lesions import LesionMix, Lesions, draw_lesions
 from meatus_phantom.contours.read import Patient

@@ -1,7 +1,12 @@
-"""Signed distances kept on a voxel grid: one trilinear look-up, however intricate the shape."""
+"""Values on a grid of points: one trilinear look-up, however intricate the shape.
+
+``Grid`` keeps a tumour's signed distance at full sharpness; ``LookupGrid`` keeps slow but smooth
+fields, computed once and looked up wherever they are needed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +17,10 @@ from meatus_phantom.parts import Box, Distance
 from meatus_phantom.shapes import Vec, vec
 
 CHUNK = 400_000  # points computed at a time, so that the intermediate tensors stay in the cache
+
+CLOSED_MM = 2.0  # outside the surface by more than any part is grown
+
+Fields = Callable[[Tensor], Tensor]  # points (3, ...) to values (C, ...)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +101,51 @@ def distance_grid(distance: Distance, box: Box, step_mm: float, margin_mm: float
 def volume_mm3(values: Tensor, step_mm: float) -> float:
     """Volume inside a signed distance given on a grid; surface voxels count in part."""
     return float((0.5 - values / step_mm).clamp(0, 1).sum()) * step_mm**3
+
+
+@dataclass(frozen=True)
+class LookupGrid:
+    """Fields (C, Z, Y, X) on a grid of ``box``, joined linearly; its edge goes on outside."""
+
+    table: Tensor
+    box: Box
+
+    def __call__(self, points: Tensor) -> Tensor:
+        where = torch.empty((*points.shape[1:], 3), dtype=points.dtype, device=points.device)
+        for axis in range(3):
+            low, high = self.box.low[axis], self.box.high[axis]
+            torch.mul(points[axis] - low, 2 / (high - low), out=where[..., axis])
+        where -= 1
+        flat = where.reshape(1, 1, 1, -1, 3)
+        table = self.table.to(points.device)[None]
+        found = grid_sample(table, flat, padding_mode="border", align_corners=True)
+        return found.reshape(len(self.table), *points.shape[1:])
+
+
+def tabulate(fields: Fields, box: Box, step_mm: float) -> LookupGrid:
+    """Evaluate ``fields`` every ``step_mm`` of ``box``, both of whose ends are included."""
+    axes = [
+        torch.linspace(low, high, max(2, round((high - low) / step_mm) + 1))
+        for low, high in zip(box.low, box.high, strict=True)
+    ]
+    z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
+    return LookupGrid(fields(torch.stack((x, y, z))), box)
+
+
+def as_distance(grid: LookupGrid, channel: int) -> Distance:
+    """One channel of ``grid`` as a distance of its own."""
+    alone = LookupGrid(grid.table[channel : channel + 1], grid.box)
+    return lambda points: alone(points)[0]
+
+
+def looked_up(distance: Distance, box: Box, step_mm: float) -> Distance:
+    """``distance``, looked up: quicker where it has many pieces; closed at the sides of ``box``.
+
+    The table's edge goes on outside the box, so a shape that reached it would run on for ever.
+    """
+    grid = tabulate(lambda points: distance(points)[None], box, step_mm)
+    table = grid.table[0]
+    for axis in range(3):
+        for end in (0, table.shape[axis] - 1):
+            table.select(axis, end).clamp_min_(CLOSED_MM)
+    return as_distance(grid, 0)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from meatus_phantom.anatomy.brain.brain import brain_parts
-from meatus_phantom.anatomy.head.head import head_parts
+from meatus_phantom.anatomy.brain import brain_parts
+from meatus_phantom.anatomy.head import head_parts
 from meatus_phantom.render import render_tissues
 from meatus_phantom.tissues import Tissue
 

@@ -6,23 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from meatus_phantom.anatomy.brain.brainstem import fourth_parts, stem_parts
-from meatus_phantom.anatomy.brain.cavity import draw_cavity
-from meatus_phantom.anatomy.brain.cerebellum import cerebellum_parts
-from meatus_phantom.anatomy.brain.cerebrum import cerebrum_parts
-from meatus_phantom.anatomy.brain.sella import sella_parts
-from meatus_phantom.anatomy.brain.venous import fold_parts, sinus_parts
+from meatus_phantom.anatomy.brain import fold_parts, sella_parts, sinus_parts
+from meatus_phantom.anatomy.cavity import draw_cavity
+from meatus_phantom.anatomy.cerebrum import cerebrum_parts
 from meatus_phantom.anatomy.ear.temporal import temporal_parts
-from meatus_phantom.anatomy.head.face import face_parts
-from meatus_phantom.anatomy.head.jaw import jaw_parts
-from meatus_phantom.anatomy.head.neck import neck_parts
-from meatus_phantom.anatomy.head.nose import nose_parts
-from meatus_phantom.anatomy.head.orbit import orbit_parts
-from meatus_phantom.anatomy.head.pinna import pinna_parts
-from meatus_phantom.anatomy.head.skull import draw_outer, skull_parts
+from meatus_phantom.anatomy.face import face_parts, nose_parts
+from meatus_phantom.anatomy.grids import as_distance, looked_up, tabulate
+from meatus_phantom.anatomy.head import draw_outer, pinna_parts, skull_parts
+from meatus_phantom.anatomy.jaw_and_neck import jaw_parts, neck_parts
 from meatus_phantom.anatomy.landmarks import draw_ears
-from meatus_phantom.anatomy.lookup_grid import as_distance, looked_up, tabulate
+from meatus_phantom.anatomy.orbit import orbit_parts
 from meatus_phantom.anatomy.outlines import loft
+from meatus_phantom.anatomy.posterior_fossa import cerebellum_parts, fourth_parts, stem_parts
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box
 from meatus_phantom.random_streams import stream

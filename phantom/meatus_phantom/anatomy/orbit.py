@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.lookup_grid import looked_up
+from meatus_phantom.anatomy.grids import looked_up
 from meatus_phantom.anatomy.outlines import Outline
 from meatus_phantom.anatomy.waves import draw_waves
 from meatus_phantom.parts import Box, Distance, Part, mirrored

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from meatus_phantom.anatomy.brain.cavity import Cavity
-from meatus_phantom.anatomy.lookup_grid import as_distance, looked_up, tabulate
+from meatus_phantom.anatomy.cavity import Cavity
+from meatus_phantom.anatomy.grids import as_distance, looked_up, tabulate
 from meatus_phantom.anatomy.waves import Waves, draw_waves
 from meatus_phantom.parts import Box, Distance, Part
 from meatus_phantom.random_streams import stream

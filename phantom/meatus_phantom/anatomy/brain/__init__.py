@@ -1,1 +1,0 @@
-"""What lies within the skull's cavity."""

@@ -1,1 +1,0 @@
-"""What lies about the skull's cavity, and the skull."""
