@@ -22,10 +22,9 @@ from meatus_phantom.cohort.plan import CohortSettings, plan_cohort
 from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
 from meatus_phantom.errors import PhantomError
 from meatus_phantom.progress import progress
-from meatus_phantom.validate.checks import check_cohort, failed
+from meatus_phantom.validate.checks import check_cohort, check_reproducible, failed
 from meatus_phantom.validate.contact_sheet import write_contact_sheet
 from meatus_phantom.validate.expected import Check
-from meatus_phantom.validate.reproducibility import check_reproducible
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)

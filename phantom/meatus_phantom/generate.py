@@ -1,4 +1,7 @@
-"""One case of a cohort: a subject, a scanner, a stored scan and the truth."""
+"""One case of a cohort: a subject, a scanner, a stored scan and the truth.
+
+Some scans are without a skull, as skull stripping leaves them.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,35 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from meatus.geometry import Geometry
 from meatus_phantom.acquisition.acquire import acquire
 from meatus_phantom.acquisition.frame import add_frame, frame_parts
 from meatus_phantom.acquisition.setup import Modality, Setup, Value
 from meatus_phantom.acquisition.sites import ALL_SITES, draw_setup
-from meatus_phantom.anatomy.skull_strip import brain_mask
 from meatus_phantom.anatomy.tumour.lesions import DIFFICULT, LesionMix
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.random_streams import stream
 from meatus_phantom.scene import Scene, make_scene
-from meatus_phantom.signal.appearance import Appearance
+from meatus_phantom.signal.appearance import Appearance, random_appearance
 from meatus_phantom.signal.physics import physics_appearance
-from meatus_phantom.signal.random_classes import random_appearance
 from meatus_phantom.subject import Subject, draw_subject
 from meatus_phantom.tissues import Tissue
 
 CPU = torch.device("cpu")
 MARGIN_MM = (0.5, 2.0)  # that brain extraction leaves about the brain
+
+BRAIN_TISSUES = (
+    Tissue.GREY,
+    Tissue.WHITE,
+    Tissue.PONS,
+    Tissue.CEREBELLAR_CORTEX,
+    Tissue.CEREBELLAR_WHITE,
+    Tissue.DENTATE,
+    Tissue.EDEMA,
+)
+BRIDGED_MM = 4.0  # clefts up to twice as wide count as brain: sulci and folia
 
 
 @dataclass(frozen=True)
@@ -129,3 +142,19 @@ def _describe(subject: Subject) -> dict[str, Value]:
         row |= {f"{name}_{axis}": round(v, 4) for axis, v in zip("xyz", values, strict=True)}
     row |= subject.lesions.describe()
     return row
+
+
+def brain_mask(
+    tissues: NDArray[np.uint8], geometry: Geometry, margin_mm: float
+) -> NDArray[np.bool_]:
+    """Where ``tissues`` (Z, Y, X) are brain or fluid in and between it, and ``margin_mm`` about."""
+    spacing_mm = geometry.spacing_mm[::-1]
+    brain = np.isin(tissues, BRAIN_TISSUES)
+    if not brain.any():
+        return brain
+    bridged: NDArray[np.bool_] = ndimage.distance_transform_edt(~brain, spacing_mm) <= BRIDGED_MM
+    if bridged.all():
+        return bridged
+    depth_mm: NDArray[np.float64] = ndimage.distance_transform_edt(bridged, spacing_mm)
+    kept = [ndimage.binary_fill_holes(plane) for plane in depth_mm > BRIDGED_MM - margin_mm]
+    return np.stack(kept)

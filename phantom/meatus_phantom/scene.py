@@ -1,7 +1,8 @@
 """A subject as one scanner sees it: signal, labels and tissues on the scan's grid.
 
 The head is rendered at the scan's own voxels, the ears and tumours on a finer grid whose signal is
-averaged, so that partial volume is right where it counts.
+averaged, so that partial volume is right where it counts. CSF that pulses through the slices loses
+signal: before the pons and in the fourth ventricle.
 """
 
 from __future__ import annotations
@@ -15,19 +16,24 @@ from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
 from meatus.geometry import Geometry
-from meatus_phantom.acquisition.flow import fade_flow
-from meatus_phantom.acquisition.sampled import Sampled
+from meatus_phantom.acquisition.fields import Sampled, inner_air, off_resonance, signal_kept
 from meatus_phantom.acquisition.setup import Effects
-from meatus_phantom.acquisition.susceptibility import inner_air, off_resonance, signal_kept
-from meatus_phantom.parts import Part
+from meatus_phantom.parts import Box, Part
 from meatus_phantom.random_streams import stream
 from meatus_phantom.render import TissueMap, label, render_tissues, window_of
+from meatus_phantom.shapes import Vec, vec
 from meatus_phantom.signal.appearance import Appearance, Signal, draw_textures, render
 from meatus_phantom.signal.texture import Noise
 from meatus_phantom.space import canonical
 from meatus_phantom.subject import Subject
+from meatus_phantom.tissues import Tissue
 
 FINE_MM = (0.26, 0.26, 0.5)  # largest voxels of the fine grid along the scan's axes
+
+# Centres and half widths (one standard deviation) in the canonical frame, mm.
+PREPONTINE: tuple[Vec, Vec] = ((0.0, 15.0, -4.0), (9.0, 5.0, 14.0))
+VENTRICLE: tuple[Vec, Vec] = ((0.0, -18.0, 2.0), (7.0, 6.0, 12.0))
+FLOW_REACH = 2.5  # standard deviations beyond which no flow is felt
 
 
 @dataclass(frozen=True)
@@ -147,3 +153,39 @@ def subdivided(
 
 def _averaged(fine: Tensor, factors: tuple[int, ...]) -> Tensor:
     return avg_pool3d(fine[None, None], factors[::-1])[0, 0]
+
+
+def fade_flow(
+    signal: Signal, tissues: TissueMap, points: Tensor, appearance: Appearance, effects: Effects
+) -> None:
+    """Take the lost share of CSF out of ``signal.water``, in place.
+
+    ``points`` (3, Z, Y, X) are the voxels' canonical positions.
+    """
+    for loss, (centre, half) in (
+        (effects.flow_prepontine, PREPONTINE),
+        (effects.flow_ventricle, VENTRICLE),
+    ):
+        low = tuple(c - FLOW_REACH * h for c, h in zip(centre, half, strict=True))
+        high = tuple(c + FLOW_REACH * h for c, h in zip(centre, half, strict=True))
+        window = window_of(points, Box((low[0], low[1], low[2]), (high[0], high[1], high[2])))
+        if loss <= 0 or window is None:
+            continue
+        here = points[(slice(None), *window)]
+        squared = (((here - vec(centre, here)) / vec(half, here)) ** 2).sum(0)
+        fluid = csf_share(tissues, window)
+        signal.water[window] *= 1 - loss * torch.exp(-squared / 2) * _csf_part(
+            fluid, signal.water[window], appearance
+        )
+
+
+def csf_share(tissues: TissueMap, window: tuple[slice, slice, slice]) -> Tensor:
+    share = tissues.share[window]
+    return (tissues.first[window] == Tissue.CSF) * share + (
+        tissues.second[window] == Tissue.CSF
+    ) * (1 - share)
+
+
+def _csf_part(fluid: Tensor, water: Tensor, appearance: Appearance) -> Tensor:
+    """The part of a voxel's signal that its CSF gives."""
+    return (fluid * appearance.level(Tissue.CSF) / water.clamp_min(1e-9)).clamp_max(1)

@@ -9,7 +9,7 @@ from meatus_phantom.anatomy.brain import brain_parts
 from meatus_phantom.anatomy.ear.canal import canal_parts
 from meatus_phantom.anatomy.ear.labyrinth import cochlea_marked, labyrinth_parts
 from meatus_phantom.anatomy.ear.nerves import nerve_parts
-from meatus_phantom.anatomy.ear.petrous import clivus_parts, petrous_parts
+from meatus_phantom.anatomy.ear.temporal_bone import clivus_parts, petrous_parts
 from meatus_phantom.anatomy.ear.vessels import vessel_parts
 from meatus_phantom.anatomy.head import head_parts
 from meatus_phantom.anatomy.landmarks import Ear, draw_ears

@@ -25,11 +25,10 @@ from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
 from meatus.service.parallel import in_parallel, one_thread_each
-from meatus_phantom.anatomy.skull_strip import brain_mask
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.array_files import array_bytes
 from meatus_phantom.contours.read import Patient
-from meatus_phantom.generate import MARGIN_MM
+from meatus_phantom.generate import MARGIN_MM, brain_mask
 from meatus_phantom.parts import Box, Part
 from meatus_phantom.random_streams import SEEDS, stream
 from meatus_phantom.render import label, render_tissues, window_of

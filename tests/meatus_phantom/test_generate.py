@@ -10,9 +10,8 @@ from scipy import ndimage
 from meatus.geometry import Geometry
 from meatus.structures import Structure
 from meatus_phantom.acquisition.sites import SITES, UNLIKE, draw_setup
-from meatus_phantom.anatomy.skull_strip import BRAIN, brain_mask
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
-from meatus_phantom.generate import Recipe, render_case
+from meatus_phantom.generate import BRAIN_TISSUES, Recipe, brain_mask, render_case
 from meatus_phantom.scene import _averaged, subdivided
 from meatus_phantom.signal.sequences import TurboSpinEcho
 from meatus_phantom.subject import draw_subject
@@ -101,7 +100,7 @@ def test_an_average_keeps_the_mean():
 def test_a_head_without_a_skull_keeps_brain_as_it_was_and_nothing_far_from_it(case):
     stripped = tiny_case("hrT2", stripped_share=1.0)
 
-    brain = np.isin(case.tissues, BRAIN)
+    brain = np.isin(case.tissues, BRAIN_TISSUES)
     far = ndimage.distance_transform_edt(~brain, TINY.spacing_mm[::-1]) > 15
     np.testing.assert_array_equal(stripped.voxels[brain], case.voxels[brain])
     assert far.any()

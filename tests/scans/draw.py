@@ -10,7 +10,7 @@ import numpy as np
 from meatus_phantom.cohort_files import volume_bytes
 from meatus_phantom.sites import SITES, draw_setup
 
-from meatus_phantom.acquisition.grids import Grids
+from meatus_phantom.acquisition.sites import Grids
 from meatus_phantom.generate import Recipe, render_case
 from meatus_phantom.subject import draw_subject
 

@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from meatus.geometry import Geometry
-from meatus_phantom.acquisition.coil import receive_field
+from meatus_phantom.acquisition.fields import receive_field, world
 from meatus_phantom.acquisition.kspace import bright_level, through_k_space, with_ghosts
-from meatus_phantom.acquisition.sampled import world
 from meatus_phantom.acquisition.setup import Deface, Effects, Setup
 from meatus_phantom.random_streams import stream
 from meatus_phantom.signal.appearance import Signal

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from meatus.geometry import Geometry
-from meatus_phantom.acquisition.sampled import world
+from meatus_phantom.acquisition.fields import world
 from meatus_phantom.parts import Box, Part
 from meatus_phantom.shapes import capsule
 from meatus_phantom.signal.appearance import Signal

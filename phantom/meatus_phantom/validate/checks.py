@@ -1,11 +1,15 @@
-"""The checklist of a cohort: what its files measure against what scans and tables say."""
+"""The checklist of a cohort: what its files measure against what scans and tables say.
+
+Some scans are made once more: the same seed must give the same files.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import nibabel as nib
@@ -15,8 +19,12 @@ from scipy.stats import binomtest
 
 from meatus.errors import InferenceError
 from meatus.io.images import read_scan
-from meatus_phantom.cohort.files import FOLDERS, Row, read_table, sha256
+from meatus_phantom.cohort.files import FOLDERS, Row, read_settings, read_table, sha256
+from meatus_phantom.cohort.make import Maker, Writer, identity_of
+from meatus_phantom.cohort.plan import CohortSettings, plan_cohort, share_patients
+from meatus_phantom.contours import Patient
 from meatus_phantom.errors import PhantomError
+from meatus_phantom.generate import make_case
 from meatus_phantom.validate import expected as ex
 from meatus_phantom.validate.expected import Check
 from meatus_phantom.validate.measures import LabelMeasures, measure_labels
@@ -222,3 +230,35 @@ def failed(checks: Sequence[Check]) -> bool:
     if all(check.measured is None for check in checks):
         raise PhantomError("nothing could be measured; expected a cohort with scans and labels.")
     return any(check.verdict == "OUT" for check in checks)
+
+
+def check_reproducible(
+    out: Path, count: int, patients: Sequence[Patient] = (), make: Maker = make_case
+) -> Check:
+    """Make ``count`` scans of the cohort in ``out`` again and compare every byte and draw."""
+    settings = read_settings(out)
+    if settings is None:
+        raise PhantomError(f"{out}: has no cohort.json; expected the folder of a cohort.")
+    try:
+        known = {field.name: settings[field.name] for field in fields(CohortSettings)}
+        cohort = CohortSettings(**known | {"sites": tuple(known["sites"])})
+        device, names = settings["device"], settings["patients"]
+    except KeyError as error:
+        raise PhantomError(f"{out}: cohort.json has no {error}; make the cohort again.") from error
+    shares = share_patients(patients, cohort)
+    if identity_of(cohort, shares, device)["patients"] != names:
+        raise PhantomError(
+            f"{out} was made with other real contours; pass the same --contours folder."
+        )
+    rows = {row["scan"]: row for row in read_table(out)}
+    plans = plan_cohort(cohort)
+    chosen = np.unique(np.linspace(0, len(plans) - 1, min(count, len(plans))).astype(int))
+    different = 0
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Writer(Path(folder), shares, device, make)
+        for plan in (plans[int(place)] for place in chosen):
+            remade, before = writer.write(plan), rows.get(plan.scan, {})
+            different += any(remade.get(name, "") != value for name, value in before.items())
+            different += not before
+    wanted = (0.0, 0.0)
+    return Check("scans that differ when made again", float(different), wanted, wanted, len(chosen))

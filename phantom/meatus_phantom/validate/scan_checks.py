@@ -11,10 +11,9 @@ import numpy as np
 from meatus.io.images import read_scan
 from meatus_phantom.cohort.files import Row
 from meatus_phantom.validate import expected as ex
-from meatus_phantom.validate.edges import edge_width
 from meatus_phantom.validate.expected import Check
+from meatus_phantom.validate.image_quality import Noise, edge_width, noise, spectrum_slope
 from meatus_phantom.validate.measures import Known, brightness
-from meatus_phantom.validate.noise import Noise, noise, spectrum_slope
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from meatus_phantom.acquisition.sites import SITES, draw_setup
 from meatus_phantom.random_streams import SEEDS
 from meatus_phantom.signal.physics import physics_appearance
 from meatus_phantom.tissues import Tissue
-from meatus_phantom.windows.ranges import chance, log_uniform
-from meatus_phantom.windows.settings import LookSettings, RenderSettings
+from meatus_phantom.windows.settings import LookSettings, RenderSettings, chance, log_uniform
 
 Table = NDArray[np.float32]  # (T,), in the order of ``Tissue``
 

@@ -21,10 +21,14 @@ from meatus.structures import Structure
 from meatus_phantom.tissue_maps import COMMONEST, FULL, SPACING_MM, Maps
 from meatus_phantom.tissues import Tissue
 from meatus_phantom.windows.look import BRAIN, Look, draw_look
-from meatus_phantom.windows.ranges import chance, log_uniform, smooth_noise
-from meatus_phantom.windows.scanner import scanned, toned
-from meatus_phantom.windows.settings import GeometrySettings, RenderSettings
-from meatus_phantom.windows.view import draw_field, repeated_slices
+from meatus_phantom.windows.scanner import draw_field, repeated_slices, scanned, toned
+from meatus_phantom.windows.settings import (
+    GeometrySettings,
+    RenderSettings,
+    chance,
+    log_uniform,
+    smooth_noise,
+)
 
 OFF_CENTRE = 0.3  # of the window's size: how far off its centre a structure may lie
 WHOLE_SD_MM = (3.0, 6.0, 6.0)  # z, y, x: how far off the head's centre a whole field may lie

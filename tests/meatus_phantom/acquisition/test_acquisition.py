@@ -17,8 +17,15 @@ from meatus_phantom.acquisition.acquire import (
     slice_profile,
     to_int16,
 )
-from meatus_phantom.acquisition.coil import receive_field
-from meatus_phantom.acquisition.flow import fade_flow
+from meatus_phantom.acquisition.fields import (
+    Sampled,
+    coarse,
+    inner_air,
+    off_resonance,
+    receive_field,
+    signal_kept,
+    world,
+)
 from meatus_phantom.acquisition.frame import add_frame, frame_parts
 from meatus_phantom.acquisition.kspace import (
     k_window,
@@ -27,12 +34,18 @@ from meatus_phantom.acquisition.kspace import (
     with_ghosts,
     with_noise,
 )
-from meatus_phantom.acquisition.sampled import Sampled, coarse, world
-from meatus_phantom.acquisition.setup import Deface, Effects, Setup
-from meatus_phantom.acquisition.sites import SITES, draw_setup
-from meatus_phantom.acquisition.susceptibility import inner_air, off_resonance, signal_kept
+from meatus_phantom.acquisition.setup import (
+    BLANK_PROBABILITY,
+    HANN_PROBABILITY,
+    MOTION_PROBABILITY,
+    Deface,
+    Effects,
+    Setup,
+)
+from meatus_phantom.acquisition.sites import SITES, draw_geometry, draw_setup
 from meatus_phantom.random_streams import stream
 from meatus_phantom.render import TissueMap
+from meatus_phantom.scene import fade_flow
 from meatus_phantom.signal.appearance import Appearance, Signal
 from meatus_phantom.signal.sequences import SpoiledGradient
 from meatus_phantom.tissues import Tissue
@@ -481,3 +494,20 @@ def test_a_setup_describes_every_decision_in_plain_values():
     assert described["site"] == "ldn"
     assert described["geometry_size"] == " ".join(map(str, setup.geometry.size))
     assert described == draw_setup(SITES["ldn"], "ceT1", 1).describe()
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_setup_follows_from_its_seed(site):
+    one, same, other = (draw_setup(SITES[site], "hrT2", seed) for seed in (1, 1, 2))
+
+    assert one == same
+    assert one != other
+    assert isinstance(one.effects, Effects)
+    assert one.geometry.size[2] > 1
+
+
+def test_the_probabilities_are_shares():
+    shares = (MOTION_PROBABILITY, HANN_PROBABILITY, BLANK_PROBABILITY)
+
+    assert all(0 <= share <= 1 for share in shares)
+    assert callable(draw_geometry)

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from meatus_phantom.anatomy.ear.canal import canal_distance, canal_parts, canal_point
-from meatus_phantom.anatomy.ear.cochlea import cochlea_point
-from meatus_phantom.anatomy.ear.labyrinth import cochlea_marked, labyrinth_parts
+from meatus_phantom.anatomy.ear.labyrinth import cochlea_marked, cochlea_point, labyrinth_parts
 from meatus_phantom.anatomy.ear.nerves import nerve_parts
-from meatus_phantom.anatomy.ear.petrous import clivus_parts, petrous_parts
+from meatus_phantom.anatomy.ear.temporal_bone import clivus_parts, petrous_parts
 from meatus_phantom.anatomy.ear.vessels import vessel_parts
 from meatus_phantom.anatomy.landmarks import CanalForm, draw_ears
 from meatus_phantom.anatomy.sides import pipe_distance

@@ -9,7 +9,7 @@ import torch
 from meatus_phantom.anatomy.brain import fold_parts, sella_parts, sinus_parts
 from meatus_phantom.anatomy.cavity import draw_cavity
 from meatus_phantom.anatomy.cerebrum import cerebrum_parts
-from meatus_phantom.anatomy.ear.temporal import temporal_parts
+from meatus_phantom.anatomy.ear.temporal_bone import temporal_parts
 from meatus_phantom.anatomy.face import face_parts, nose_parts
 from meatus_phantom.anatomy.grids import as_distance, looked_up, tabulate
 from meatus_phantom.anatomy.head import draw_outer, pinna_parts, skull_parts

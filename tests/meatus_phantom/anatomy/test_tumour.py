@@ -12,11 +12,10 @@ from meatus.structures import Structure
 from meatus_phantom.anatomy.ear.canal import canal_distance
 from meatus_phantom.anatomy.grids import evaluate, lattice
 from meatus_phantom.anatomy.landmarks import Ear
-from meatus_phantom.anatomy.tumour.displacement import displaced, displacement_field
 from meatus_phantom.anatomy.tumour.lesions import Kind, LesionMix, draw_lesions
 from meatus_phantom.anatomy.tumour.place import Pose, Room
 from meatus_phantom.anatomy.tumour.real import place_tumour, tumour_grid, usable
-from meatus_phantom.anatomy.tumour.tumour import build
+from meatus_phantom.anatomy.tumour.tumour import build, displaced, displacement_field
 from meatus_phantom.contours.planes import stack_planes
 from meatus_phantom.contours.read import Patient
 from meatus_phantom.parts import Box, Part

@@ -3,10 +3,9 @@
 import pytest
 
 from meatus_phantom.anatomy.landmarks import draw_ears
-from meatus_phantom.anatomy.tumour.peritumoural import cleft, oedema, surgery
+from meatus_phantom.anatomy.tumour.peritumoural import cleft, oedema, residue, surgery
 from meatus_phantom.anatomy.tumour.place import Room
 from meatus_phantom.anatomy.tumour.procedural import Koos, draw_koos, plug_mm3, procedural
-from meatus_phantom.anatomy.tumour.residue import residue
 from meatus_phantom.anatomy.tumour.tumour import build
 from meatus_phantom.anatomy.tumour.tumour_interior import bleeds, core, cysts
 from meatus_phantom.random_streams import stream

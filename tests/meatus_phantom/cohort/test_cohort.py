@@ -20,7 +20,7 @@ from meatus_phantom.cohort.make import Writer, write_cohort
 from meatus_phantom.cohort.plan import CohortSettings, plan_cohort, share_patients
 from meatus_phantom.contours import Patient
 from meatus_phantom.errors import PhantomError
-from meatus_phantom.validate.reproducibility import check_reproducible
+from meatus_phantom.validate.checks import check_reproducible
 from tests.meatus_phantom.scenes import GRID, tiny_case
 
 SMALL = CohortSettings(source=1, target=1, validation=1, test=1, sites=("ldn", "etz"), seed=3)

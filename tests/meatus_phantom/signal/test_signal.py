@@ -14,12 +14,12 @@ from meatus_phantom.signal.appearance import (
     Appearance,
     Texture,
     draw_textures,
+    random_appearance,
     render,
     to_signal,
 )
 from meatus_phantom.signal.physics import appearance_of, physics_appearance
 from meatus_phantom.signal.properties import draw_properties, mean_properties
-from meatus_phantom.signal.random_classes import random_appearance
 from meatus_phantom.signal.sequences import (
     BalancedSsfp,
     Mprage,

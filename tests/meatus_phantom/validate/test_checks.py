@@ -24,10 +24,9 @@ from meatus_phantom.validate.checks import (
     check_volumes,
     failed,
 )
-from meatus_phantom.validate.edges import edge_width
 from meatus_phantom.validate.expected import Check, by_chance
+from meatus_phantom.validate.image_quality import edge_width, noise, spectrum_slope
 from meatus_phantom.validate.measures import Known, LabelMeasures, brightness, measure_labels
-from meatus_phantom.validate.noise import noise, spectrum_slope
 from tests.meatus_phantom.cohort.test_cohort import rows_of, run
 from tests.meatus_phantom.scenes import GRID, label_map, scan_of, tiny_case, tissue_map
 

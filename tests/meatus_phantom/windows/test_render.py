@@ -6,11 +6,14 @@ import torch
 
 from meatus_phantom.tissues import Tissue
 from meatus_phantom.windows.look import draw_look
-from meatus_phantom.windows.ranges import smooth_noise
 from meatus_phantom.windows.render import render_window
-from meatus_phantom.windows.scanner import blurred, scanned, toned
-from meatus_phantom.windows.settings import LookSettings, RenderSettings, ScannerSettings
-from meatus_phantom.windows.view import draw_field, repeated_slices
+from meatus_phantom.windows.scanner import blurred, draw_field, repeated_slices, scanned, toned
+from meatus_phantom.windows.settings import (
+    LookSettings,
+    RenderSettings,
+    ScannerSettings,
+    smooth_noise,
+)
 from tests.meatus_phantom.windows.maps import (
     CALM,
     LINEAR,

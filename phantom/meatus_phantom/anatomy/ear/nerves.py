@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from meatus_phantom.anatomy.ear.canal import canal_point
-from meatus_phantom.anatomy.ear.cochlea import cochlea_point
+from meatus_phantom.anatomy.ear.labyrinth import cochlea_point
 from meatus_phantom.anatomy.landmarks import Ear
 from meatus_phantom.anatomy.sides import as_vec, box_about, curve, near, on_side, pipe
 from meatus_phantom.parts import Part

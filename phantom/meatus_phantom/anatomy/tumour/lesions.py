@@ -10,11 +10,17 @@ import numpy as np
 from torch import Tensor
 
 from meatus_phantom.anatomy.landmarks import Ear
-from meatus_phantom.anatomy.tumour.peritumoural import TOUCHES_MM3, Approach, cleft, oedema, surgery
+from meatus_phantom.anatomy.tumour.peritumoural import (
+    TOUCHES_MM3,
+    Approach,
+    cleft,
+    oedema,
+    residue,
+    surgery,
+)
 from meatus_phantom.anatomy.tumour.place import Room
 from meatus_phantom.anatomy.tumour.procedural import Koos, draw_koos, procedural
 from meatus_phantom.anatomy.tumour.real import place_tumour, tumour_grid, usable
-from meatus_phantom.anatomy.tumour.residue import residue
 from meatus_phantom.anatomy.tumour.tumour import Tumour, build, with_parts
 from meatus_phantom.anatomy.tumour.tumour_interior import bleeds, core, cysts
 from meatus_phantom.contours.read import Patient

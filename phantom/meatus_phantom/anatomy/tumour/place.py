@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from meatus_phantom.anatomy.ear.canal import canal_distance
-from meatus_phantom.anatomy.ear.cochlea import cochlea_hull
+from meatus_phantom.anatomy.ear.labyrinth import cochlea_hull
 from meatus_phantom.anatomy.grids import Grid
 from meatus_phantom.anatomy.landmarks import Ear
 from meatus_phantom.anatomy.sides import FAR_MM
