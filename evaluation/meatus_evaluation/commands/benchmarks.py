@@ -12,15 +12,22 @@ import click
 from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.pipeline import load_model
-from meatus_evaluation.benchmark.batch import Batch
-from meatus_evaluation.benchmark.budget import Budgets, check_budgets, is_broken, measure_batch
-from meatus_evaluation.benchmark.stage_times import time_stages
-from meatus_evaluation.commands.exit_codes import BROKEN, one_line_errors, say_error
+from meatus_evaluation.benchmark.budget import (
+    Batch,
+    Budgets,
+    check_budgets,
+    is_broken,
+    measure_batch,
+    time_stages,
+)
 from meatus_evaluation.commands.options import (
     ANY,
+    BROKEN,
     device_option,
     json_option,
+    one_line_errors,
     quality_option,
+    say_error,
     weights_option,
 )
 from meatus_evaluation.report import terminal_tables

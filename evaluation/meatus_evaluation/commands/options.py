@@ -1,7 +1,10 @@
-"""Options that several commands have."""
+"""Options that several commands have, and how a command ends: one line on stderr, an exit code."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +12,9 @@ import click
 
 from meatus.engines import DEVICES
 from meatus.ensemble import Quality
+from meatus.errors import InferenceError, OutputError, printable
 from meatus.pipeline import DEFAULT_WEIGHTS
+from meatus_evaluation.benchmark.budget import BatchFailedError
 
 ANY = click.Path(path_type=Path)  # whoever opens it tells what is wrong with it in one line
 
@@ -25,3 +30,25 @@ resample_option = click.option(
 weights_option = click.option("--weights", type=ANY, default=DEFAULT_WEIGHTS)
 device_option = click.option("--device", type=click.Choice(DEVICES), default="auto")
 quality_option = click.option("--quality", type=click.Choice(get_args(Quality)), default=None)
+
+# 0: all done. As for ``inference``.
+BROKEN, NOTHING_DONE = 1, 2
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End with one line instead of a traceback where the user can put it right.
+
+    A result that could not be written, or a batch that broke off, is work that was begun.
+    """
+    try:
+        yield
+    except InferenceError as error:
+        say_error(str(error))
+        begun = isinstance(error, BatchFailedError | OutputError)
+        sys.exit(BROKEN if begun else NOTHING_DONE)
+
+
+def say_error(text: str) -> None:
+    """One line on stderr."""
+    print(f"error: {printable(text)}", file=sys.stderr)

@@ -10,17 +10,18 @@ from pathlib import Path
 import click
 
 from meatus.errors import InferenceError
-from meatus_evaluation.challenge.ranking import ranking_csv, score_cube, standings
-from meatus_evaluation.challenge.stability import Bootstrap, rank_stability
-from meatus_evaluation.commands.exit_codes import BROKEN, one_line_errors, say_error
 from meatus_evaluation.commands.options import (
     ANY,
+    BROKEN,
     bootstrap_option,
     json_option,
+    one_line_errors,
     resample_option,
+    say_error,
     scheme_option,
     seed_option,
 )
+from meatus_evaluation.ranking import Bootstrap, rank_stability, ranking_csv, score_cube, standings
 from meatus_evaluation.report import terminal_tables
 from meatus_evaluation.report.files import check_writable, write_json, write_text
 from meatus_evaluation.scoring.match import Pair, match_folders

@@ -13,12 +13,14 @@ from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError
 from meatus.pipeline import load_model
-from meatus_evaluation.commands.exit_codes import BROKEN, one_line_errors, say_error
 from meatus_evaluation.commands.options import (
     ANY,
+    BROKEN,
     device_option,
     json_option,
+    one_line_errors,
     quality_option,
+    say_error,
     weights_option,
 )
 from meatus_evaluation.report import terminal_tables

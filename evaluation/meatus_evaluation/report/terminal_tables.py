@@ -11,8 +11,7 @@ from rich.table import Table
 
 from meatus.errors import printable
 from meatus_evaluation.benchmark.budget import Line
-from meatus_evaluation.challenge.ranking import ScoreCube, Standing
-from meatus_evaluation.challenge.stability import Stability
+from meatus_evaluation.ranking import ScoreCube, Stability, Standing
 from meatus_evaluation.report.labels import SHORT_STRUCTURES, counted, group_name
 from meatus_evaluation.scoring.match import Matched
 from meatus_evaluation.scoring.measures import MEASURES, Measure

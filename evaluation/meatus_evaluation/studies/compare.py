@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from meatus.errors import UsageError
-from meatus_evaluation.challenge.stability import Bootstrap, interval, resampled_means
+from meatus_evaluation.ranking import Bootstrap, interval, resampled_means
 from meatus_evaluation.scoring.score import Scheme, failure_line, score_folders
 from meatus_evaluation.scoring.score_tables import Column, Score, read_scores, scores_of
 

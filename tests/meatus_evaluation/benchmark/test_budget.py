@@ -7,10 +7,22 @@ import numpy as np
 import pytest
 
 from meatus.geometry import Geometry
-from meatus_evaluation.benchmark import batch as batches
-from meatus_evaluation.benchmark.batch import Batch, Command, run_batch
-from meatus_evaluation.benchmark.budget import Budgets, Usage, check_budgets, is_broken
+from meatus.io.images import read_scan
+from meatus.pipeline import load_model
+from meatus_evaluation.benchmark import budget
+from meatus_evaluation.benchmark.budget import (
+    Batch,
+    Budgets,
+    Command,
+    StageTimes,
+    Usage,
+    check_budgets,
+    is_broken,
+    run_batch,
+    time_stages,
+)
 from meatus_evaluation.benchmark.memory import MIB, TreeMeter, open_gpu_meter
+from tests.meatus.tiny_runs import save_scan, write_weights
 from tests.meatus_evaluation.label_maps import ends_in_one_line, run, save
 
 NO_GPU = Usage(
@@ -37,7 +49,7 @@ def batch(monkeypatch):
             started.append((batch, [file.name for file in files]))
             return Command([sys.executable, "-c", code])
 
-        monkeypatch.setattr(batches, "_process", process)
+        monkeypatch.setattr(budget, "_process", process)
         return started
 
     return make
@@ -268,3 +280,21 @@ def test_the_main_job_itself_is_measured(tmp_path):
 
     assert seconds > 0.1
     assert 100 < meter.peak_mib < 4000
+
+
+def test_all_stages_from_file_to_file_are_timed(tmp_path):
+    (tmp_path / "weights").mkdir()
+    model = load_model(write_weights(tmp_path / "weights"), device="cpu")
+    scan = save_scan(tmp_path / "a_T2.nii.gz")
+
+    times = time_stages(scan, model, 1)
+
+    assert {"read", "network", "write"} <= times.seconds.keys()
+    assert read_scan(scan).voxels.size
+    assert times.total > 0
+
+
+def test_all_but_the_network_is_the_rest():
+    times = StageTimes({"read": 1.0, "network": 5.0, "write": 0.5}, None)
+
+    assert (times.total, times.other) == (6.5, 1.5)

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from meatus import __version__
 from meatus.atomic import write_whole
-from meatus_evaluation.challenge.ranking import RANKED_STRUCTURES
+from meatus_evaluation.ranking import RANKED_STRUCTURES
 from meatus_evaluation.report.html import box_plots, tables
 from meatus_evaluation.report.labels import counted, definitions
 from meatus_evaluation.scoring.match import Pair
@@ -27,7 +27,7 @@ from meatus_evaluation.scoring.score import CaseScore, Scheme
 from meatus_evaluation.scoring.summary import summarise
 
 if TYPE_CHECKING:
-    from meatus_evaluation.report.html.drawings import Drawing
+    from meatus_evaluation.report.pictures import Drawing
 
 FOLDER = Path(__file__).parent
 
@@ -144,8 +144,7 @@ def _worst_cases(
     if not worst:
         return []
     # matplotlib only where pictures are wanted
-    from meatus_evaluation.report.html.drawings import draw_pair
-    from meatus_evaluation.report.pictures import find_scans
+    from meatus_evaluation.report.pictures import draw_pair, find_scans
 
     by_case = {pair.case: pair for pair in pairs}
     own = find_scans(scans, pairs) if scans else {}

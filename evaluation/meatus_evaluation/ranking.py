@@ -1,8 +1,13 @@
-"""The official ranking of crossMoDA: rank per case, then average the ranks.
+"""The official ranking of crossMoDA, rank per case, then average the ranks; and how sure it is.
 
 Per case, structure and metric the teams are ranked; ties get the minimum rank, 1 + the number
 of better teams. The mean over structures and metrics is the case's cumulative rank, the mean of
 that over the cases the team's score; the lowest wins (Dorent et al., Med Image Anal 2023).
+
+How much a result hangs on the cases that happened to be in it is told by the bootstrap over cases:
+they are drawn with replacement, as many as there are (Efron 1979); for rankings as in Wiesenfarth
+et al., Sci Rep 2021. Ranks within a case do not depend on the other cases, so that a resampled mean
+is a weighted one.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ RANKED_STRUCTURES: dict[Scheme, tuple[str, ...]] = {
     "2023": ("extra_meatal", "intra_meatal", "cochlea"),
     "2022": ("whole_vs", "cochlea"),
 }
+INTERVAL = (2.5, 97.5)  # percentiles
 
 
 @dataclass(frozen=True)
@@ -183,3 +189,61 @@ def _check_teams(scores: Sequence[Score], teams: tuple[str, ...]) -> None:
                 f"teams {teams[0]} and {team} have no case in common "
                 f"({min(cases[0])} and {min(own)}, for example). Name cases alike in all tables."
             )
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    repeats: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TeamStability:
+    cumulative_interval: tuple[float, float]  # 95 %, of the mean cumulative rank
+    place_interval: tuple[float, float]
+    place_shares: tuple[float, ...]  # share of resamples on place 1, 2, ...
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Over the resamples; teams in the order of the cube."""
+
+    teams: tuple[TeamStability, ...]
+    same_order: float  # share of resamples with the very order of all cases
+    tau: float  # mean Kendall's tau to the order of all cases
+    tau_interval: tuple[float, float]
+
+
+def resampled_means(values: Floats, bootstrap: Bootstrap) -> Floats:
+    """(resample, ...): means of ``values`` (case, ...) over cases drawn with replacement."""
+    cases = len(values)
+    rng = np.random.default_rng(bootstrap.seed)
+    counts = rng.multinomial(cases, np.full(cases, 1 / cases), size=bootstrap.repeats)
+    return np.asarray(np.tensordot(counts / cases, values, axes=1))
+
+
+def interval(values: Floats | NDArray[np.int64]) -> tuple[float, float]:
+    """The middle 95 % of the resampled ``values``."""
+    low, high = np.percentile(values, INTERVAL)
+    return float(low), float(high)
+
+
+def rank_stability(cube: ScoreCube, bootstrap: Bootstrap = Bootstrap()) -> Stability:
+    """How the teams' places move when the cases are drawn anew."""
+    cumulative = case_ranks(cube).mean(axis=2)  # (team, case)
+    order = places(cumulative.mean(axis=1))
+    means = resampled_means(cumulative.T, bootstrap)  # (resample, team)
+    drawn = places(means)
+    taus = np.array([kendall_tau(row, order) for row in drawn])
+    known = taus[~np.isnan(taus)]
+    return Stability(
+        tuple(_of_team(means[:, team], drawn[:, team], len(order)) for team in range(len(order))),
+        float(np.mean((drawn == order).all(axis=1))),
+        float(known.mean()) if known.size else float("nan"),
+        interval(known) if known.size else (float("nan"), float("nan")),
+    )
+
+
+def _of_team(means: Floats, drawn: NDArray[np.int64], teams: int) -> TeamStability:
+    shares = np.bincount(drawn, minlength=teams + 1)[1:] / len(drawn)
+    return TeamStability(interval(means), interval(drawn), tuple(shares.tolist()))

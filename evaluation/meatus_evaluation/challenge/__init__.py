@@ -1,1 +1,0 @@
-"""Who is best, as crossMoDA ranks, and how sure that is."""
