@@ -45,7 +45,7 @@ TOUCHES_MM3 = 1500.0  # from here on, a tumour may lie bare against brainstem an
 CLEFT_MM = (0.3, 1.5)
 WIDEST_MM = 2.2  # within the margin of a tumour's grid
 
-LEAST_MM3 = 15.0
+LEAST_MM3 = 15.0  # of a residue
 CANAL_SHARE = 0.5  # of residues lie in the canal; the others line the brainstem or the porus
 
 

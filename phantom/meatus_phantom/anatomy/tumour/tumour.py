@@ -31,7 +31,7 @@ ROOM_BLEND_MM = 0.5  # rounding where bone stops the tumour
 UNDERLAP_MM = 1.0
 PART_MARGIN_MM = 1.2  # in a box, for the edge that voxels of 2 mm share
 
-FIELD_STEP_MM = 1.0
+FIELD_STEP_MM = 1.0  # of the displacement
 # The displacement fades between these multiples of the tumour's reach.
 WHOLE, NOTHING = 1.8, 3.2
 LEAST_REACH_MM = 3.0
