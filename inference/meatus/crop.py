@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,19 +21,33 @@ RATIO_LIMITS = (0.7, 1.3)
 TISSUE_SHARE = 0.1
 
 
-def reference_crop(rows: int, columns: int) -> tuple[slice, slice]:
-    """The published crop of an image of ``rows`` x ``columns`` voxels (y, x).
+Field = Callable[[int, int], tuple[slice, slice]]  # from rows and columns to what is seen of them
 
-    Start and end are truncated on their own, so that sizes vary by one voxel.
-    """
-    whole = slice(0, rows), slice(0, columns)
+
+def reference_crop(rows: int, columns: int) -> tuple[slice, slice]:
+    """The published crop of an image of ``rows`` x ``columns`` voxels (y, x), at inference."""
+    whole = whole_image(rows, columns)
     if max(rows, columns) <= WHOLE_UP_TO:
         return whole
-    middle_y, middle_x = (slice(3 * n // 16, 13 * n // 16) for n in (rows, columns))
+    middle_y, middle_x = middle_crop(rows, columns)
     low, high = RATIO_LIMITS
     if low <= rows / columns <= high:
         return middle_y, middle_x
     return (middle_y, whole[1]) if rows > columns else (whole[0], middle_x)
+
+
+def middle_crop(rows: int, columns: int) -> tuple[slice, slice]:
+    """The middle 10/16 of both axes: what training sees of a scan of a whole head.
+
+    However few voxels it has: a scan of 256 is no smaller a head than one of 512. Start and end
+    are truncated on their own, so that sizes vary by one voxel.
+    """
+    return slice(3 * rows // 16, 13 * rows // 16), slice(3 * columns // 16, 13 * columns // 16)
+
+
+def whole_image(rows: int, columns: int) -> tuple[slice, slice]:
+    """All of it: what training sees of a scan of a part of a head."""
+    return slice(0, rows), slice(0, columns)
 
 
 def physical_grid(voxels: Array, geometry: Geometry, crop: PhysicalCrop) -> Geometry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meatus.crop import physical_grid, reference_crop
+from meatus.crop import Field, physical_grid, reference_crop
 from meatus.errors import ScanError
 from meatus.geometry import Array, Geometry, axial, covered, reorient, resample
 from meatus.intensity import BLACK, normalise_slices, normalise_volume, usable_slices
@@ -15,9 +15,10 @@ from meatus.volumes import Prepared, Scan
 MARGIN = 2
 
 
-def prepare(scan: Scan, spec: Spec) -> Prepared:
+def prepare(scan: Scan, spec: Spec, field: Field = reference_crop) -> Prepared:
     """The network's input for ``scan``, in the axial frame, as ``spec`` prescribes.
 
+    ``field`` is what a reference crop leaves of each slice: at inference the published rule.
     Slices are never resampled along z, but for slices thinner than a physical crop's
     ``thin_slice_mm``.
 
@@ -25,19 +26,19 @@ def prepare(scan: Scan, spec: Spec) -> Prepared:
     """
     geometry = axial(scan.geometry)
     voxels = reorient(scan.voxels, scan.geometry, geometry)
-    voxels, geometry = _usable(voxels, geometry, spec)
+    voxels, geometry = _usable(voxels, geometry, spec, field)
     if isinstance(spec.crop, ReferenceCrop):
-        return _on_reference_grid(voxels, geometry, spec, spec.crop)
+        return _on_reference_grid(voxels, geometry, spec, spec.crop, field)
     return _on_physical_grid(voxels, geometry, spec, spec.crop)
 
 
-def _usable(voxels: Array, geometry: Geometry, spec: Spec) -> tuple[Array, Geometry]:
+def _usable(voxels: Array, geometry: Geometry, spec: Spec, field: Field) -> tuple[Array, Geometry]:
     """Leave out the slices at both ends that show nothing, where the rule is by slice."""
     if not isinstance(spec.normalisation, SliceNormalisation):
         return voxels, geometry
     seen = voxels
     if isinstance(spec.crop, ReferenceCrop):
-        rows, columns = reference_crop(*voxels.shape[1:])
+        rows, columns = field(*voxels.shape[1:])
         seen = voxels[:, rows, columns]
     usable = np.flatnonzero(usable_slices(seen, spec.normalisation))
     if usable.size == 0:
@@ -54,9 +55,9 @@ def _normalise(voxels: Array, spec: Spec) -> Array:
 
 
 def _on_reference_grid(
-    voxels: Array, geometry: Geometry, spec: Spec, crop: ReferenceCrop
+    voxels: Array, geometry: Geometry, spec: Spec, crop: ReferenceCrop, field: Field
 ) -> Prepared:
-    rows, columns = reference_crop(*voxels.shape[1:])
+    rows, columns = field(*voxels.shape[1:])
     normal = _normalise(voxels[:, rows, columns], spec)
     size_y, size_x = normal.shape[1:]
     side = max(size_y, size_x)

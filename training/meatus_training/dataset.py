@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.crop import Field, reference_crop
 from meatus.geometry import largest_share_labels
 from meatus.preprocess import prepare
 from meatus.spec import Spec
@@ -21,9 +22,9 @@ class Sample:
     labels: NDArray[np.uint8]  # (Z, Y, X)
 
 
-def prepare_sample(scan: Scan, truth: Scan, spec: Spec) -> Sample:
-    """``scan`` as the pipeline prepares it, and the label map ``truth`` on the same grid."""
-    prepared = prepare(scan, spec)
+def prepare_sample(scan: Scan, truth: Scan, spec: Spec, field: Field = reference_crop) -> Sample:
+    """``scan`` as the pipeline prepares it in ``field``, and the label map ``truth`` on its grid."""
+    prepared = prepare(scan, spec, field)
     return Sample(
         prepared.voxels.astype(np.float16),
         largest_share_labels(truth.voxels, truth.geometry, prepared.geometry),

@@ -6,17 +6,20 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from meatus_training.errors import TrainingError
 
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".yaml", ".yml")
+LATER = "later"  # in a field's metadata
 SHOWN = 60  # characters of a wrong value that its line repeats
 
 # YAML 1.2 and every reader of numbers take 2e-4 for one; YAML 1.1, PyYAML's, wants 2.0e-4.
@@ -80,12 +83,26 @@ def save_settings(settings: object) -> str:
 def settings_hash(settings: object) -> str:
     """Sixteen hexadecimal digits that change with any value, and with nothing else.
 
-    Keys count by the names that they had first, so that what is done stays done.
+    Keys count by the names that they had first, and ``later`` ones only where they are not as
+    they were before there was a choice, so that what is done stays done.
     """
     first = {new: old for old, new in former_keys(type(settings)).items()}
-    told = {first.get(key, key): value for key, value in _plain(settings).items()}
+    told = {first.get(key, key): value for key, value in _told(settings).items()}
     text = json.dumps([type(settings).__name__, told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def later(default: Any) -> Any:
+    """A field that settings got when some had been trained with; ``default`` is as those were."""
+    return field(default=default, metadata={LATER: True})
+
+
+def settings_from(given: Mapping[str, Any], model: type[Settings]) -> Settings:
+    """What a checkpoint of any version has as the settings of ``model``.
+
+    Raises pydantic's ``ValidationError`` where it is none of those.
+    """
+    return TypeAdapter(model).validate_python(present_keys(given, model))
 
 
 def former_keys(model: type[Any]) -> Mapping[str, str]:
@@ -112,6 +129,16 @@ def _with_present_keys(file: Path, given: Any, model: type[Any]) -> Any:
     told = ", ".join(f"{key} {names[key]}" for key in old)
     click.echo(f"note: {file}: rename, before the next version, {told}", err=True)
     return present_keys(given, model)
+
+
+def _told(settings: Any) -> dict[str, Any]:
+    """``settings`` without the ``later`` fields that are as they always were."""
+    values = {part.name: (part, getattr(settings, part.name)) for part in fields(settings)}
+    return {
+        name: _told(value) if is_dataclass(value) else to_jsonable_python(value)
+        for name, (part, value) in values.items()
+        if not (part.metadata.get(LATER) and value == part.default)
+    }
 
 
 def _plain(settings: object) -> Any:

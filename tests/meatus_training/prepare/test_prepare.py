@@ -236,16 +236,17 @@ def test_an_incomplete_scan_stays_uncropped(tmp_path):
     assert seen.any(axis=0).sum() in (30, 31)
 
 
-def test_the_published_crop_leaves_the_shorter_side_of_an_odd_shape(tmp_path):
+def test_a_part_of_a_head_stays_whole(tmp_path):
     part = Geometry((400, 40, 3), (0.5, 0.5, 4.0), (-100.0, -10.0, 0.0))
     write(tmp_path / "data/crossmoda2023_ukm_1_T2.nii.gz", head(part), part)
-    settings = replace(SMALL, crop=ReferenceCrop(size=(250, 250)))
+    settings = replace(SMALL, crop=ReferenceCrop(size=(400, 400)))
 
     (case,) = run_prepare(tmp_path / "data", tmp_path / "work", settings)
 
     assert not case.complete
-    # 10/16 of 400 columns, all 40 rows; padded to a square of 250 and kept at its size.
+    # All 400 columns and 40 rows, padded to a square of 400 and kept at its size.
     assert (np.asarray(case.load_voxels()) > -1).any(axis=(0, 2)).sum() == 40
+    assert case.geometry.spacing_mm == part.spacing_mm
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,23 @@ class PreparedCase:
     geometry: Geometry  # of the prepared arrays
     complete: bool  # whether the scan fills the field, and shows a whole head; see prepare.whole
     digest: str  # of the prepared arrays: the same for the same values
+    slices: Path | None = None  # (Z, size, size) float16 in [-1, 1], for the translator
+
+    @property
+    def files(self) -> list[Path]:
+        """Its arrays."""
+        return [file for file in (self.voxels, self.labels, self.slices) if file is not None]
 
     def load_voxels(self) -> NDArray[np.float16]:
         """(Z, Y, X) in [-1, 1], memory-mapped, read-only."""
         return _mapped(self.voxels)
+
+    def load_slices(self, size: int) -> NDArray[np.float16]:
+        """(Z, size, size) as they were cut from the scan, or, of other sizes, its voxels."""
+        if self.slices is None:
+            return self.load_voxels()
+        slices = _mapped(self.slices)
+        return slices if slices.shape[-1] == size else self.load_voxels()
 
     def load_labels(self) -> NDArray[np.uint8]:
         """(Z, Y, X), memory-mapped, read-only. Raises ``TrainingError`` where there are none."""
@@ -84,7 +97,7 @@ def read_prepared(folder: Path) -> tuple[PreparedCase, ...]:
     Raises ``TrainingError`` where there is no table, or an array of it is gone.
     """
     cases = tuple(absolute(case, folder) for case in read_table(folder).cases)
-    files = [file for case in cases for file in (case.voxels, case.labels) if file is not None]
+    files = [file for case in cases for file in case.files]
     gone = [file.name for file in files if not file.exists()]
     if gone:
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
@@ -123,13 +136,15 @@ def prepared_hash(cases: Sequence[PreparedCase]) -> str:
 
 def relative(case: PreparedCase, folder: Path) -> PreparedCase:
     """``case`` with its arrays' paths relative to ``folder``."""
-    labels = case.labels.relative_to(folder) if case.labels else None
-    return replace(case, voxels=case.voxels.relative_to(folder), labels=labels)
+    labels, slices = (
+        file.relative_to(folder) if file else None for file in (case.labels, case.slices)
+    )
+    return replace(case, voxels=case.voxels.relative_to(folder), labels=labels, slices=slices)
 
 
 def absolute(case: PreparedCase, folder: Path) -> PreparedCase:
-    labels = folder / case.labels if case.labels else None
-    return replace(case, voxels=folder / case.voxels, labels=labels)
+    labels, slices = (folder / file if file else None for file in (case.labels, case.slices))
+    return replace(case, voxels=folder / case.voxels, labels=labels, slices=slices)
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +14,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from meatus import __version__
 from meatus.atomic import write_whole
-from meatus.crop import RATIO_LIMITS
+from meatus.crop import RATIO_LIMITS, Field, middle_crop, reference_crop, whole_image
 from meatus.geometry import Array, Geometry, axial, reorient
 from meatus.io.images import read_scan
 from meatus.preprocess import prepare
+from meatus.spec import ReferenceCrop
 from meatus.volumes import Scan
 from meatus_evaluation.scoring.surface import bounding_box
 from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import prepare_sample
-from meatus_training.prepare.cases import PreparedCase, absolute, relative
+from meatus_training.prepare.cases import PreparedCase, Split, absolute, relative
 from meatus_training.prepare.check import Checked
 from meatus_training.prepare.raw import NUMBER, Part, RawCase
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import settings_hash
 
-FORMAT = 1
+FORMAT = 2
 
 # An adult head is about 150 mm wide; both inner ears lie within 90 mm. Less than this along an
 # axis is a part of a head, in which the middle of the tissue is not the middle of the head.
@@ -53,16 +55,18 @@ def make_case(raw: RawCase, checked: Checked, settings: PrepareSettings, folder:
     record_file.unlink(missing_ok=True)  # no record may speak of arrays that are being replaced
     key = case_key(raw, settings)
     scan = read_scan(raw.scan)
-    prepared = prepare(scan, settings.spec())
-    labels = None
+    native = axial(scan.geometry)
+    complete = shows_whole_head(reorient(scan.voxels, scan.geometry, native), native)
+    spec, field = settings.spec(), training_field(raw.split, complete)
+    prepared = prepare(scan, spec, field)
+    labels, slices = None, _slices(scan, settings, field)
     if raw.label is None:
         voxels = prepared.voxels.astype(np.float16)
     else:
         truth = read_scan(raw.label)
         truth = replace(truth, voxels=_renumbered(truth, raw.parts))
-        sample = prepare_sample(scan, truth, settings.spec())
+        sample = prepare_sample(scan, truth, spec, field)
         voxels, labels = sample.voxels, sample.labels
-    native = axial(scan.geometry)
     stem = folder / raw.split / raw.name
     case = PreparedCase(
         name=raw.name,
@@ -75,12 +79,13 @@ def make_case(raw: RawCase, checked: Checked, settings: PrepareSettings, folder:
         size=native.size,
         spacing_mm=native.spacing_mm,
         geometry=prepared.geometry,
-        complete=shows_whole_head(reorient(scan.voxels, scan.geometry, native), native),
-        digest=_digest(voxels, labels),
+        complete=complete,
+        digest=_digest(voxels, labels, slices),
+        slices=None if slices is None else stem.with_name(f"{raw.name}.slices.npy"),
     )
-    write_whole(case.voxels, array_bytes(voxels))
-    if case.labels is not None and labels is not None:
-        write_whole(case.labels, array_bytes(labels))
+    for file, array in ((case.voxels, voxels), (case.labels, labels), (case.slices, slices)):
+        if file is not None and array is not None:
+            write_whole(file, array_bytes(array))
     record = Record(key, relative(case, folder), checked)
     write_whole(record_file, _RECORD.dump_json(record))
     return record
@@ -95,7 +100,7 @@ def finished(raw: RawCase, settings: PrepareSettings, folder: Path) -> Record | 
     except (OSError, ValidationError):
         return None
     case = absolute(record.case, folder)
-    if not all(file is None or file.is_file() for file in (case.voxels, case.labels)):
+    if not all(file.is_file() for file in case.files):
         return None
     # The same files may have been moved, or told to be of another site, since.
     return replace(record, case=replace(record.case, scan=raw.scan, site=raw.site))
@@ -122,9 +127,31 @@ def _renumbered(truth: Scan, parts: tuple[Part, ...]) -> NDArray[np.float32]:
     return numbers[truth.voxels.astype(np.intp)]
 
 
-def _digest(voxels: NDArray[np.float16], labels: NDArray[np.uint8] | None) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(voxels).tobytes())
-    digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
+def training_field(split: Split, complete: bool) -> Field:
+    """What a reference crop leaves of a scan that is trained on.
+
+    All heads are cut alike, that the networks learn one scale; parts of heads stay whole. (That
+    small images stay whole is the published code's rule for inference, as scans to be
+    validated on are cut.)
+    """
+    if split == "validation":
+        return reference_crop
+    return middle_crop if complete else whole_image
+
+
+def _slices(scan: Scan, settings: PrepareSettings, field: Field) -> NDArray[np.float16] | None:
+    """(Z, size, size) for the translator, sampled once from the scan itself."""
+    spec, size = settings.spec(), settings.translation_size
+    if not size or not isinstance(spec.crop, ReferenceCrop):
+        return None
+    small = replace(spec, crop=replace(spec.crop, size=(size, size)))
+    return prepare(scan, small, field).voxels.astype(np.float16)
+
+
+def _digest(*arrays: NDArray[Any] | None) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

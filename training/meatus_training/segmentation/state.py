@@ -23,7 +23,7 @@ from meatus_training.runs.checkpoints import (
 )
 from meatus_training.segmentation.initial_weights import start_network
 from meatus_training.segmentation.settings import FREE, SegmentSettings
-from meatus_training.settings_files import present_keys
+from meatus_training.settings_files import settings_from
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def resume_state(file: Path, state: State, settings: SegmentSettings, fingerprin
     if not file.exists():
         return Progress()
     content, other = read_state(file), "another --member"
-    then = present_keys(content["settings"], SegmentSettings)
-    check_same_settings(file, then, settings.as_dict(), FREE, other)
+    then = settings_from(content["settings"], SegmentSettings)
+    check_same_settings(file, then.as_dict(), settings.as_dict(), FREE, other)
     check_same_scans(file, content["scans"], fingerprint, other)
     for name, part in state.parts().items():
         part.load_state_dict(content[name])

@@ -59,10 +59,13 @@ def place(
     """
     shape, wanted = np.array(scan.voxels.shape), np.array(size)
     about = rng.random() < near and len(scan.places) > 0
-    centre = scan.places[rng.integers(len(scan.places))] if about else rng.integers(shape)
-    start = np.rint(centre + rng.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
     room = shape - wanted
-    inside = np.clip(start, 0, np.maximum(room, 0)).astype(np.int64)
+    if about:
+        centre = scan.places[rng.integers(len(scan.places))]
+        start = np.rint(centre + rng.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
+        inside = np.clip(start, 0, np.maximum(room, 0)).astype(np.int64)
+    else:  # every start alike, as published: clipped ones would pile up at both ends
+        inside = rng.integers(np.maximum(room, 0) + 1)
     chosen: NDArray[np.int64] = np.where(room >= 0, inside, room // 2)
     return chosen
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_table
@@ -20,12 +20,10 @@ from meatus_training.segmentation.settings import FREE, SegmentSettings
 from meatus_training.selftraining.pseudo_labels import labels_file
 from meatus_training.selftraining.rounds import RoundPlan
 from meatus_training.selftraining.settings import SelftrainSettings
-from meatus_training.settings_files import present_keys, settings_hash
+from meatus_training.settings_files import settings_from, settings_hash
 from meatus_training.translation.scans import MADE_OF
 
 SEEDS_A_ROUND = 1000  # further on, so that no two rounds, nor two members, see the same windows
-
-_SEGMENT = TypeAdapter(SegmentSettings)
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def read_segment_settings(network: Path) -> SegmentSettings:
     """The settings in a checkpoint. Raises ``TrainingError`` where they are not to be had."""
     try:
         found = load_checkpoint(network)[2]["config"]
-        return _SEGMENT.validate_python(present_keys(found, SegmentSettings))
+        return settings_from(found, SegmentSettings)
     except (KeyError, AttributeError, ValidationError) as error:
         raise TrainingError(
             f"{network}: holds no settings of the segment command; train it with that."

@@ -63,8 +63,11 @@ def translate_volume(
     fabric: Fabric,
     style: int | None = None,
     how: ApplySettings = DEFAULT,
+    plane: tuple[int, ...] | None = None,
 ) -> NDArray[np.float16]:
-    """(Z, Y, X) in [-1, 1] to the same shape and range; empty slices become black.
+    """(Z, Y, X) in [-1, 1] to the same range; empty slices become black.
+
+    Slices of the result have the shape ``plane`` (y, x), those of ``voxels`` where it is None.
 
     ``generator`` lies on the device of ``fabric`` and was trained with ``settings``. Raises
     ``TrainingError``
@@ -72,12 +75,14 @@ def translate_volume(
     """
     _check_style(generator, style)
     shown = np.array([np.ptp(plane) > MIN_RANGE for plane in voxels])
-    out = np.full(voxels.shape, BLACK, dtype=np.float32)
+    rows, columns = plane or voxels.shape[1:]
+    out = np.full((len(voxels), rows, columns), BLACK, dtype=np.float32)
     for some in np.array_split(np.flatnonzero(shown), max(1, -(-shown.sum() // how.slices))):
         if len(some):
             planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(fabric.device)
             with fabric.autocast():
-                out[some] = _translate(generator, planes, settings, style, how)[:, 0].cpu().numpy()
+                found = _translate(generator, planes, settings, style, how, (rows, columns))
+            out[some] = found[:, 0].cpu().numpy()
     if how.z_sigma:
         out = steady(out, shown, how.low_sigma, how.z_sigma)
     return out.astype(np.float16)
@@ -89,12 +94,13 @@ def _translate(
     settings: TranslatorSettings,
     style: int | None,
     how: ApplySettings,
+    plane: tuple[int, int],
 ) -> Tensor:
-    """(N, 1, Y, X) to the same shape, at the resolution that training saw."""
-    rows, columns = planes.shape[-2:]
+    """(N, 1, Y, X) to (N, 1, ``plane``), at the resolution that training saw."""
     if settings.fit == "zoom":
         fitted = zoomed(planes, settings.size)
     else:
+        rows, columns = planes.shape[-2:]
         padding = (0, -columns % GRID_MULTIPLE, 0, -rows % GRID_MULTIPLE)
         fitted = F.pad(planes, padding, value=BLACK)
     styles = None if style is None else torch.full((len(planes),), style, device=planes.device)
@@ -104,8 +110,8 @@ def _translate(
     ]
     mean = torch.stack(views).mean(dim=0)
     if settings.fit == "zoom":
-        return zoomed(mean[..., : settings.size, : settings.size], (rows, columns))
-    return mean[..., :rows, :columns]
+        return zoomed(mean[..., : settings.size, : settings.size], plane)
+    return mean[..., : plane[0], : plane[1]]
 
 
 def _check_style(generator: Generator, style: int | None) -> None:

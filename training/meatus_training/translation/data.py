@@ -29,9 +29,9 @@ Place = tuple[float, float]  # shares of the way along y and x that a part may b
 class TranslationData:
     """Prepared scans (Z, Y, X) float16 in [-1, 1]; arrays may be mapped from files.
 
-    ``labels`` (Z, Y, X) uint8 belong to ``source``; ``styles`` are the sites of ``target``, from
-    0, and are empty where the translator has one style. Raises ``TrainingError`` where these
-    do not fit one another. ``fingerprint`` changes with what is trained on.
+    ``labels`` (Z, Y, X) uint8 belong to ``source``, slice by slice; ``styles`` are the sites of
+    ``target``, from 0, and are empty where the translator has one style. Raises ``TrainingError``
+    where these do not fit one another. ``fingerprint`` changes with what is trained on.
     """
 
     source: Sequence[NDArray[np.float16]]
@@ -46,8 +46,7 @@ class TranslationData:
                 f"{len(self.source)} source and {len(self.target)} target scans: "
                 "translation needs at least one of each; prepare them first."
             )
-        shapes = [scan.shape for scan in self.source]
-        if shapes != [labels.shape for labels in self.labels]:
+        if [len(scan) for scan in self.source] != [len(labels) for labels in self.labels]:
             raise TrainingError("the labels do not lie on the source scans' grids; prepare again.")
         if self.styles and len(self.styles) != len(self.target):
             raise TrainingError(

@@ -68,15 +68,21 @@ def translate_scans(
             return number, len(todo)
         found = translate_volume(
             translator.generator,
-            case.load_voxels(),
+            _seen(case, translator.settings),
             translator.settings,
             fabric,
             translator.number(style),
             translator.how,
+            case.load_voxels().shape[1:],
         )
         _write(folder, case, style, found, made_of)
         say(f"[{number + 1}/{len(todo)}] {_name(case, style)}")
     return len(todo), len(todo)
+
+
+def _seen(case: PreparedCase, settings: TranslatorSettings) -> NDArray[np.float16]:
+    """The slices that a translator of ``settings`` has learnt on."""
+    return case.load_slices(settings.size) if settings.fit == "zoom" else case.load_voxels()
 
 
 def digest_of(network: nn.Module) -> str:

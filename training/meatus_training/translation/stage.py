@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -50,7 +51,7 @@ def run_translate(
     training = settings.training
     if settings.styles == "by_site":
         training = replace(training, styles=len(names))
-    data = translation_data(cases, names)
+    data = translation_data(cases, names, training.size if training.fit == "zoom" else 0)
     trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
     if not trained.finished:
         raise StoppedError("the training of the translation", trained.step)
@@ -103,8 +104,12 @@ def labelled_source(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
     return [case for case in cases if case.split == "source" and case.labels is not None]
 
 
-def translation_data(cases: Sequence[PreparedCase], names: Sequence[str]) -> TranslationData:
+def translation_data(
+    cases: Sequence[PreparedCase], names: Sequence[str], size: int = 0
+) -> TranslationData:
     """Source and target scans of ``cases``, with the numbers of their sites among ``names``.
+
+    Where slices of ``size`` were cut from the scans, those; else the prepared voxels.
 
     Raises ``TrainingError`` where either side has none.
     """
@@ -112,9 +117,9 @@ def translation_data(cases: Sequence[PreparedCase], names: Sequence[str]) -> Tra
     target = [case for case in cases if case.split == "target"]
     by_site = [] if list(names) == [ONE_STYLE] else [names.index(case.site) for case in target]
     return TranslationData(
-        source=MappedArrays(tuple(case.load_voxels for case in source)),
+        source=MappedArrays(tuple(partial(case.load_slices, size) for case in source)),
         labels=MappedArrays(tuple(case.load_labels for case in source)),
-        target=MappedArrays(tuple(case.load_voxels for case in target)),
+        target=MappedArrays(tuple(partial(case.load_slices, size) for case in target)),
         styles=by_site,
         fingerprint=prepared_hash([*source, *target]),
     )

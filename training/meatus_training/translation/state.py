@@ -21,6 +21,7 @@ from meatus_training.runs.checkpoints import (
     read_state,
     write_state,
 )
+from meatus_training.settings_files import settings_from
 from meatus_training.translation.networks import Discriminator, Generator, PatchSampler, initialise
 from meatus_training.translation.settings import TranslatorSettings
 
@@ -133,7 +134,8 @@ def resume_state(
         return 0, torch.zeros(2, dtype=torch.float64)
     content = read_state(file)
     other = "another working folder"
-    check_same_settings(file, content["config"], settings.as_dict(), FREE, other)
+    then = settings_from(content["config"], TranslatorSettings)
+    check_same_settings(file, then.as_dict(), settings.as_dict(), FREE, other)
     check_same_scans(file, content["scans"], scans, other)
     for name, part in state.parts():
         if content[name]:  # only float16 has a factor to keep
@@ -146,7 +148,7 @@ def load_generator(file: Path) -> tuple[Generator, TranslatorSettings]:
     if not file.exists():
         raise TrainingError(f"{file} is not there; train the translation first.")
     content = read_state(file)
-    settings = TranslatorSettings(**content["config"])
+    settings = settings_from(content["config"], TranslatorSettings)
     generator = build_generator(settings)
     generator.load_state_dict(content["generator"])
     return generator.eval().requires_grad_(False), settings
