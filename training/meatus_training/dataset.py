@@ -23,7 +23,7 @@ class Sample:
 
 
 def prepare_sample(scan: Scan, truth: Scan, spec: Spec, field: Field = reference_crop) -> Sample:
-    """``scan`` as the pipeline prepares it in ``field``, and the label map ``truth`` on its grid."""
+    """``scan`` as the pipeline prepares it in ``field``, and the label map ``truth`` there."""
     prepared = prepare(scan, spec, field)
     return Sample(
         prepared.voxels.astype(np.float16),

@@ -22,7 +22,7 @@ from meatus_training.augmentation.quality import (
 from meatus_training.augmentation.settings import PAPER, PUBLISHED, AugmentSettings
 from meatus_training.augmentation.shape import flip, warp
 
-__all__ = ["PAPER", "PUBLISHED", "AugmentSettings", "augment_window"]
+__all__ = ["PAPER", "PUBLISHED", "AugmentSettings", "augment_window", "expand_incomplete"]
 
 
 STEPS = (
@@ -36,7 +36,6 @@ STEPS = (
     repeat_slices,
     add_noise,
     blank_borders,
-    expand_incomplete,
     keep_slab,
 )
 

@@ -13,18 +13,25 @@ from meatus_training.augmentation.chances import chance
 from meatus_training.augmentation.settings import AugmentSettings
 
 
+BOTH_ENDS_OF_Y = (2, 3)  # of the six sides: twice the axis (z, y, x), and one for its end
+
+
 def blank_borders(
     image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Paint strips at one or more sides black (-1); what is not seen there is background.
 
-    Sides of all three axes, with widths even from one voxel to ``blank_share`` of the axis.
+    Sides of all three axes, or both ends of y, with widths even from one voxel to
+    ``blank_share`` of the axis.
     """
     rules = settings.borders
     if not chance(rng, rules.blank_chance):
         return image, labels
     image, labels = image.clone(), labels.clone()
-    sides = rng.permutation(6)[: int(rng.integers(1, rules.blank_sides + 1))]
+    if rules.blank == "rows":
+        sides = np.array(BOTH_ENDS_OF_Y)
+    else:
+        sides = rng.permutation(6)[: int(rng.integers(1, rules.blank_sides + 1))]
     for axis, last in (divmod(int(side), 2) for side in sides):
         extent = image.shape[axis]
         width = int(rng.integers(1, max(int(rules.blank_share * extent), 1) + 1))
@@ -67,7 +74,8 @@ def expand_incomplete(
     (the box of what is not black) is enlarged about its middle by one factor for both axes,
     even between 1 and what lets its shorter side fill the window, ``expand_limit`` at most;
     what then lies outside the window is cut off. So a network meets the same narrow
-    field at several sizes. A scan without black sides stays as it is.
+    field at several sizes. A scan without black sides stays as it is; the air about a
+    whole head is black too, so that this is for scans that are known to be incomplete.
     """
     used, part = chance(rng, settings.borders.expand_chance), rng.random()
     shown = (image > BLACK).any(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meatus_training.settings_files import later
+
 Range = tuple[float, float]
 MODEST: Range = (0.6, 1.5)  # of the paper
 
@@ -40,9 +42,10 @@ class Borders:
     blank_chance: float = 0.15
     blank_share: float = 0.25  # of the window's extent along the axis, at most
     blank_sides: int = 2  # at most
+    blank: Literal["sides", "rows"] = later("sides")  # any of six; both ends of y, as published
     slab_chance: float = 0.0  # of all but a slab from front to back; not in the paper
     slab_share: Range = (0.15, 0.5)  # of the window's rows that it keeps
-    expand_chance: float = 0.5  # of windows that show black sides
+    expand_chance: float = 0.5  # of windows of incomplete scans
     expand_limit: float = 2.0  # factor
 
 

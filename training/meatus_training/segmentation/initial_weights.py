@@ -24,6 +24,8 @@ def start_network(settings: SegmentSettings) -> ResUNet25d:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = ResUNet25d(settings.width, settings.blocks)
+        if settings.initialisation == "he":
+            initialise_he(network)
     if settings.background_bias:
         heads = (m for m in network.head.modules() if isinstance(m, nn.Conv3d))
         call_background(heads, settings.background_bias)
@@ -33,6 +35,18 @@ def start_network(settings: SegmentSettings) -> ResUNet25d:
         if parameter.ndim > 1 and parameter[0, 0].numel() == 1:
             parameter.data = parameter.data.flatten().view(parameter.shape)
     return network
+
+
+def initialise_he(network: nn.Module) -> None:
+    """Normal weights of variance 2 / fan-in, and no biases.
+
+    Source: He et al., "Delving Deep into Rectifiers", ICCV 2015; the paper's table 3 names it.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ class TrainingSample:
     voxels: Path  # .npy, float16
     labels: Path  # .npy, uint8, on the same grid
     weight: float = 1.0  # how often it is drawn, beside the others' weights
+    complete: bool = True  # whether the scan shows a whole head, not a part between black sides
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Labelled:
     voxels: NDArray[np.float16]  # (Z, Y, X) in [-1, 1]
     labels: NDArray[np.uint8]  # (Z, Y, X)
     places: NDArray[np.int16]  # (K, 3), some voxels of structures
+    complete: bool = True  # see ``TrainingSample``
 
 
 class Scans(Protocol):
@@ -96,7 +98,8 @@ def epoch_order(chances: NDArray[np.float64], seed: int, epoch: int) -> NDArray[
 def open_sample(sample: TrainingSample) -> Labelled:
     """Map the arrays of ``sample``; only what a window needs is read."""
     labels = np.load(sample.labels, mmap_mode="r")
-    return Labelled(np.load(sample.voxels, mmap_mode="r"), labels, _places_of(sample.labels))
+    voxels = np.load(sample.voxels, mmap_mode="r")
+    return Labelled(voxels, labels, _places_of(sample.labels), sample.complete)
 
 
 def check_samples(samples: Sequence[TrainingSample]) -> None:

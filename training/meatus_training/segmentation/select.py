@@ -41,7 +41,7 @@ def select_samples(
     pairs = [(case, file) for case, file in zip(cases, known, strict=True) if file is not None]
     if on == "translated":
         return translated_samples(work / "translated", pairs)
-    return [TrainingSample(case.name, case.voxels, file) for case, file in pairs]
+    return [TrainingSample(case.name, case.voxels, file, complete=case.complete) for case, file in pairs]
 
 
 def split_of(on: Source) -> str:
@@ -63,8 +63,8 @@ def translated_samples(
             f"{folder} lacks translations of {', '.join(missing)}; run the translate command."
         )
     return [
-        TrainingSample(file.name.removesuffix(VOXELS), file, labels)
-        for _, labels, files in found
+        TrainingSample(file.name.removesuffix(VOXELS), file, labels, complete=case.complete)
+        for case, labels, files in found
         for file in files
     ]
 

@@ -13,6 +13,7 @@ from meatus_training.augmentation import AugmentSettings
 from meatus_training.losses import SegLossSettings
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.launch import Precision
+from meatus_training.settings_files import later
 
 Source = Literal["source", "translated", "target", "phantoms"]
 
@@ -54,7 +55,9 @@ class SegmentSettings:
     foreground_oversampling: float = 0.0  # share of windows centred near a labelled voxel
 
     batch: int = 10  # windows in a step, over all processes together
-    micro_batch: int = 1  # windows in one pass; a step adds up the gradients of several passes
+    # Windows in one pass, over which the Dice is taken; a step adds up the gradients of several
+    # passes. 0: as many as the GPU's memory holds; one on a processor.
+    micro_batch: int = 1
     epochs: int = 200  # of all scans, one window of each; see ``steps``
     steps: int = 0  # 0: as ``epochs`` says
     minutes: float = 0.0  # after which the schedule has run its course; 0: whatever it takes
@@ -65,6 +68,7 @@ class SegmentSettings:
     clip: float = 0.1  # norm of the gradients
     precision: Precision = "bf16"
     ema: float = 0.0  # of the weights, per step; 0: the last weights are the result
+    initialisation: Literal["torch", "he"] = later("torch")  # of fresh weights
     background_bias: float = 0.0  # of fresh heads; a canal is one voxel in a thousand
 
     loss: SegLossSettings = field(default_factory=SegLossSettings)
@@ -83,7 +87,7 @@ class SegmentSettings:
             raise ValueError(f"patch: {self.patch[1:]} must be multiples of {GRID_MULTIPLE}")
         if min(self.patch) < 1 or min(self.width, self.blocks, self.depth) < 1:
             raise ValueError("patch, width, blocks and depth must be positive")
-        if min(self.batch, self.micro_batch) < 1 or self.batch % self.micro_batch:
+        if self.batch < 1 or self.micro_batch < 0 or self.batch % max(self.micro_batch, 1):
             raise ValueError(
                 f"micro_batch: {self.micro_batch} must divide the batch of {self.batch}"
             )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor
 
 from meatus_training.errors import TrainingError
 from meatus_training.hard_examples import draw_edge
 from meatus_training.losses import seg_loss
 from meatus_training.networks import MEMORY_FORMAT
+from meatus_training.runs.launch import together
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
 from meatus_training.segmentation.settings import SegmentSettings
@@ -87,6 +89,53 @@ def on_device(windows: Windows, state: State, settings: SegmentSettings, augment
         images = torch.stack([image for image, _ in pairs])[:, None]
         labels = torch.stack([marked for _, marked in pairs])
     return images.contiguous(memory_format=MEMORY_FORMAT), labels, numbers
+
+
+def fitting_micro_batch(
+    batch: int, fabric: Fabric, attempt: Callable[[int], None], say: Callable[[str], None]
+) -> int:
+    """The most windows in one pass that memory holds, of those that share ``batch`` evenly.
+
+    ``attempt`` makes one pass of so many and raises torch's ``OutOfMemoryError`` where they are
+    too many. On a processor several at once are no faster, and too many would end the process:
+    one. All processes come to the same number. Raises ``TrainingError`` where one is too many.
+    """
+    share = batch // fabric.world_size
+    found = 1
+    if fabric.device.type != "cpu":
+        found = next((n for n in range(share, 0, -1) if share % n == 0 and _fits(attempt, n)), 0)
+    (largest,) = together(fabric, -float(found))
+    if largest == 0:
+        raise TrainingError(
+            "the GPU's memory does not hold one window; choose a smaller patch or width, or "
+            "--accelerator cpu."
+        )
+    say(f"micro_batch: {-largest:.0f} of the {share} windows of a step in one pass")
+    return -int(largest)
+
+
+def _fits(attempt: Callable[[int], None], count: int) -> bool:
+    try:
+        attempt(count)
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        torch.cuda.empty_cache()
+    return True
+
+
+def pass_alone(
+    state: State, settings: SegmentSettings, size: tuple[int, int, int], count: int
+) -> None:
+    """Forward and back through ``count`` empty windows of ``size``; nothing is learnt."""
+    device = state.fabric.device
+    images = torch.zeros((count, 1, *size), device=device).contiguous(memory_format=MEMORY_FORMAT)
+    labels = torch.zeros((count, *size), dtype=torch.uint8, device=device)
+    with state.fabric.autocast():  # past the wrapper: no process waits for another's gradients
+        logits = state.network.forward_deep(images)
+    loss = seg_loss(logits, labels, max(settings.loss.hard_edges), settings.loss)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    state.network.zero_grad(set_to_none=True)
 
 
 class Schedule:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,15 @@ from meatus_training.segmentation.state import (
     save_state,
     start_state,
 )
-from meatus_training.segmentation.step import Schedule, Stepped, last_step, set_rate, train_step
+from meatus_training.segmentation.step import (
+    Schedule,
+    Stepped,
+    fitting_micro_batch,
+    last_step,
+    pass_alone,
+    set_rate,
+    train_step,
+)
 from meatus_training.segmentation.windows import Loader
 
 CHECKPOINT = "state.pt"
@@ -82,10 +91,11 @@ def train_segmenter(
     _check(settings, fabric)
     state = start_state(settings, fabric, start)
     progress = resume_state(folder / CHECKPOINT, state, settings, scans.fingerprint)
-    schedule, loader = Schedule(progress, settings, last), Loader(scans, settings, fabric, last)
+    run = _with_micro_batch(state, scans, settings, say)
+    schedule, loader = Schedule(progress, run, last), Loader(scans, run, fabric, last)
     journal = Journal(folder, progress.step, writes=fabric.is_global_zero)
     meter = Meter(fabric.device)
-    for stepped in _steps(state, loader, settings, schedule, should_stop):
+    for stepped in _steps(state, loader, run, schedule, should_stop):
         meter.add(stepped, loader.waited())
         _report(journal, meter, state, settings, schedule, stepped, say)
         if schedule.step % settings.save_every == 0:
@@ -121,10 +131,30 @@ def _steps(
         yield stepped
 
 
+def _with_micro_batch(
+    state: State,
+    scans: Scans | Subjects,
+    settings: SegmentSettings,
+    say: Callable[[str], None],
+) -> SegmentSettings:
+    """The settings with as many windows in a pass as memory holds, where they leave it open."""
+    if settings.micro_batch:
+        return settings
+    size = settings.patch
+    if not isinstance(scans, Subjects) and settings.full_field_fraction:
+        size = (settings.depth, *scans.scan(0).voxels.shape[1:])
+    attempt = partial(pass_alone, state, settings, size)
+    return replace(
+        settings,
+        micro_batch=fitting_micro_batch(settings.batch, state.fabric, attempt, say),
+    )
+
+
 def _check(settings: SegmentSettings, fabric: Fabric) -> None:
-    if settings.batch % (settings.micro_batch * fabric.world_size):
+    at_once = max(settings.micro_batch, 1)
+    if settings.batch % (at_once * fabric.world_size):
         raise TrainingError(
-            f"a batch of {settings.batch} windows, {settings.micro_batch} at once, cannot be "
+            f"a batch of {settings.batch} windows, {at_once} at once, cannot be "
             f"shared by {fabric.world_size} processes; choose a multiple."
         )
     depth = min(settings.patch[0], settings.depth)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
-from meatus_training.augmentation import AugmentSettings, augment_window
+from meatus_training.augmentation import AugmentSettings, augment_window, expand_incomplete
 from meatus_training.segmentation.rendered import RenderedWindows, Subjects
 from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
@@ -45,6 +45,8 @@ class WindowSet(Dataset[tuple[Tensor, Tensor, int]]):
         size = (settings.depth, *scan.voxels.shape[1:]) if self.whole else settings.patch
         voxels, labels = cut(scan, size, place(scan, size, settings.foreground_oversampling, rng))
         image, marked = torch.from_numpy(voxels), torch.from_numpy(labels)
+        if not scan.complete:  # here, where its black sides are its own and not of a warp
+            image, marked = expand_incomplete(image, marked, rng, settings.augmentation)
         if self.augment:
             image, marked = augmented(image, marked, settings.augmentation, settings.seed, number)
         return image[None], marked, number

@@ -42,7 +42,12 @@ class Round:
         weights = {entry.case: entry.weight for entry in self.plan.entries}
         targets = {case.name: case for case in self.cases if case.split == "target"}
         real = [
-            TrainingSample(name, targets[name].voxels, labels_file(targets[name], self.pseudo))
+            TrainingSample(
+                name,
+                targets[name].voxels,
+                labels_file(targets[name], self.pseudo),
+                complete=targets[name].complete,
+            )
             for name in self.plan.real
         ]
         return [
