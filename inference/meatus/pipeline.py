@@ -47,11 +47,13 @@ def load_model(
     threads: int | None = None,
     cache: Path | None = None,
     say: Callable[[str], None] = lambda _line: None,
+    gpu: int = 0,
 ) -> Model:
     """Load the ensemble in ``weights``, a folder with a manifest or one ``.onnx`` file.
 
     Without ``quality``, a GPU works with all flips and a processor with the left-right one;
-    ``fast`` loads the first member only. ``say`` gets the lines that a user should see.
+    ``fast`` loads the first member only. ``gpu`` is the number of the one to run on, where that is
+    the device. ``say`` gets the lines that a user should see.
 
     Raises ``WeightsError`` where a file is missing or damaged, ``DeviceError`` where the
     device cannot be used.
@@ -63,7 +65,9 @@ def load_model(
     chosen: Quality = quality or ("full" if is_gpu(kind) else "standard")
     used = specs[:1] if chosen == "fast" else specs
     members = tuple(
-        load_engine(file, spec, kind, threads=threads or usable_threads(), cache=cache, say=say)
+        load_engine(
+            file, spec, kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
+        )
         for file, spec in used
     )
     names = ", ".join(spec.name for _, spec in used)

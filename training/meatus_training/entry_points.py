@@ -18,6 +18,11 @@ train = Group(
             "Train a translator from ceT1 to hrT2, and translate.",
         ),
         Later(
+            "epochs",
+            "meatus_training.translation.epochs:epochs",
+            "Show a translator's kept epochs side by side.",
+        ),
+        Later(
             "segment",
             "meatus_training.segmentation.cli:segment",
             "Train a segmentation network; goes on where it stopped.",

@@ -84,6 +84,7 @@ def load_engine(
     threads: int,
     cache: Path | None,
     say: Callable[[str], None],
+    gpu: int = 0,
 ) -> Engine:
     """The network of ``path`` on the runtime ``kind``; compiled parts are kept below ``cache``.
 
@@ -93,7 +94,7 @@ def load_engine(
     check(kind)
     runtime = RUNTIMES[kind]
     folder = cache_folder(cache, kind, path, say) if runtime.compiles else None
-    return runtime.load(path, spec, Resources(threads, folder, say))
+    return runtime.load(path, spec, Resources(threads, folder, say, gpu))
 
 
 def cache_folder(

@@ -34,11 +34,10 @@ INPUT, OUTPUT = "window", "probabilities"
 # A window that any exported network takes and that costs next to nothing: see release().
 SMALL: Shape = (4, 64, 64)
 CUDA_SETTINGS = {
-    "device_id": "0",
     "cudnn_conv_algo_search": "HEURISTIC",  # a search by trial takes seconds per shape
     "arena_extend_strategy": "kSameAsRequested",  # doubling takes up to twice what is needed
 }
-ARENAS: dict[OrtKind, str] = {"onnxruntime": "cpu:0", "cuda": "gpu:0"}
+ARENAS: dict[OrtKind, str] = {"onnxruntime": "cpu:0", "cuda": "gpu:{gpu}"}
 # What CUDA, ONNX Runtime's arena and C++ say when there is no room.
 OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
 
@@ -59,10 +58,11 @@ class OnnxRuntimeEngine:
         threads: int,
         cache: Path | None = None,
         say: Callable[[str], None] = lambda line: None,
+        gpu: int = 0,
     ) -> None:
         self._runtime = onnxruntime_module()
         self._path, self._kind, self._threads = path, kind, threads
-        self._cache, self._say = cache, say
+        self._cache, self._say, self._gpu = cache, say, gpu
         self._softmax = spec.softmax
         self.name = f"{NAMES[kind]} {'fp16' if kind == 'tensorrt' else spec.precision}"
         self._open((spec.window.depth, spec.crop.size[1], spec.crop.size[0]))
@@ -88,7 +88,9 @@ class OnnxRuntimeEngine:
         """
         if self._kind in ARENAS:
             options = self._runtime.RunOptions()
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", ARENAS[self._kind])
+            options.add_run_config_entry(
+                "memory.enable_memory_arena_shrinkage", ARENAS[self._kind].format(gpu=self._gpu)
+            )
             self(np.zeros(SMALL, np.float32), options)
 
     def _open(self, shape: Shape) -> None:
@@ -122,7 +124,7 @@ class OnnxRuntimeEngine:
 
     def _providers(self, shape: Shape) -> list[str | tuple[str, dict[str, str]]]:
         """The provider asked for, then those that may take operations it does not know."""
-        cuda = (PROVIDERS["cuda"], CUDA_SETTINGS)
+        cuda = (PROVIDERS["cuda"], CUDA_SETTINGS | {"device_id": str(self._gpu)})
         if self._kind == "onnxruntime":
             return [PROVIDERS["onnxruntime"]]
         if self._kind == "cuda":
@@ -131,7 +133,7 @@ class OnnxRuntimeEngine:
         if folder is None or not any(folder.glob("*.engine")):
             again = "every time, as there is no cache folder" if folder is None else "once"
             self._say(f"building the TensorRT engine, this takes minutes {again}")
-        settings = tensorrt_settings(shape, folder)
+        settings = tensorrt_settings(shape, folder, self._gpu)
         return [(PROVIDERS["tensorrt"], settings), cuda, PROVIDERS["onnxruntime"]]
 
     def _engine_folder(self, shape: Shape) -> Path | None:
@@ -152,11 +154,11 @@ class OnnxRuntimeEngine:
             )
 
 
-def tensorrt_settings(shape: Shape, folder: Path | None) -> dict[str, str]:
+def tensorrt_settings(shape: Shape, folder: Path | None, gpu: int = 0) -> dict[str, str]:
     """Options of the TensorRT provider for windows of ``shape`` and engines in ``folder``."""
     profile = f"{INPUT}:1x1x{shape[0]}x{shape[1]}x{shape[2]}"
     settings = {
-        "device_id": "0",
+        "device_id": str(gpu),
         "trt_fp16_enable": "True",
         "trt_profile_min_shapes": profile,
         "trt_profile_opt_shapes": profile,
@@ -199,8 +201,8 @@ def _check(kind: OrtKind) -> str:
 
 
 def _load(kind: OrtKind, path: Path, spec: Spec, resources: Resources) -> Engine:
-    threads, cache, say = resources.threads, resources.cache, resources.say
-    return OnnxRuntimeEngine(path, spec, kind, threads=threads, cache=cache, say=say)
+    threads, cache, say, gpu = resources.threads, resources.cache, resources.say, resources.gpu
+    return OnnxRuntimeEngine(path, spec, kind, threads=threads, cache=cache, say=say, gpu=gpu)
 
 
 def _runtime(kind: OrtKind, device: str, *, compiles: bool = False) -> Runtime:

@@ -32,6 +32,7 @@ class Resources:
     threads: int
     cache: Path | None  # a folder for what it compiles, of these weights alone
     say: Callable[[str], None]  # takes lines that a user should see
+    gpu: int = 0  # which one, where there are several
 
 
 @dataclass(frozen=True)

@@ -236,6 +236,40 @@ def test_an_incomplete_scan_stays_uncropped(tmp_path):
     assert seen.any(axis=0).sum() in (30, 31)
 
 
+@pytest.mark.parametrize("voxels", [256, 384])
+def test_whole_heads_are_cut_alike_however_few_their_voxels(tmp_path, voxels):
+    # A ceT1 of Tilburg has 256 voxels of 0.8 mm. Left whole, as the published code leaves small
+    # images at inference, it showed 204 mm where others of training show 120 to 140.
+    grid = Geometry((voxels, voxels, 6), (204.8 / voxels, 204.8 / voxels, 4.0), (0, 0, 0))
+    write(tmp_path / "data/crossmoda2023_etz_1_T2.nii.gz", head(grid), grid)
+    settings = replace(SMALL, crop=ReferenceCrop(size=(64, 64)))
+
+    (case,) = run_prepare(tmp_path / "data", tmp_path / "work", settings)
+
+    assert case.complete
+    # Of 64 voxels, corners aligned, over 10/16 of 204.8 mm.
+    assert case.geometry.spacing_mm[0] * 63 == pytest.approx(128, abs=1)
+
+
+def test_slices_for_the_translator_are_sampled_once_from_the_scan(tmp_path):
+    grid = Geometry((400, 400, 3), (0.5, 0.5, 10.0), (0, 0, 0))
+    write(tmp_path / "data/crossmoda2023_ldn_1_T2.nii.gz", head(grid), grid)
+    settings = replace(SMALL, crop=ReferenceCrop(size=(96, 96)), translation_size=250)
+
+    (case,) = run_prepare(tmp_path / "data", tmp_path / "work", settings)
+
+    assert case.load_voxels().shape == (3, 96, 96)
+    slices = np.asarray(case.load_slices(250), np.float32)
+    # The middle 10/16 of 400 voxels are 250: nothing is interpolated.
+    seen = head(grid)[:, 75:325, 75:325].astype(np.float32)
+    assert slices.shape == seen.shape
+    low, high = seen.min(), seen.max()
+    unit = (slices + 1) / 2
+    assert np.corrcoef(unit.ravel(), ((seen - low) / (high - low)).ravel())[0, 1] > 0.98
+    assert len(np.unique(slices)) <= len(np.unique(seen))
+    assert case.load_slices(64).shape == (3, 96, 96)  # of another size there are none
+
+
 def test_a_part_of_a_head_stays_whole(tmp_path):
     part = Geometry((400, 40, 3), (0.5, 0.5, 4.0), (-100.0, -10.0, 0.0))
     write(tmp_path / "data/crossmoda2023_ukm_1_T2.nii.gz", head(part), part)

@@ -5,13 +5,19 @@ from dataclasses import replace
 import pytest
 
 from meatus_training.errors import TrainingError
-from meatus_training.reproduce.stage import listing, load_all, redo_from, translation_key
+from meatus_training.reproduce.stage import (
+    check_batches,
+    listing,
+    load_all,
+    redo_from,
+    translation_key,
+)
 from meatus_training.runs.stage_records import begin, finish, is_done
 from meatus_training.translation.settings import TranslateSettings
 from tests.meatus_training.reproduce.tiny import make_preset
 
 
-@pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder"])
+@pytest.mark.parametrize("preset", ["paper", "phantom", "published", "smoke", "ladder"])
 def test_every_preset_is_whole(preset):
     assert load_all(preset).export.members >= 1
 
@@ -79,3 +85,14 @@ def test_a_stage_and_those_behind_it_can_be_begun_anew(tmp_path):
     redo_from(tmp_path, "prepare")
     assert not any(is_done(tmp_path / name, "key") for name in folders)
     assert len(list((tmp_path / "aside").glob("prepared-*"))) == 1
+
+
+@pytest.mark.parametrize("processes", [4, 8])
+def test_processes_that_cannot_share_a_batch_are_refused_before_anything_starts(processes):
+    with pytest.raises(TrainingError, match=rf"shared by {processes} processes; run 1, 2, 5, 10"):
+        check_batches(load_all("paper"), processes)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 5])
+def test_processes_that_share_a_batch_evenly_may_start(processes):
+    check_batches(load_all("paper"), processes)

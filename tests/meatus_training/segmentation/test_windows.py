@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from meatus_training.augmentation import PAPER
+from meatus_training.augmentation.settings import Borders
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.samples import Labelled
 from meatus_training.segmentation.windows import Loader, WindowSet, batches, cut, place
@@ -102,6 +103,35 @@ def test_other_windows_lie_anywhere_inside():
 
     assert starts.min(0).tolist() == [0, 0, 0]
     assert starts.max(0).tolist() == [12, 28, 28]
+
+
+def test_all_starts_along_z_are_as_likely():
+    # 50 slices have eleven starts; clipping once gave the first 44 % and the last 38 % of windows.
+    one, rng = scan((50, 32, 32)), np.random.default_rng(0)
+    starts = [int(place(one, (40, 32, 32), 0.0, rng)[0]) for _ in range(2200)]
+    counts = np.bincount(starts, minlength=11)
+
+    # Each of eleven: 200 on average, with a standard deviation of 13.5.
+    assert len(counts) == 11
+    assert counts.min() > 140
+    assert counts.max() < 260
+
+
+def test_only_incomplete_scans_are_enlarged(tmp_path):
+    # Both have black sides, as the air about a whole head is; only one is a part of a head.
+    always = replace(TINY, augmentation=replace(PAPER, borders=Borders(expand_chance=1.0)))
+    scans = toy_scans(tmp_path, 2)
+    for sample in scans.samples:
+        voxels = np.load(sample.voxels)
+        voxels[:, :, :14] = voxels[:, :, 34:] = voxels[:, :8] = voxels[:, 24:] = -1
+        np.save(sample.voxels, voxels)
+    part = replace(scans, samples=[replace(one, complete=False) for one in scans.samples])
+    shown = [
+        [int((WindowSet(of, always, whole=True, augment=False)[n][0] > -1).sum()) for n in range(4)]
+        for of in (scans, part)
+    ]
+
+    assert all(more > less for less, more in zip(*shown, strict=True))
 
 
 def test_a_scan_smaller_than_the_window_lies_in_the_middle_of_black():

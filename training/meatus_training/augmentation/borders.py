@@ -12,7 +12,6 @@ from meatus.structures import Structure
 from meatus_training.augmentation.chances import chance
 from meatus_training.augmentation.settings import AugmentSettings
 
-
 BOTH_ENDS_OF_Y = (2, 3)  # of the six sides: twice the axis (z, y, x), and one for its end
 
 

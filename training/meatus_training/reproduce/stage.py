@@ -119,6 +119,7 @@ def run_reproduce(run: Reproduction) -> Path:
     Raises ``TrainingError`` for what a user can put right, and where the run is told to stop.
     """
     settings, context = run.settings, run.context
+    check_batches(settings, context.fabric.world_size)
     cases = _stage(run, "prepare", lambda: _prepare(run))
     _stage(run, "translate", lambda: _translate(run, cases))
     members = _stage(run, "segment", lambda: _segment(run, cases))
@@ -128,6 +129,20 @@ def run_reproduce(run: Reproduction) -> Path:
         lambda: run_selftrain(members, settings.selftrain, context, run.truth),
     )
     return _stage(run, "export", lambda: _export(run, networks, cases))
+
+
+def check_batches(settings: ReproduceSettings, processes: int) -> None:
+    """Raise ``TrainingError`` where the processes cannot share a batch, before hours are spent."""
+    for stage, batch in (
+        ("translate", settings.translate.training.batch),
+        ("segment", settings.segment.batch),
+    ):
+        if batch % processes:
+            even = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
+            raise TrainingError(
+                f"{stage}: a batch of {batch} cannot be shared by {processes} processes; run "
+                f"{even} of them, or change the batch in {stage}.yaml."
+            )
 
 
 def redo_from(work: Path, stage: StageName) -> None:

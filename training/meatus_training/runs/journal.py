@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ class Journal:
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """A PNG file of grey values (Y, X) or colours (Y, X, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _forget(curve: Path, step: int) -> None:

@@ -41,7 +41,9 @@ def select_samples(
     pairs = [(case, file) for case, file in zip(cases, known, strict=True) if file is not None]
     if on == "translated":
         return translated_samples(work / "translated", pairs)
-    return [TrainingSample(case.name, case.voxels, file, complete=case.complete) for case, file in pairs]
+    return [
+        TrainingSample(case.name, case.voxels, file, complete=case.complete) for case, file in pairs
+    ]
 
 
 def split_of(on: Source) -> str:

@@ -29,7 +29,7 @@ def predict_scans(
     context: RunContext,
 ) -> None:
     """Label the scans' files on their own grids, as a user of the weights would."""
-    model = load_teacher(weights, settings.quality)
+    model = load_teacher(weights, settings.quality, context.fabric)
     for number in context.share(len(cases)):
         file = folder / f"{cases[number].name}.nii.gz"
         if not file.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
@@ -18,6 +19,7 @@ from scipy import ndimage
 from meatus.atomic import write_whole
 from meatus.components import LabelMap
 from meatus.ensemble import Model, Quality, predict
+from meatus.errors import DeviceError
 from meatus.geometry import Array, Geometry
 from meatus.intensity import BLACK
 from meatus.io.images import write_labels
@@ -123,12 +125,23 @@ def publish(networks: Sequence[Path], folder: Path) -> None:
     write_manifest(folder, {})
 
 
-def load_teacher(folder: Path, quality: Quality) -> Model:
-    """The ensemble in ``folder``, on the device that is best here.
+def load_teacher(folder: Path, quality: Quality, fabric: Fabric) -> Model:
+    """The ensemble in ``folder``, on the device on which this process of ``fabric`` trains.
 
-    OpenVINO labels a scan several times faster than PyTorch on the same processor.
+    Raises ``TrainingError`` where that is a GPU on which ONNX Runtime does not run: processors
+    would take days for what was planned for GPUs.
     """
-    return load_model(folder, quality=quality, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    if fabric.device.type == "cpu":
+        return load_model(folder, device="cpu", quality=quality, threads=threads)
+    try:
+        gpu = fabric.device.index or 0
+        return load_model(folder, device="cuda", quality=quality, threads=threads, gpu=gpu)
+    except DeviceError as error:
+        raise TrainingError(
+            f"{folder} cannot label scans on the GPU that trains: {error}. Put that right, or run "
+            "selftrain with --accelerator cpu."
+        ) from error
 
 
 @dataclass(frozen=True)

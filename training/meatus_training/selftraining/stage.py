@@ -125,7 +125,7 @@ def _label(rounds: Rounds, number: int) -> Round:
     key = key_of(_weights_key(weights), _labelling_key(settings), prepared_hash(targets))
 
     def label() -> None:
-        model = load_teacher(weights, settings.quality)
+        model = load_teacher(weights, settings.quality, context.fabric)
         label_cohort(targets, model, settings, pseudo, context)
 
     context.carry_out(pseudo, key, label)

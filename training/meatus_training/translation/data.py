@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ MIN_RANGE = 0.02
 
 Z_JITTER = 0.08  # of a scan's height: how far apart slices of the same place may lie
 
+Item = TypeVar("Item")
 Place = tuple[float, float]  # shares of the way along y and x that a part may be moved
 
 
@@ -52,6 +54,26 @@ class TranslationData:
             raise TrainingError(
                 f"{len(self.styles)} sites for {len(self.target)} target scans: name one for each."
             )
+
+
+@dataclass(frozen=True)
+class Chosen(Sequence[Item]):
+    """Some of a sequence's items, each fetched when it is asked for."""
+
+    of: Sequence[Item]
+    places: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Chosen[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Chosen[Item]:
+        if isinstance(index, slice):
+            return Chosen(self.of, self.places[index])
+        return self.of[self.places[index]]
 
 
 class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from meatus_training.runs.launch import Precision
+from meatus_training.settings_files import later
 
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
@@ -50,6 +51,11 @@ class TranslatorSettings:
     plateau_factor: Share = 0.2
     plateau_patience: CountOrNone = 5
     plateau_threshold: Share = 0.01
+    plateau_floor: Share = later(0.01)  # of the rate that it began with: never lower
+    # Of the scans, only measured on: what the plateau follows, and what an epoch is chosen by. 0:
+    # the same is measured on slices that training sees too.
+    held_out: Share = later(0.0)
+    keep_epochs: CountOrNone = later(0)  # every so many, with numbers and a picture; 0: the last
 
     batch: Count = 10  # pairs of slices in a step, over all processes together
     steps_per_epoch: CountOrNone = 0  # 0: as many as show each slice of the larger side once
@@ -80,6 +86,7 @@ class TranslateSettings:
 
     styles: Literal["one", "by_site"] = "one"
     training: TranslatorSettings = TranslatorSettings()
+    epoch: CountOrNone = later(0)  # a kept one to translate with; 0: see ``epochs.choose_epoch``
     apply: ApplySettings = ApplySettings()
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from meatus_training.runs.launch import (
 )
 from meatus_training.settings_files import load_settings
 from meatus_training.translation.data import TranslationData
+from meatus_training.translation.epochs import epoch_file
 from meatus_training.translation.scans import Translator, translate_scans
 from meatus_training.translation.settings import TranslateSettings
 from meatus_training.translation.state import load_generator
@@ -55,7 +56,11 @@ def run_translate(
     trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
     if not trained.finished:
         raise StoppedError("the training of the translation", trained.step)
-    generator, training = load_generator(work / "translate" / CHECKPOINT)
+    folder = work / "translate"
+    chosen = epoch_file(folder, settings.epoch)
+    if chosen is not None:
+        say(f"translating with {chosen}")
+    generator, training = load_generator(chosen or folder / CHECKPOINT)
     translator = Translator(generator.to(fabric.device), training, settings.apply, names)
     folder = work / "translated"
     sources = labelled_source(cases)
@@ -127,11 +132,18 @@ def translation_data(
 
 @click.command("translate")
 @click.argument("work", type=FOLDER)
+@click.option("--epoch", type=click.IntRange(min=1), help="Translate with this kept epoch.")
 @click.option("--preset", default="paper", show_default=True, help="Or a YAML file, or a folder.")
 @launch_options
 @one_line_errors
 def translate(
-    work: Path, preset: str, devices: int, nodes: int, strategy: str, accelerator: str
+    work: Path,
+    epoch: int | None,
+    preset: str,
+    devices: int,
+    nodes: int,
+    strategy: str,
+    accelerator: str,
 ) -> None:
     """Train a translator on WORK/prepared and translate its ceT1 scans to pseudo-hrT2.
 
@@ -139,6 +151,8 @@ def translate(
     state and ends with exit code 2; the same command then goes on.
     """
     settings = load_settings("translate", preset, TranslateSettings)
+    if epoch is not None:
+        settings = replace(settings, epoch=epoch)
     should_stop = stop_when_told()
     fabric = make_fabric(devices, nodes, strategy, accelerator, settings.training.precision)
     run_translate(

@@ -88,7 +88,7 @@ def build_generator(settings: TranslatorSettings) -> Generator:
 
 
 def end_epoch(state: State, loss: float) -> None:
-    """Let both rates follow the epoch: its number, or its mean generator loss."""
+    """Let both rates follow the epoch: its number, or the contrastive loss measured after it."""
     for schedule in state.schedules:
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(loss)
@@ -167,6 +167,7 @@ def _schedule(optimiser: torch.optim.Adam, settings: TranslatorSettings) -> Sche
             factor=settings.plateau_factor,
             patience=settings.plateau_patience,
             threshold=settings.plateau_threshold,
+            min_lr=settings.plateau_floor * optimiser.param_groups[0]["lr"],
         )
     full, decay = settings.epochs, settings.decay_epochs
     return LambdaLR(optimiser, lambda epoch: 1 - max(0, epoch + 1 - full) / (decay + 1))

@@ -23,6 +23,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import anyone, average_gradients, mean
 from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
+from meatus_training.translation.epochs import keep, measure, parted
 from meatus_training.translation.networks import first_styled
 from meatus_training.translation.objective import (
     CriticLoss,
@@ -77,7 +78,9 @@ def train_translation(
     the first one writes. Raises ``TrainingError`` where the settings do not fit the data or the
     checkpoint, and where a loss or a weight is no longer finite.
     """
-    pairs = SlicePairs(data, settings)
+    trained_on, held_out = parted(data, settings.held_out)
+    pairs = SlicePairs(trained_on, settings)
+    measured_on = SlicePairs(held_out, settings)
     _check(data, settings, fabric.world_size)
     state = start_state(settings, fabric)
     first, epoch = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
@@ -98,7 +101,8 @@ def train_translation(
         if done == last or done % settings.picture_every == 0:
             write_picture(journal, done, [batch[0], translated.fake, batch[1]])
         if done % length == 0:
-            end_epoch(state, meter.end_epoch())
+            meter.end_epoch()
+            _end_epoch(state, measured_on, settings, folder, done // length, journal, fabric)
         if fabric.is_global_zero and (stop or done % settings.save_every == 0):
             _save(folder, state, settings, data, done, meter)
         if stop:
@@ -106,6 +110,26 @@ def train_translation(
     fabric.barrier()  # whoever goes on finds the first process's checkpoint written
     journal.close()
     return Trained(state, done, finished=done == last)
+
+
+def _end_epoch(
+    state: State,
+    held_out: SlicePairs,
+    settings: TranslatorSettings,
+    folder: Path,
+    number: int,
+    journal: Journal,
+    fabric: Fabric,
+) -> None:
+    """Measure the translator, let the rates follow, and keep it where it is due."""
+    due = settings.keep_epochs > 0 and number % settings.keep_epochs == 0
+    if settings.schedule == "linear" and not due:
+        end_epoch(state, 0.0)  # which follows the number alone
+        return
+    measured, picture = measure(state, held_out, settings, fabric)
+    end_epoch(state, measured.content)
+    if due and journal.writes:
+        keep(folder, number, state, measured, picture, settings)
 
 
 def _save(
