@@ -181,8 +181,9 @@ def choose_epoch(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def _scaled(values: Sequence[float]) -> NDArray[np.float64]:
-    found = np.array(values)
-    return (found - found.min()) / max(float(np.ptp(found)), 1e-12)
+    found = np.array(values, dtype=np.float64)
+    scaled: NDArray[np.float64] = (found - found.min()) / max(float(np.ptp(found)), 1e-12)
+    return scaled
 
 
 def epoch_file(folder: Path, number: int) -> Path | None:
