@@ -11,10 +11,12 @@ from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
+from meatus_training.reproduce.plan import print_plan
 from meatus_training.reproduce.stage import (
     STAGES,
     Reproduction,
     StageName,
+    check_batches,
     load_all,
     redo_from,
     run_reproduce,
@@ -33,6 +35,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--rounds", type=click.IntRange(min=0), help="Else as selftrain.yaml says.")
 @click.option("--from-stage", type=click.Choice(STAGES), help="Begin this one and the rest anew.")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
+@click.option("--plan", is_flag=True, help="Tell steps, hours, disk and memory, and do nothing.")
 @launch_options
 @one_line_errors
 def reproduce(
@@ -43,6 +46,7 @@ def reproduce(
     rounds: int | None,
     from_stage: StageName | None,
     workers: int,
+    plan: bool,
     devices: int,
     nodes: int,
     strategy: str,
@@ -62,6 +66,12 @@ def reproduce(
         raise TrainingError(f"{data} is no folder; pass the folder of the scans.")
     should_stop = stop_when_told()
     launch = Launch(devices, nodes, strategy, accelerator)
+    if plan:
+        fabric = launch.fabric(settings.segment.precision)
+        check_batches(settings, fabric.world_size)
+        if fabric.is_global_zero:
+            print_plan(data, work, settings, fabric, workers)
+        return
     context = RunContext(work, launch, launch.fabric(), should_stop)
     if from_stage is not None and context.fabric.is_global_zero:
         redo_from(work, from_stage)

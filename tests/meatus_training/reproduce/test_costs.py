@@ -1,0 +1,87 @@
+"""What a reproduction is said to take."""
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from meatus_training.reproduce.cli import reproduce
+from meatus_training.reproduce.plan import Costs, Side, plan_stages
+from meatus_training.reproduce.stage import load_all
+from tests.meatus_training.prepare.folders import write_challenge
+
+# The challenge's folders: 227 ceT1 scans and 295 hrT2 scans, 50 slices each to count easily.
+SOURCE, TARGET = Side(227, 227 * 50), Side(295, 295 * 50)
+COSTS = Costs(
+    prepare_s=1.0,
+    translate_step_s=0.2,
+    translate_slice_s=0.01,
+    segment_pass_s=0.1,
+    label_pass_s=0.03,
+)
+
+
+def planned(processes=1, **changes):
+    settings = replace(load_all("paper"), **changes)
+    stages = plan_stages(SOURCE, TARGET, settings, COSTS, processes, 8)
+    return {stage.name: stage for stage in stages}
+
+
+def test_steps_are_those_that_the_stages_make():
+    stages = planned()
+
+    # 14750 target slices, ten a step, 200 epochs; 227 scans, ten a step, 200 epochs, five members.
+    assert stages["translate"].steps == 200 * 1475
+    assert stages["segment"].steps == 5 * 4540
+    assert stages["selftrain"].steps == 2 * 5 * 4540
+
+
+def test_hours_follow_from_the_measured_costs():
+    stages = planned()
+
+    assert stages["segment"].hours == pytest.approx(5 * 4540 * 10 * 0.1 / 3600)
+    assert stages["prepare"].hours == pytest.approx((227 + 295) / 8 / 3600)
+    # Mirrored too: 11350 slices twice.
+    assert stages["translate"].hours == pytest.approx((295000 * 0.2 + 22700 * 0.01) / 3600)
+
+
+def test_processes_share_the_steps():
+    assert planned(2)["segment"].hours == pytest.approx(planned()["segment"].hours / 2)
+
+
+def test_disk_is_that_of_the_arrays():
+    # 26100 slices of 384 x 384 voxels and labels (3 bytes) and of 256 x 256 slices (2 bytes).
+    slices = 522 * 50
+    expected = slices * (384 * 384 * 3 + 256 * 256 * 2) / 2**30
+
+    assert planned()["prepare"].disk_gib == pytest.approx(expected)
+
+
+def test_the_plan_is_told_and_nothing_is_done(tmp_path):
+    data = write_challenge(tmp_path / "data")
+
+    result = CliRunner().invoke(
+        reproduce,
+        [str(data), str(tmp_path / "work"), "--preset", "smoke", "--plan", "--accelerator", "cpu"],
+    )
+
+    assert result.exit_code == 0, result.output
+    for stage in ("prepare", "translate", "segment", "selftrain", "export", "together"):
+        assert stage in result.stdout
+    assert "2 ceT1, 2 hrT2" in result.stdout
+    assert not (tmp_path / "work").exists()
+
+
+def test_without_scans_of_both_kinds_there_is_no_plan(tmp_path):
+    data = write_challenge(tmp_path / "data")
+    for file in data.rglob("*ceT1*"):
+        file.unlink()
+    for file in data.rglob("*Label*"):
+        file.unlink()
+
+    result = CliRunner().invoke(
+        reproduce, [str(data), str(tmp_path / "work"), "--preset", "smoke", "--plan"]
+    )
+
+    assert result.exit_code == 2
+    assert "0 source and 2 target scans" in result.stderr

@@ -1,0 +1,272 @@
+"""What a reproduction will take on this machine, told before anything starts.
+
+Steps follow from the settings and the scans' headers; hours from a warm-up of some steps with
+random numbers. A processor measures a part of each window and takes the rest to be as fast.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from rich.console import Console
+from rich.table import Table
+
+from meatus.ensemble import FLIPS
+from meatus.geometry import axial
+from meatus.io.images import read_grid, read_scan
+from meatus.preprocess import prepare
+from meatus.timing import peak_mib
+from meatus_training.errors import TrainingError
+from meatus_training.prepare.raw import Found, RawCase
+from meatus_training.prepare.stage import find_scans
+from meatus_training.reproduce.stage import ReproduceSettings, StageName
+from meatus_training.segmentation.member import spec_for
+from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.segmentation.state import start_state as start_segmenter
+from meatus_training.segmentation.step import pass_alone
+from meatus_training.translation.settings import TranslatorSettings
+from meatus_training.translation.state import start_state as start_translator
+from meatus_training.translation.train import train_step
+
+REPEATS = 3  # timed steps, behind one that is not
+PART = 4  # of each side of a window in the plane that a processor measures
+PART_DEPTH = 8  # slices of it
+GIB = 2**30
+HALF, BYTE = 2, 1  # bytes of a prepared voxel and of its label
+STATE_BYTES = 16  # of a weight in a checkpoint: itself, its average and two moments
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """Scans of one kind."""
+
+    scans: int
+    slices: int  # of all of them
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine."""
+
+    prepare_s: float  # a scan, one process
+    translate_step_s: float  # a step of one process's share of the batch
+    translate_slice_s: float
+    segment_pass_s: float  # a window, forward and back
+    label_pass_s: float  # a window, forward alone
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One line of the plan."""
+
+    name: StageName
+    what: str
+    steps: int
+    hours: float
+    disk_gib: float
+
+
+def count_slices(cases: Sequence[RawCase]) -> Side:
+    """Slices by the headers of the files; see ``read_grid`` for what is raised."""
+    return Side(len(cases), sum(axial(read_grid(case.scan)[0]).size[2] for case in cases))
+
+
+def plan_stages(
+    source: Side,
+    target: Side,
+    settings: ReproduceSettings,
+    costs: Costs,
+    processes: int,
+    workers: int,
+) -> list[PlannedStage]:
+    """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``."""
+    training, segment, rounds = settings.translate.training, settings.segment, settings.selftrain
+    plane = settings.prepare.crop.size[0] * settings.prepare.crop.size[1]
+    scans, slices = source.scans + target.scans, source.slices + target.slices
+    styles = training.styles or 1
+    epoch = training.steps_per_epoch or -(-max(source.slices, target.slices) // training.batch)
+    translate = epoch * (training.epochs + training.decay_epochs)
+    applied = source.slices * styles * (2 if settings.translate.apply.mirrored else 1)
+    steps = segment_steps(segment, source.scans * styles)
+    step_s = segment.batch / processes * costs.segment_pass_s
+    members, length = settings.export.members, rounds.length
+    again = round(rounds.rounds * length * segment_steps(segment, source.scans * styles))
+    depth = spec_for(segment, settings.prepare, "", "").window
+    windows = target.slices / max(depth.depth - depth.overlap, 1)
+    label = rounds.rounds * windows * len(FLIPS[rounds.quality]) * members * costs.label_pass_s
+    weights_gib = 6.2e6 * (segment.width / 32) ** 2 * STATE_BYTES / GIB
+    small = (settings.prepare.translation_size**2) * HALF
+    return [
+        PlannedStage(
+            "prepare",
+            f"{source.scans} ceT1, {target.scans} hrT2",
+            scans,
+            scans * costs.prepare_s / workers / HOUR_S,
+            slices * (plane * (HALF + BYTE) + small) / GIB,
+        ),
+        PlannedStage(
+            "translate",
+            f"{training.epochs + training.decay_epochs} epochs of {epoch} steps",
+            translate,
+            (translate * costs.translate_step_s + applied * costs.translate_slice_s / processes)
+            / HOUR_S,
+            source.slices * styles * plane * HALF / GIB,
+        ),
+        PlannedStage(
+            "segment",
+            f"{members} members of {steps} steps",
+            members * steps,
+            members * steps * step_s / HOUR_S,
+            members * weights_gib,
+        ),
+        PlannedStage(
+            "selftrain",
+            f"{rounds.rounds} rounds: {target.scans} scans labelled, {members} members trained",
+            members * again,
+            (members * again * step_s + label / processes) / HOUR_S,
+            rounds.rounds * (target.slices * plane * BYTE / GIB + members * weights_gib),
+        ),
+        PlannedStage("export", f"{members} files", 0, 0.0, members * weights_gib / STATE_BYTES * 4),
+    ]
+
+
+def segment_steps(settings: SegmentSettings, scans: int) -> int:
+    """Steps of a member's training; of one that ends by time none are known."""
+    return settings.steps or -(-settings.epochs * scans // settings.batch)
+
+
+def measure_costs(found: Found, settings: ReproduceSettings, fabric: Fabric) -> Costs:
+    """Run some steps of each kind on the device of ``fabric``."""
+    first = next(case for case in found.cases if case.split != "validation")
+    started = time.perf_counter()
+    prepare(read_scan(first.scan), settings.prepare.spec())
+    prepare_s = time.perf_counter() - started
+    translate = settings.translate.training
+    step_s, slice_s = _translation_costs(translate, fabric)
+    window, times = _measured_window(settings.segment, fabric)
+    state = start_segmenter(settings.segment, fabric, None)
+    pass_s = _median(partial(pass_alone, state, settings.segment, window, 1), fabric)
+    image = torch.zeros((1, 1, *window), device=fabric.device)
+
+    @torch.no_grad()
+    def label() -> None:
+        with fabric.autocast():
+            state.network(image)
+
+    return Costs(prepare_s, step_s, slice_s, pass_s * times, _median(label, fabric) * times)
+
+
+def print_plan(
+    data: Path, work: Path, settings: ReproduceSettings, fabric: Fabric, workers: int
+) -> None:
+    """Print what ``reproduce`` will take. Raises ``TrainingError`` where there is no scan."""
+    found = find_scans(data.resolve())
+    sides = [[case for case in found.cases if case.split == name] for name in ("source", "target")]
+    if not all(sides):
+        raise TrainingError(
+            f"{data}: {len(sides[0])} source and {len(sides[1])} target scans; a reproduction "
+            "needs at least one of each."
+        )
+    source, target = (count_slices(cases) for cases in sides)
+    costs = measure_costs(found, settings, fabric)
+    stages = plan_stages(source, target, settings, costs, fabric.world_size, workers)
+    Console(width=110).print(plan_table(stages, fabric, work))
+
+
+def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, work: Path) -> Table:
+    """The plan as a user reads it; the last line: sums, and what the machine has."""
+    table = Table(
+        "stage", "what", "steps", "hours", "disk, GiB", title="An estimate, not a promise"
+    )
+    for stage in stages:
+        steps = f"{stage.steps:,}" if stage.steps else ""
+        table.add_row(stage.name, stage.what, steps, _hours(stage.hours), f"{stage.disk_gib:.1f}")
+    place = next(folder for folder in (work, *work.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(place).free / GIB
+    table.add_section()
+    table.add_row(
+        "together",
+        f"{fabric.world_size} x {_device(fabric)}; {free:.0f} GiB of disk are free",
+        "",
+        _hours(sum(stage.hours for stage in stages)),
+        f"{sum(stage.disk_gib for stage in stages):.1f}",
+    )
+    return table
+
+
+def _translation_costs(settings: TranslatorSettings, fabric: Fabric) -> tuple[float, float]:
+    share = max(settings.batch // fabric.world_size, 1)
+    cpu = fabric.device.type == "cpu"
+    count = 1 if cpu else share
+    size = settings.size // PART // 4 * 4 if cpu else settings.size
+    size = max(size, 32)
+    times = (settings.size / size) ** 2 * share / count
+    state = start_translator(settings, fabric)
+    images = torch.rand((count, 1, size, size), device=fabric.device) * 2 - 1
+    styles = torch.zeros(count, dtype=torch.long, device=fabric.device) if settings.styles else None
+    own = replace(settings, patches=min(settings.patches, size * size // 64))
+
+    @torch.no_grad()
+    def translate() -> None:
+        with fabric.autocast():
+            state.generator(images, styles)
+
+    def step() -> None:
+        train_step(state, (images, images, styles), own, 0, fabric)
+
+    slice_s = _median(translate, fabric) * times / share
+    return _median(step, fabric) * times, slice_s
+
+
+def _measured_window(
+    settings: SegmentSettings, fabric: Fabric
+) -> tuple[tuple[int, int, int], float]:
+    """A window to measure, and how many times as large the real one is."""
+    depth, rows, columns = settings.patch
+    if fabric.device.type != "cpu":
+        return settings.patch, 1.0
+    part = (
+        min(depth, PART_DEPTH),
+        max(rows // PART // 16 * 16, 32),
+        max(columns // PART // 16 * 16, 32),
+    )
+    return part, depth * rows * columns / (part[0] * part[1] * part[2])
+
+
+def _median(job: Callable[[], object], fabric: Fabric) -> float:
+    """Seconds of ``job``: the median of some runs after one that is not timed."""
+    seconds = []
+    for _ in range(1 + REPEATS):
+        _finish(fabric)
+        started = time.perf_counter()
+        job()
+        _finish(fabric)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def _finish(fabric: Fabric) -> None:
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize(fabric.device)
+
+
+def _device(fabric: Fabric) -> str:
+    if fabric.device.type == "cuda":
+        used = torch.cuda.max_memory_allocated(fabric.device) / GIB
+        name = torch.cuda.get_device_name(fabric.device)
+        return f"{name}, {used:.1f} GiB of memory for one window"
+    peak = peak_mib()
+    return f"processor, {peak or 0:.0f} MiB of memory so far"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f}" if hours >= 0.1 else f"{hours * 60:.1f} min"
