@@ -25,6 +25,7 @@ from meatus.atomic import write_whole
 from meatus.crop import head_centre
 from meatus.geometry import Geometry
 from meatus.service.parallel import in_parallel, one_thread_each
+from meatus.structures import TUMOUR
 from meatus_phantom.anatomy.tumour.lesions import LesionMix
 from meatus_phantom.array_files import array_bytes
 from meatus_phantom.contours.read import Patient
@@ -203,6 +204,11 @@ def _strip(rendered: Maps, margin_mm: float) -> None:
     outside = ~brain_mask(brain, grid, margin_mm)
     rendered[:, outside] = 0
     rendered[COMMONEST, outside] = FULL
+
+
+def tumour_voxels(file: Path) -> int:
+    """How many voxels of the map ``file`` are tumour of either part."""
+    return int(np.isin(np.load(file, mmap_mode="r")[-1], TUMOUR).sum())
 
 
 @lru_cache(maxsize=1024)

@@ -77,6 +77,27 @@ def test_black_margins_are_left_out_as_inference_does_where_a_pass_has_one_windo
         assert not image.shape[3] % 16
 
 
+def test_a_share_of_windows_shows_the_subjects_with_the_largest_tumours(tmp_path, monkeypatch):
+    def grown(_settings, number, _patients):
+        found = toy_map().copy()
+        found[-1] = 0
+        found[-1].reshape(-1)[: 10 + 7 * (number % 5)] = 1  # of eight, 3 and 4 have most
+        return found
+
+    monkeypatch.setattr(maps_module, "subject_map", grown)
+    source = replace(SETTINGS.phantoms, subjects=SubjectSettings(subjects=8), large_share=0.5)
+    settings = replace(SETTINGS, phantoms=source)
+    windows = RenderedWindows(make_subjects(tmp_path, settings, SMALL, (), 1), settings)
+    rng = np.random.default_rng(0)
+
+    drawn = [windows._subject(rng) for _ in range(800)]
+
+    large = [number for number in drawn if number % 5 == 4 or number == 3]
+    assert windows.subjects.large_tumours in ([3, 4], [4, 3])
+    # Half of the windows, and a quarter of the other half: 500, with a deviation of 14.
+    assert 440 < len(large) < 560
+
+
 def test_a_subject_has_as_many_looks_as_asked(tmp_path):
     look = replace(CALM.look, per_subject=2)
     fixed = replace(SETTINGS, phantoms=replace(SETTINGS.phantoms, render=replace(CALM, look=look)))

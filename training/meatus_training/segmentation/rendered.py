@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from meatus_phantom.tissue_maps import (
     labelled_places,
     make_tissue_maps,
     tissue_maps,
+    tumour_voxels,
 )
 from meatus_phantom.windows.look import Look, draw_look
 from meatus_phantom.windows.render import render_window
@@ -46,6 +48,14 @@ class Subjects:
                 f"phantoms are rendered for a physical crop of {SPACING_MM[0]} mm and a "
                 f"normalisation by volume; the preset has {crop} and {normalisation}."
             )
+
+    @cached_property
+    def large_tumours(self) -> list[int]:
+        """The quarter of the subjects that have the largest tumours."""
+        count = self.maps.settings.subjects
+        sizes = [tumour_voxels(self.maps.file(number)) for number in range(count)]
+        largest = np.argsort(sizes, kind="stable")[-max(count // 4, 1) :]
+        return [int(number) for number in largest]
 
     @property
     def fingerprint(self) -> str:
@@ -95,7 +105,7 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         whole = stream(settings.seed, "whole", step).random() < settings.full_field_fraction
         columns, rows = prepared.crop.size
         rng = stream(settings.seed, "window", number)
-        subject = int(rng.integers(self.subjects.maps.settings.subjects))
+        subject = self._subject(rng)
         window = render_window(
             self.subjects.maps.open(subject),
             labelled_places(self.subjects.maps.file(subject)),
@@ -111,6 +121,14 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
             return window.image[None], window.labels, number
         along_y, along_x = filled_extent(window.image.numpy())  # as inference cuts them
         return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
+
+    def _subject(self, rng: np.random.Generator) -> int:
+        """Any subject, or at times one of those with the largest tumours."""
+        share = self.settings.phantoms.large_share
+        if share and rng.random() < share:
+            large = self.subjects.large_tumours
+            return large[int(rng.integers(len(large)))]
+        return int(rng.integers(self.subjects.maps.settings.subjects))
 
     def _look_of(self, subject: int, rng: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
@@ -15,6 +17,7 @@ from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.launch import Precision
 from meatus_training.settings_files import later
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Source = Literal["source", "translated", "target", "phantoms"]
 
 # Settings that may change between two starts of one training without changing its result.
@@ -28,6 +31,9 @@ class PhantomSource:
     subjects: SubjectSettings = field(default_factory=SubjectSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    # Of windows, of subjects with the largest quarter of tumours: patients who are scanned have
+    # larger ones than subjects drawn at random.
+    large_share: Share = later(0.0)
 
 
 @dataclass(frozen=True)
