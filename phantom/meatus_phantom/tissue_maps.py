@@ -82,10 +82,11 @@ class TissueMaps:
     def file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npy"
 
-    def open(self, number: int) -> Maps:
-        """The map of subject ``number``, mapped from its file."""
-        found: Maps = np.load(self.file(number), mmap_mode="r")
-        return found
+
+def open_map(file: Path) -> Maps:
+    """The map in ``file``, read as far as it is used."""
+    found: Maps = np.load(file, mmap_mode="r")
+    return found
 
 
 def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Patient]) -> TissueMaps:
@@ -95,15 +96,27 @@ def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Pati
     return TissueMaps(folder / hashlib.sha256(told.encode()).hexdigest()[:16], settings)
 
 
-def make_tissue_maps(maps: TissueMaps, patients: Sequence[Patient], workers: int) -> int:
+def make_tissue_maps(
+    maps: TissueMaps, patients: Sequence[Patient], workers: int, first: int | None = None
+) -> int:
     """Make the maps that are not there yet, side by side; returns how many were made.
+
+    Of the ``first`` subjects alone, where that is given.
 
     Raises ``MeatusError`` where a worker is killed or the disk refuses.
     """
-    missing = [n for n in range(maps.settings.subjects) if not maps.file(n).exists()]
+    count = maps.settings.subjects if first is None else min(first, maps.settings.subjects)
+    missing = [n for n in range(count) if not maps.file(n).exists()]
     job = partial(_make_one, maps, tuple(patients))
     with one_thread_each():
         return sum(1 for _ in in_parallel(job, missing, workers))
+
+
+def made(maps: TissueMaps, patients: Sequence[Patient], number: int) -> Path:
+    """The file of subject ``number``, made now where it is not there."""
+    if not maps.file(number).exists():
+        _make_one(maps, tuple(patients), number)
+    return maps.file(number)
 
 
 def _make_one(maps: TissueMaps, patients: tuple[Patient, ...], number: int) -> None:
@@ -206,6 +219,7 @@ def _strip(rendered: Maps, margin_mm: float) -> None:
     rendered[COMMONEST, outside] = FULL
 
 
+@lru_cache(maxsize=4096)
 def tumour_voxels(file: Path) -> int:
     """How many voxels of the map ``file`` are tumour of either part."""
     return int(np.isin(np.load(file, mmap_mode="r")[-1], TUMOUR).sum())

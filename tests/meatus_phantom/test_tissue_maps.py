@@ -13,6 +13,7 @@ from meatus_phantom.tissue_maps import (
     SubjectSettings,
     labelled_places,
     make_tissue_maps,
+    open_map,
     render_subject,
     tissue_maps,
 )
@@ -37,7 +38,7 @@ def test_only_maps_that_are_missing_are_made(tmp_path, cheap):
     maps.file(1).unlink()
     assert make_tissue_maps(maps, (), workers=1) == 1
 
-    assert [int(maps.open(number)[0, 0, 0, 0]) for number in range(3)] == [0, 1, 2]
+    assert [int(open_map(maps.file(number))[0, 0, 0, 0]) for number in range(3)] == [0, 1, 2]
     assert isinstance(maps.open(0), np.memmap), "mapped from the file, not read"
 
 

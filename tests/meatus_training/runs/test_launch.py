@@ -41,8 +41,12 @@ def test_one_process_decides_for_itself():
     assert together(make_fabric(accelerator="cpu"), 0.25, 1.0) == (0.25, 1.0)
 
 
-def test_half_precision_on_a_processor_is_bfloat16():
-    assert usable_precision("fp16", "cpu") == "bf16"
+@pytest.mark.parametrize(("has_it", "taken"), [(True, "bf16"), (False, "fp32")])
+def test_half_precision_on_a_processor_is_bfloat16_where_it_has_that(monkeypatch, has_it, taken):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
+
+    assert usable_precision("fp16", "cpu") == taken
+    assert usable_precision("bf16", "cpu") == taken
     assert usable_precision("fp16", "cuda") == "fp16"
     assert usable_precision("fp32", "cpu") == "fp32"
 

@@ -11,6 +11,7 @@ from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.segmentation import rendered
 from meatus_training.segmentation.cli import segment
 from meatus_training.segmentation.rendered import RenderedWindows, Subjects, make_subjects
 from meatus_training.segmentation.settings import PhantomSource, SegmentSettings
@@ -90,12 +91,64 @@ def test_a_share_of_windows_shows_the_subjects_with_the_largest_tumours(tmp_path
     windows = RenderedWindows(make_subjects(tmp_path, settings, SMALL, (), 1), settings)
     rng = np.random.default_rng(0)
 
-    drawn = [windows._subject(rng) for _ in range(800)]
+    drawn = [windows._subject(rng, 0) for _ in range(800)]
 
     large = [number for number in drawn if number % 5 == 4 or number == 3]
-    assert windows.subjects.large_tumours in ([3, 4], [4, 3])
+    assert sorted(windows.subjects.large_tumours(8)) == [3, 4]
     # Half of the windows, and a quarter of the other half: 500, with a deviation of 14.
     assert 440 < len(large) < 560
+
+
+JOINING = replace(
+    SETTINGS,
+    phantoms=replace(
+        SETTINGS.phantoms, subjects=SubjectSettings(subjects=5), first_subjects=2, subject_every=10
+    ),
+)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Which subjects a process beside the training is started for; none is."""
+    calls = []
+    monkeypatch.setattr(rendered, "start_maker", calls.append)
+    return calls
+
+
+def test_subjects_join_as_the_training_goes_on(tmp_path, started):
+    subjects = make_subjects(tmp_path, JOINING, SMALL, (), 1)
+    windows = RenderedWindows(subjects, JOINING)
+    rng = np.random.default_rng(0)
+
+    seen = {step: {windows._subject(rng, step) for _ in range(60)} for step in (0, 9, 10, 29, 99)}
+
+    assert started == [subjects]
+    assert [len(seen[step]) for step in (0, 9, 10, 29, 99)] == [2, 2, 3, 4, 5]
+    assert len(list(subjects.maps.folder.glob("*.npy"))) == 2
+
+
+def test_a_map_that_is_not_there_yet_is_made_where_it_is_needed(tmp_path, started):
+    late, there = (
+        RenderedWindows(make_subjects(tmp_path / name, JOINING, SMALL, (), 1), JOINING)
+        for name in ("late", "there")
+    )
+    maps_module.make_tissue_maps(there.subjects.maps, (), 1)
+
+    for number in range(2 * 40, 2 * 44):  # of steps by which all have joined
+        assert torch.equal(late[number][0], there[number][0])
+
+
+def test_all_maps_are_made_first_where_none_join(tmp_path, started):
+    subjects = make_subjects(tmp_path, SETTINGS, SMALL, (), 1)
+
+    assert not started
+    assert len(list(subjects.maps.folder.glob("*.npy"))) == 2
+
+
+@pytest.mark.parametrize("changes", [{"first_subjects": 3}, {"subject_every": 3}])
+def test_subjects_that_join_need_both_numbers(changes):
+    with pytest.raises(ValueError, match="are both 0, or neither is"):
+        replace(SETTINGS.phantoms, **changes)
 
 
 def test_a_subject_has_as_many_looks_as_asked(tmp_path):

@@ -92,8 +92,13 @@ def make_fabric(
 
 
 def usable_precision(wanted: Precision, accelerator: str) -> Precision:
-    """A processor has no float16 arithmetic worth the name; bfloat16 takes its place."""
-    return "bf16" if wanted == "fp16" and accelerator == "cpu" else wanted
+    """A processor has no float16 arithmetic worth the name; bfloat16 takes its place.
+
+    One that has to imitate that too, at a fraction of the speed, works in float32.
+    """
+    if accelerator != "cpu" or wanted == "fp32":
+        return wanted
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
 def use_given_threads() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from meatus_phantom.tissue_maps import (
     SPACING_MM,
     TissueMaps,
     labelled_places,
+    made,
     make_tissue_maps,
+    open_map,
     tissue_maps,
     tumour_voxels,
 )
@@ -28,6 +31,8 @@ from meatus_phantom.windows.render import render_window
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.segmentation.settings import SegmentSettings
+
+BESIDE = 5  # niceness of the process that makes maps beside a training
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Subjects:
 
     maps: TissueMaps
     prepared: PrepareSettings
+    patients: tuple[Patient, ...] = ()  # whose contours the maps are drawn from
 
     def __post_init__(self) -> None:
         crop, normalisation = self.prepared.crop, self.prepared.normalisation
@@ -49,11 +55,13 @@ class Subjects:
                 f"normalisation by volume; the preset has {crop} and {normalisation}."
             )
 
-    @cached_property
-    def large_tumours(self) -> list[int]:
-        """The quarter of the subjects that have the largest tumours."""
-        count = self.maps.settings.subjects
-        sizes = [tumour_voxels(self.maps.file(number)) for number in range(count)]
+    def file(self, number: int) -> Path:
+        """The map of a subject, made here where the process that makes them is not so far."""
+        return made(self.maps, self.patients, number)
+
+    def large_tumours(self, count: int) -> list[int]:
+        """The quarter of the first ``count`` subjects that have the largest tumours."""
+        sizes = [tumour_voxels(self.file(number)) for number in range(count)]
         largest = np.argsort(sizes, kind="stable")[-max(count // 4, 1) :]
         return [int(number) for number in largest]
 
@@ -73,15 +81,33 @@ def make_subjects(
     patients: Sequence[Patient],
     workers: int,
 ) -> Subjects:
-    """The subjects that ``settings`` describe; what is missing of their maps is made first.
+    """The subjects that ``settings`` describe.
 
-    Raises ``TrainingError`` where a worker is killed or the disk refuses.
+    What is missing of their maps is made first, or, where subjects join by and by, by a process
+    beside the training that ends with it. Raises ``TrainingError`` where a worker is killed or
+    the disk refuses.
     """
     subjects = Subjects(
-        tissue_maps(work / "tissue_maps", settings.phantoms.subjects, patients), prepared
+        tissue_maps(work / "tissue_maps", settings.phantoms.subjects, patients),
+        prepared,
+        tuple(patients),
     )
-    make_tissue_maps(subjects.maps, patients, workers)
+    first = settings.phantoms.shown(0)
+    make_tissue_maps(subjects.maps, patients, workers, first)
+    if first < settings.phantoms.subjects.subjects:
+        start_maker(subjects)
     return subjects
+
+
+def start_maker(subjects: Subjects) -> None:
+    """Make the other maps in a process of its own, in the order in which subjects join."""
+    job = (subjects.maps, subjects.patients)
+    get_context("spawn").Process(target=_make_ahead, args=job, daemon=True).start()
+
+
+def _make_ahead(maps: TissueMaps, patients: tuple[Patient, ...]) -> None:
+    os.nice(BESIDE)
+    make_tissue_maps(maps, patients, 1)
 
 
 class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
@@ -105,10 +131,10 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         whole = stream(settings.seed, "whole", step).random() < settings.full_field_fraction
         columns, rows = prepared.crop.size
         rng = stream(settings.seed, "window", number)
-        subject = self._subject(rng)
+        subject = self._subject(rng, step)
         window = render_window(
-            self.subjects.maps.open(subject),
-            labelled_places(self.subjects.maps.file(subject)),
+            open_map(self.subjects.file(subject)),
+            labelled_places(self.subjects.file(subject)),
             (whole_depth, rows, columns) if whole else settings.patch,
             rng,
             settings.phantoms.render,
@@ -122,13 +148,14 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         along_y, along_x = filled_extent(window.image.numpy())  # as inference cuts them
         return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
 
-    def _subject(self, rng: np.random.Generator) -> int:
-        """Any subject, or at times one of those with the largest tumours."""
-        share = self.settings.phantoms.large_share
-        if share and rng.random() < share:
-            large = self.subjects.large_tumours
+    def _subject(self, rng: np.random.Generator, step: int) -> int:
+        """Any subject that has joined, or at times one of those with the largest tumours."""
+        source = self.settings.phantoms
+        shown = source.shown(step)
+        if source.large_share and rng.random() < source.large_share:
+            large = self.subjects.large_tumours(shown)
             return large[int(rng.integers(len(large)))]
-        return int(rng.integers(self.subjects.maps.settings.subjects))
+        return int(rng.integers(shown))
 
     def _look_of(self, subject: int, rng: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""

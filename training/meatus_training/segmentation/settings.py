@@ -34,6 +34,22 @@ class PhantomSource:
     # Of windows, of subjects with the largest quarter of tumours: patients who are scanned have
     # larger ones than subjects drawn at random.
     large_share: Share = later(0.0)
+    # Subjects whose maps are there before the first step, and steps after which another joins;
+    # the rest is made while the training goes on. 0: all from the first step on.
+    first_subjects: int = later(0)
+    subject_every: int = later(0)
+
+    def __post_init__(self) -> None:
+        if min(self.first_subjects, self.subject_every) < 0:
+            raise ValueError("first_subjects and subject_every must not be negative")
+        if (self.first_subjects > 0) != (self.subject_every > 0):
+            raise ValueError("first_subjects and subject_every are both 0, or neither is")
+
+    def shown(self, step: int) -> int:
+        """How many subjects the windows of ``step`` are of."""
+        if not self.first_subjects:
+            return self.subjects.subjects
+        return min(self.subjects.subjects, self.first_subjects + step // self.subject_every)
 
 
 @dataclass(frozen=True)
