@@ -39,7 +39,7 @@ def test_only_maps_that_are_missing_are_made(tmp_path, cheap):
     assert make_tissue_maps(maps, (), workers=1) == 1
 
     assert [int(open_map(maps.file(number))[0, 0, 0, 0]) for number in range(3)] == [0, 1, 2]
-    assert isinstance(maps.open(0), np.memmap), "mapped from the file, not read"
+    assert isinstance(open_map(maps.file(0)), np.memmap), "mapped from the file, not read"
 
 
 def test_more_subjects_share_a_folder_and_other_recipes_do_not(tmp_path):
