@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from meatus_training.errors import TrainingError
-from meatus_training.runs.launch import make_fabric
+from meatus_training.runs.launch import make_fabric, usable_precision
 from meatus_training.segmentation.initial_weights import start_network
 from meatus_training.segmentation.samples import SampleScans
 from meatus_training.segmentation.settings import SegmentSettings
@@ -107,7 +107,8 @@ def test_gradients_in_bfloat16_are_those_of_float32(tmp_path):
         gradients.append(weights_grad(state.network))
 
     assert torch.isfinite(gradients[0]).all()
-    assert not torch.equal(*gradients), "in lower precision indeed"
+    if usable_precision("bf16", "cpu") == "bf16":
+        assert not torch.equal(*gradients), "in lower precision indeed"
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.95
 
 

@@ -78,6 +78,11 @@ def test_otsu_parts_two_levels_in_their_middle_however_many_there_are_of_each(sh
     assert otsu(values) == pytest.approx(15.0, abs=0.05)
 
 
+def test_of_two_ways_that_part_as_far_otsu_takes_one_and_not_what_lies_between():
+    # 0 | 15, 18, 33 and 0, 15, 18 | 33 part alike; 0, 15 | 18, 33 less.
+    assert not 15 <= otsu(np.array([0.0, 15.0, 18.0, 33.0])) <= 18
+
+
 def test_otsu_of_one_level_is_that_level():
     assert otsu(np.full(7, 3.0)) == pytest.approx(3.0, abs=0.01)
 

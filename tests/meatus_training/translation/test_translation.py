@@ -9,7 +9,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.settings_files import load_settings
 from meatus_training.translation.networks import Discriminator, Generator, initialise
 from meatus_training.translation.objective import GeneratorLoss
-from meatus_training.translation.settings import TranslateSettings
+from meatus_training.translation.settings import TranslateSettings, TranslatorSettings
 from meatus_training.translation.state import load_generator, start_state
 from meatus_training.translation.train import train_translation
 from tests.meatus_training.translation.runs import CPU, TINY, curve, silent, toy_data, weights
@@ -110,8 +110,11 @@ def test_both_rates_fall_to_a_fifth_once_the_loss_no_longer_does(tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["published", "phantom", "smoke"])
-def test_presets_can_be_read_and_paper_says_nothing_but_the_defaults(preset):
-    assert load_settings("translate", "paper", TranslateSettings) == TranslateSettings()
+def test_presets_can_be_read_and_paper_says_but_when_to_stop_beside_the_defaults(preset):
+    paper = load_settings("translate", "paper", TranslateSettings)
+    stopping = {name: getattr(paper.training, name) for name in ("held_out", "keep_epochs")}
+
+    assert paper == TranslateSettings(training=TranslatorSettings(**stopping))
     assert load_settings("translate", preset, TranslateSettings) != TranslateSettings()
 
 
@@ -127,6 +130,8 @@ def test_the_published_code_differs_from_the_paper_where_it_is_known_to():
         "decay_epochs",
         "weight_decay",
         "precision",
+        "held_out",
+        "keep_epochs",
     }
 
 

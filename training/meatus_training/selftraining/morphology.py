@@ -68,6 +68,9 @@ def otsu(values: Array | NDArray[np.floating]) -> float:
     mean_below = np.cumsum(sums)[:-1] / np.maximum(below, 1)
     mean_above = np.cumsum(sums[::-1])[::-1][1:] / np.maximum(above, 1)
     between = below * above * (mean_above - mean_below) ** 2
-    # Between two separate classes every threshold is as good: the middle one errs least.
+    # Between two separate classes every threshold is as good: the middle one errs least. Two ways
+    # of parting may be equally good; what lies between those is not.
     best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
-    return float((edges[1 + best[0]] + edges[1 + best[-1]]) / 2)
+    ways = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    widest = max(ways, key=len)
+    return float((edges[1 + widest[0]] + edges[1 + widest[-1]]) / 2)

@@ -86,8 +86,8 @@ class TranslateSettings:
 
     styles: Literal["one", "by_site"] = "one"
     training: TranslatorSettings = TranslatorSettings()
-    epoch: CountOrNone = later(0)  # a kept one to translate with; 0: see ``epochs.choose_epoch``
     apply: ApplySettings = ApplySettings()
+    epoch: CountOrNone = later(0)  # a kept one to translate with; 0: see ``epochs.choose_epoch``
 
     def __post_init__(self) -> None:
         if self.training.styles:
