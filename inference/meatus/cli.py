@@ -18,6 +18,7 @@ from meatus.service.batch import OnError
 from meatus.service.commands import SETTINGS, OpenGroup, distributions
 from meatus.service.console import open_console
 from meatus.service.path_scrubbing import nothing_hidden
+from meatus.service.results import KINDS, Kind, parse_kinds
 from meatus.service.run import NOTICE, Fusion, Request, run
 from meatus.weights import describe
 
@@ -28,6 +29,16 @@ weights_option = click.option(
     envvar="MEATUS_WEIGHTS",
     help="Folder with manifest.json, or one .onnx file. Default: the weights shipped.",
 )
+
+
+def chosen_kinds(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[Kind, ...] | None:
+    """Of ``nifti,dicom-seg``; None where it is left to the input."""
+    try:
+        return None if text is None else parse_kinds(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
 
 
 @click.group("meatus", cls=OpenGroup, context_settings=SETTINGS)
@@ -61,6 +72,21 @@ def main() -> None:
     default="mean",
     show_default=True,
     help="Average probabilities, or vote on the labels of eight flips as published.",
+)
+@click.option(
+    "--output",
+    "kinds",
+    metavar="KINDS",
+    callback=chosen_kinds,
+    help=f"What to write, with commas between: {', '.join(KINDS)}. "
+    "Default: nifti; of a DICOM study nifti,dicom-seg.",
+)
+@click.option("--series", metavar="UID", help="DICOM: label this series; else the hrT2 is found.")
+@click.option(
+    "--patient-names",
+    is_flag=True,
+    envvar="MEATUS_PATIENT_NAMES",
+    help="DICOM: name results, log and report after the patient, which is left out otherwise.",
 )
 @click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
 @click.option(
@@ -121,6 +147,9 @@ def predict(
     quality: Quality | None,
     tumours: Tumours,
     fusion: Fusion,
+    kinds: tuple[Kind, ...] | None,
+    series: str | None,
+    patient_names: bool,
     resume: bool,
     on_error: OnError,
     cache: Path | None,
@@ -134,6 +163,8 @@ def predict(
 ) -> None:
     """Label every scan in INPUT (a folder or one file) and write <case>.nii.gz to OUTPUT.
 
+    INPUT may be a DICOM study: a folder of any depth, a .zip or a file. Its hrT2 series is found.
+
     With an inputs.json in INPUT, both folders are laid out as on grand-challenge.org.
     """
     request = Request(
@@ -144,6 +175,9 @@ def predict(
         quality=quality,
         tumours=tumours,
         fusion=fusion,
+        kinds=kinds,
+        series=series,
+        patient_names=patient_names,
         resume=resume,
         on_error=on_error,
         cache=cache,

@@ -58,7 +58,11 @@ def tell(outcome):
         settled = resident_kb()
 
 
-for attempt in attempts(cases, write_labels, "fail", tell):
+def write(case, found):
+    write_labels(found.labels, case.result)
+
+
+for attempt in attempts(cases, write, "fail", tell):
     with attempt.failing_alone():
         attempt.keep(work(attempt.read()))
     release()

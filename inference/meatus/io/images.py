@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,36 +12,36 @@ import numpy as np
 
 from meatus.atomic import written_whole
 from meatus.errors import OutputError, ScanError
-from meatus.geometry import Array, Geometry
+from meatus.geometry import Geometry
 from meatus.io import metaimage, nifti, nrrd
+from meatus.io.checks import check_extent, finite
 from meatus.io.headers import Header
+from meatus.io.other_formats import OTHER_SUFFIXES, read_other, read_other_grid
 from meatus.io.streams import GZIP, Inflater, read_voxels, regular_file, skip
 from meatus.volumes import Labels, Scan
 
 NIFTI = (".nii.gz", ".nii")
-SUFFIXES = (*NIFTI, ".mha", ".nrrd")
+SUFFIXES = (*NIFTI, ".mha", ".nrrd")  # read and written
+SCAN_SUFFIXES = (*SUFFIXES, *OTHER_SUFFIXES)  # read
 
 # Text headers hold a few hundred bytes, at most a patient's whole DICOM header beside.
 TEXT_HEADER = 2**20
 
-FEWEST_SLICES = 3
-FEWEST_PIXELS = 16  # along each in-plane axis
-
-# Up to this share of voxels that are no numbers, a reconstruction's stray ones, is replaced.
-STRAY = 1e-3
-
 
 def read_scan(path: Path) -> Scan:
-    """The volume in ``path`` (.nii.gz, .nii, .mha or .nrrd) as float32, in its own axis order.
+    """The volume in ``path`` (``SCAN_SUFFIXES``) as float32 (Z, Y, X), in its own axis order.
 
     What had to be assumed or repaired is told in the scan's ``warnings``. A volume of zeros is
     read, since label maps may be empty.
 
     Raises ``ScanError`` where the file is not one three-dimensional grey-value volume.
     """
+    if path.name.endswith(OTHER_SUFFIXES):
+        with _faults_of(path):
+            return read_other(path)
     with _opened(path) as file:
         header = _header(path, file)
-        _check_extent(header.geometry)
+        check_extent(header.geometry)
         if path.name.endswith(".nii.gz"):
             file.seek(0)
             inflater = Inflater(file)
@@ -51,7 +50,7 @@ def read_scan(path: Path) -> Scan:
         else:
             file.seek(header.offset)
             voxels = read_voxels(file, Inflater(file) if header.deflated else file, header)
-        voxels, replaced = _finite(voxels)
+        voxels, replaced = finite(voxels)
     return Scan(voxels, header.geometry, header.block, (*header.warnings, *replaced))
 
 
@@ -60,6 +59,9 @@ def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
 
     Raises ``ScanError`` where even the header cannot be used.
     """
+    if path.name.endswith(OTHER_SUFFIXES):
+        with _faults_of(path):
+            return read_other_grid(path), None
     with _opened(path) as file:
         header = _header(path, file)
     return header.geometry, header.block
@@ -90,11 +92,17 @@ def label_bytes(labels: Labels, name: str) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The scan's file; whatever is wrong with it becomes one line that names it."""
+    """The scan's file, open."""
+    with _faults_of(path), regular_file(path) as file:
+        yield file
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the scan's file becomes one line that names it."""
     name = str(path) if str(path).isprintable() else repr(str(path))
     try:
-        with regular_file(path) as file:
-            yield file
+        yield
     except ScanError as error:
         raise ScanError(f"{name}: {error}") from error
     except OSError as error:
@@ -110,7 +118,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _header(path: Path, file: BinaryIO) -> Header:
     """What the header says; the file is left at an arbitrary place."""
     if not path.name.endswith(SUFFIXES):
-        raise ScanError(f"not a scan's file name; expected *{', *'.join(SUFFIXES)}.")
+        raise ScanError(f"not a scan's file name; expected *{', *'.join(SCAN_SUFFIXES)}.")
     with np.errstate(all="ignore"):  # the checks refuse the infinities that headers may hold
         if path.name.endswith(NIFTI):
             return nifti.parse(_nifti_head(path, file))
@@ -125,30 +133,3 @@ def _nifti_head(path: Path, file: BinaryIO) -> bytes:
         raise ScanError(f"{found}compressed with gzip. If it is a NIfTI file, name it *{wanted}.")
     file.seek(0)
     return (Inflater(file) if packed else file).read(nifti.LONGEST)
-
-
-def _check_extent(geometry: Geometry) -> None:
-    x, y, z = geometry.size
-    if sorted((x, y, z))[1] < FEWEST_PIXELS or min(x, y, z) < FEWEST_SLICES:
-        raise ScanError(
-            f"{x} x {y} x {z} voxels; expected at least {FEWEST_SLICES} slices of "
-            f"{FEWEST_PIXELS} x {FEWEST_PIXELS}. Pass the whole hrT2 volume."
-        )
-
-
-def _finite(voxels: Array) -> tuple[Array, tuple[str, ...]]:
-    """The voxels with stray ones that are no numbers replaced by the volume's minimum."""
-    low, high = float(voxels.min()), float(voxels.max())  # both NaN where any voxel is
-    if math.isfinite(low) and math.isfinite(high):
-        if low == high != 0:
-            raise ScanError(f"every voxel is {low:g}; expected a scan. Export the scan again.")
-        return voxels, ()
-    good = np.isfinite(voxels)
-    bad = voxels.size - int(np.count_nonzero(good))
-    if bad > STRAY * voxels.size:
-        raise ScanError(
-            f"{bad:,} of {voxels.size:,} voxels are no finite numbers; expected at most "
-            f"{STRAY:.1%}. Export the scan again."
-        )
-    kept, _ = _finite(np.where(good, voxels, voxels[good].min()))
-    return kept, (f"{bad} voxels that are no finite numbers: the scan's minimum is used",)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 STDOUT, STDERR = 1, 2
+
+# Two threads that silence the stream at once would each restore what the other had put there.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
@@ -39,5 +43,5 @@ def silent_stderr() -> Iterator[None]:
     if sys.stderr is None:  # there is nothing to silence
         yield
         return
-    with stderr_to("nowhere"):
+    with _ONE_AT_A_TIME, stderr_to("nowhere"):
         yield

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from meatus.errors import InferenceError, ScanError
+from meatus.geometry import Geometry
 from meatus.io.images import read_grid, read_scan
 from meatus.service.cases import Case
 from meatus.timing import Stopwatch
@@ -21,6 +22,9 @@ from meatus.volumes import Labels, Scan, Segmented
 
 OnError = Literal["fail", "empty"]
 Reading = tuple[Scan, dict[str, float]]  # and the seconds that it took
+
+# Puts a case's result on disk; ``Labels`` alone are an empty map that stands for a failed case.
+Write = Callable[[Case, Segmented | Labels], None]
 
 
 @dataclass(frozen=True)
@@ -73,23 +77,24 @@ class Attempt:
 
 def attempts(
     cases: list[Case],
-    write: Callable[[Labels, Path], None],
+    write: Write,
     on_error: OnError,
     tell: Callable[[Outcome], None],
     record: Callable[[Outcome, Scan | None], None] = lambda _outcome, _scan: None,
+    scratch: Path | None = None,
 ) -> Iterator[Attempt]:
     """Each of ``cases`` in order, to put its result in; that is written in the background.
 
     At most two scans and two results are in memory. A case that fails does not stop the
     others; with ``empty`` it gets an all-background map where its grid is known. ``tell`` gets
     each outcome once its result is on disk. ``record`` gets it before, with the scan where that
-    could be read, to report on it in the background.
+    could be read, to report on it in the background. Files of archives are unpacked in ``scratch``.
     """
     if not cases:
         return
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         written: Future[Outcome] | None = None
-        for case, reading in zip(cases, _read_ahead(cases, reader), strict=True):
+        for case, reading in zip(cases, _read_ahead(cases, reader, scratch), strict=True):
             attempt = Attempt(case, reading)
             yield attempt
             if written is not None:
@@ -99,26 +104,38 @@ def attempts(
             tell(written.result())
 
 
-def _read_ahead(cases: list[Case], reader: ThreadPoolExecutor) -> Iterator[Future[Reading]]:
+def _read_ahead(
+    cases: list[Case], reader: ThreadPoolExecutor, scratch: Path | None
+) -> Iterator[Future[Reading]]:
     """The scans in order, each of them read while the one before is in use."""
-    waiting = reader.submit(_read, cases[0])
+    waiting = reader.submit(_read, cases[0], scratch)
     for following in cases[1:]:
         waiting.exception()  # wait: never more than one scan ahead
-        ready, waiting = waiting, reader.submit(_read, following)
+        ready, waiting = waiting, reader.submit(_read, following, scratch)
         yield ready
     yield waiting
 
 
-def _read(case: Case) -> Reading:
+def _read(case: Case, scratch: Path | None) -> Reading:
     watch = Stopwatch()
     with watch("read"):
-        scan = read_scan(case.scan)
+        scan = _scan_of(case, scratch)
     return scan, watch.seconds
+
+
+def _scan_of(case: Case, scratch: Path | None) -> Scan:
+    if case.refused:
+        raise ScanError(f"{case.scan}: {case.refused}")
+    if case.series is None:
+        return read_scan(case.scan)
+    from meatus.dicom.series import read_series
+
+    return read_series(case.series, scratch)
 
 
 def _finish(
     attempt: Attempt,
-    write: Callable[[Labels, Path], None],
+    write: Write,
     on_error: OnError,
     record: Callable[[Outcome, Scan | None], None],
 ) -> Outcome:
@@ -127,9 +144,9 @@ def _finish(
     try:
         with watch("write"):
             if result is not None:
-                write(result.labels, case.result)
+                write(case, result)
             elif on_error == "empty":
-                write(_empty(case), case.result)
+                write(case, _empty(case))
     except Exception as error:
         failed = failed or error
     outcome = Outcome(
@@ -156,8 +173,16 @@ def _failed(outcome: Outcome, error: Exception, line: str) -> Outcome:
 
 def _empty(case: Case) -> Labels:
     """An all-background map on the grid that the scan's header states."""
-    geometry, header = read_grid(case.scan)
+    geometry, header = _grid_of(case)
     return Labels(np.zeros(geometry.shape, dtype=np.uint8), geometry, header)
+
+
+def _grid_of(case: Case) -> tuple[Geometry, bytes | None]:
+    if case.series is None:
+        return read_grid(case.scan)
+    from meatus.dicom.stacks import place
+
+    return place(case.series).geometry, None
 
 
 def one_line(error: Exception) -> str:

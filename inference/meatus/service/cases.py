@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meatus.errors import UsageError
-from meatus.io.images import SUFFIXES
+from meatus.io.images import SCAN_SUFFIXES
+
+if TYPE_CHECKING:
+    from meatus.dicom.stacks import Stack
 
 # Ends of file names that name the contrast and are not part of the case's name: crossMoDA
 # 2023, crossMoDA 2021/2022, nnU-Net.
@@ -19,13 +23,15 @@ OTHER_MARKS = ("_Label", "_ceT1")
 @dataclass(frozen=True)
 class Case:
     name: str
-    scan: Path
+    scan: Path  # of a DICOM series: the folder, file or archive that it was looked for in
     result: Path
+    series: Stack | None = None  # of DICOM
+    refused: str = ""  # why there is nothing to label
 
 
 def case_name(file: Path) -> str | None:
     """The case of a scan's file name, or None where the file is no hrT2 scan."""
-    for suffix in SUFFIXES:
+    for suffix in SCAN_SUFFIXES:
         if file.name.endswith(suffix) and file.name != suffix:
             stem = file.name.removesuffix(suffix)
             if stem.endswith(OTHER_MARKS):
@@ -55,7 +61,10 @@ def find_cases(source: Path, output: Path) -> list[Case]:
             )
         cases[name] = Case(name, file, output / f"{name}.nii.gz")
     if not cases:
-        raise UsageError(f"{source} holds no scan; expected files named *{', *'.join(SUFFIXES)}.")
+        raise UsageError(
+            f"{source} holds no scan; expected files named *{', *'.join(SCAN_SUFFIXES)}, "
+            "or a DICOM study."
+        )
     return list(cases.values())
 
 

@@ -43,7 +43,10 @@ class OutputFolder:
 
         Raises ``OutputError`` where the file cannot be written.
         """
-        data = label_bytes(labels, result.name)
+        self.put_bytes(label_bytes(labels, result.name), result)
+
+    def put_bytes(self, data: bytes, result: Path) -> None:
+        """Write ``result``, whole or not at all. Raises ``OutputError`` as ``put`` does."""
         with written_whole(result, within=self.folder, durable=True) as unfinished:
             unfinished.write_bytes(data)
 

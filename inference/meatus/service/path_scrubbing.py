@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from meatus.io.images import SCAN_SUFFIXES
 from meatus.service.cases import Case, case_name
 
 HIDDEN = "<hidden>"
@@ -26,6 +28,23 @@ PATH_LIKE = re.compile(
 FOLDERS = re.compile(r"(?<![\w\\/<])(?:[A-Za-z]:|~|\.{1,2})?[\\/](?:[^\s\\/:'\"]+[\\/])*")
 
 
+# What DICOM files are often called, and messages say of slices; no patient's name or number.
+COUNTS = {str(number) for number in range(1000)}
+
+
+def files_of(source: Path, *, deep: bool) -> list[Path]:
+    """The files whose names a log must hide: of scans those of a folder, of DICOM all below."""
+    if source.is_dir():
+        files = list(source.glob("**/*" if deep else "*"))
+        if deep or any(file.name.endswith(SCAN_SUFFIXES) for file in files):
+            return files
+        return list(source.glob("**/*"))
+    if not zipfile.is_zipfile(source):
+        return [source]
+    with zipfile.ZipFile(source) as archive:
+        return [source, *map(Path, archive.namelist())]
+
+
 def nothing_hidden(text: str) -> str:
     return text
 
@@ -37,7 +56,7 @@ def name_hider(roots: Iterable[Path], files: Iterable[Path]) -> Callable[[str], 
     """
     spelled = {form for root in roots for form in _paths(root)}
     for file in files:
-        spelled |= {*_paths(file), file.name, file.stem, case_name(file) or ""}
+        spelled |= {*_paths(file), file.name, file.stem, case_name(file) or ""} - COUNTS
     spelled |= {repr(form)[1:-1] for form in spelled}  # as the system's errors quote them
     longest_first = sorted(spelled - {"", ".", "..", "/"}, key=len, reverse=True)
     known = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
@@ -54,6 +73,9 @@ def _paths(path: Path) -> set[str]:
 
 def without_paths(line: str, case: Case) -> str:
     """``line`` for the report: nothing in it tells where the case's files lie."""
+    if case.series is not None:
+        for entry in {plane.entry for plane in case.series.planes}:
+            line = line.replace(str(entry), "an image of the series")
     for path, name in ((case.scan, "the scan"), (case.result, "the result")):
         for spelling in (str(path.absolute()), str(path)):
             line = line.replace(spelling, name)

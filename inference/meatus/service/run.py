@@ -25,10 +25,17 @@ from meatus.postprocess import Rules, Tumours
 from meatus.report.case_table import CaseReport, notice, read_report, write_report
 from meatus.report.measure import measure
 from meatus.service.batch import OnError, Outcome, attempts
-from meatus.service.cases import Case, find_cases
+from meatus.service.cases import Case
 from meatus.service.console import SOME_FAILED, Console, open_console
+from meatus.service.inputs import find_inputs
 from meatus.service.output_folder import OutputFolder, open_output_folder
-from meatus.service.path_scrubbing import name_hider, nothing_hidden, without_paths
+from meatus.service.path_scrubbing import (
+    files_of,
+    name_hider,
+    nothing_hidden,
+    without_paths,
+)
+from meatus.service.results import Kind, Results, kinds_of, paths_of
 from meatus.service.stopping import stopping
 from meatus.timing import peak_mib
 from meatus.volumes import Scan
@@ -58,6 +65,9 @@ class Request:
     output_slug: str = OUTPUT_SLUG
     model_folder: Path = MODEL_FOLDER
     report: Path | None = None
+    kinds: tuple[Kind, ...] | None = None  # None: what the input gives
+    series: str | None = None  # UID of the DICOM series to label
+    patient_names: bool = False
     debug: bool = False
 
 
@@ -67,7 +77,8 @@ def run(request: Request) -> int:
     Ends the process with a code of its own where nothing could start, or it is stopped.
     """
     with _console(request) as console:
-        cases = _cases(request)
+        cases = _cases(request, console)
+        kinds = {case: kinds_of(case, request.kinds, console.say) for case in cases}
         weights = _weights(request, console)
         rules = Rules(tumours=request.tumours)
         with (
@@ -75,12 +86,14 @@ def run(request: Request) -> int:
             stopping(_leaver(console, folder)),
         ):
             model = _model(request, weights, console)
-            titles = _titles(request, cases)
+            titles = _titles(request, kinds)
             for line in _start_lines(request, model, weights, len(cases), len(titles)):
                 console.say(line)
             record = _recorder(request, model, rules)
+            write = Results(folder, kinds, weights, model, rules).write
+            todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
-                for attempt in attempts(list(titles), folder.put, request.on_error, tell, record):
+                for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
                     with attempt.failing_alone():
                         if request.fusion == "vote":
                             attempt.keep(segment_by_vote(attempt.read(), model))
@@ -106,8 +119,7 @@ def _console(request: Request) -> Iterator[Console]:
     source, in_layout = request.source, is_layout(request.source)
     hide: Callable[[str], str] = nothing_hidden
     if request.anonymous_log:
-        files = source.glob("**/*" if in_layout else "*") if source.is_dir() else [source]
-        hide = name_hider([source, request.output], files)
+        hide = name_hider([source, request.output], files_of(source, deep=in_layout))
     chatter: Literal["stdout", "stderr"] = "stdout" if in_layout else "stderr"
     with (
         open_console("nowhere" if request.anonymous_log else chatter, hide) as console,
@@ -115,13 +127,22 @@ def _console(request: Request) -> Iterator[Console]:
     ):
         if request.debug and request.anonymous_log:
             raise UsageError("--debug shows paths and --anonymous-log hides them; choose one.")
+        if request.patient_names and request.anonymous_log:
+            raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
 
 
-def _cases(request: Request) -> list[Case]:
+def _cases(request: Request, console: Console) -> list[Case]:
     source, output = request.source, request.output
     if not is_layout(source):
-        return find_cases(source, output)
+        return find_inputs(
+            source,
+            output,
+            console.say,
+            series=request.series,
+            anonymous=request.anonymous_log,
+            patient_names=request.patient_names,
+        )
     input_slug, output_slug = request.input_slug, request.output_slug
     return [find_case(source, output, input_slug=input_slug, output_slug=output_slug)]
 
@@ -154,13 +175,17 @@ def _recorder(
     return Recorder(request.report, model, rules, resume=request.resume).record
 
 
-def _titles(request: Request, cases: list[Case]) -> dict[Case, str]:
+def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, str]:
     """The cases to do, in order, and what the log calls them."""
     return {
         case: f"case {number}" if request.anonymous_log else case.name
-        for number, case in enumerate(cases, 1)
-        if not (request.resume and case.result.exists())
+        for number, case in enumerate(kinds, 1)
+        if not (request.resume and _is_done(case, kinds[case]))
     }
+
+
+def _is_done(case: Case, kinds: tuple[Kind, ...]) -> bool:
+    return all(path.exists() for path in paths_of(case, kinds).values())
 
 
 def _start_lines(

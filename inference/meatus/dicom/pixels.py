@@ -1,0 +1,76 @@
+"""The grey values of one file: by SimpleITK (GDCM), by pydicom's decoders where that cannot."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+
+from meatus.dicom.entries import Entry
+from meatus.dicom.headers import Plane
+from meatus.errors import ScanError
+from meatus.geometry import Array
+from meatus.io.stderr import silent_stderr
+
+
+def read_planes(entry: Entry, planes: list[Plane], scratch: Path | None) -> Array:
+    """The images ``planes`` of ``entry`` as (n, Y, X) float32, rescaled; n as ``planes`` are.
+
+    Archives are unpacked into ``scratch``. Raises ``ScanError`` where they cannot be decoded.
+    """
+    columns, rows = planes[0].size
+    shape = (planes[0].frames, rows, columns)
+    try:
+        with entry.on_disk(scratch) as file:
+            stored = None if _scaled_apart(planes) else _by_gdcm(file, shape)
+            if stored is None:
+                stored = _by_pydicom(file, shape, planes)
+    except OSError as error:
+        raise ScanError(f"{entry}: cannot be read ({error.strerror or error}).") from error
+    except ScanError as error:
+        raise ScanError(f"{entry}: {error}") from error
+    return stored[[plane.frame for plane in planes]]
+
+
+def _scaled_apart(planes: list[Plane]) -> bool:
+    """Whether frames of one file have scales of their own, which GDCM does not apply."""
+    return len({(plane.slope, plane.intercept) for plane in planes}) > 1
+
+
+def _by_gdcm(file: Path, shape: tuple[int, int, int]) -> Array | None:
+    """None where GDCM cannot decode the file, or gives something else than its header says."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(file))
+    try:
+        with silent_stderr():
+            image = reader.Execute()
+    except RuntimeError:
+        return None
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        return None
+    voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
+    return voxels.reshape(shape) if voxels.size == math.prod(shape) else None
+
+
+def _by_pydicom(file: Path, shape: tuple[int, int, int], planes: list[Plane]) -> Array:
+    try:
+        with silent_stderr():
+            dataset = pydicom.dcmread(file, force=True)
+            stored = np.asarray(dataset.pixel_array, dtype=np.float32)
+    except Exception as error:  # every decoder has errors of its own
+        syntax = pydicom.dcmread(file, stop_before_pixels=True, force=True).file_meta
+        name = getattr(syntax.get("TransferSyntaxUID"), "name", "not stated")
+        raise ScanError(
+            f"its pixels cannot be decoded (transfer syntax {name}): damaged, cut short, or "
+            "compressed in a way that is not known here. Export the series uncompressed."
+        ) from error
+    if stored.size != math.prod(shape):
+        raise ScanError(f"{stored.size:,} pixel values; its header promises {math.prod(shape):,}.")
+    stored = stored.reshape(shape)
+    for plane in planes:
+        stored[plane.frame] = stored[plane.frame] * plane.slope + plane.intercept
+    return stored

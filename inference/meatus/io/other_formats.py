@@ -1,0 +1,149 @@
+"""Formats that are read by libraries: detached headers by SimpleITK, FreeSurfer's by nibabel.
+
+Both are imported when such a file is met. A header that points to a file elsewhere is refused, as
+a scan from outside must not make this program open whatever it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meatus.errors import ScanError
+from meatus.geometry import Array, Geometry
+from meatus.io.checks import check_extent, finite
+from meatus.io.headers import Floats, grid, spacing_and_axes, volume_size
+from meatus.io.stderr import silent_stderr
+from meatus.io.streams import DEFLATE_LIMIT, regular_file
+from meatus.volumes import Scan
+
+FREESURFER = (".mgz", ".mgh")
+OTHER_SUFFIXES = (".mhd", ".nhdr", ".hdr", *FREESURFER)
+TEXT_HEADER = 2**20  # bytes of it that are looked at
+IMAGE_IO = {".mhd": "MetaImageIO", ".nhdr": "NrrdImageIO", ".hdr": "NiftiImageIO"}
+
+# Where a text header names the file with the voxels.
+DATA_FILE = {
+    ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
+    ".nhdr": re.compile(rb"^\s*data ?file:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE),
+}
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+ADVICE = "Convert the scan to .nii.gz."
+
+
+def read_other(path: Path) -> Scan:
+    """The volume (Z, Y, X) of a file named ``*OTHER_SUFFIXES``, as float32.
+
+    Raises ``ScanError``, which does not name the file, and ``OSError``.
+    """
+    if path.name.endswith(FREESURFER):
+        return _freesurfer(path)
+    reader, geometry, warnings = _itk(path)
+    check_extent(geometry)
+    with _failing("SimpleITK"):
+        import SimpleITK as sitk  # a tenth of a second, for these formats alone
+
+        voxels = sitk.GetArrayFromImage(reader.Execute())
+    return _scan(np.asarray(voxels, dtype=np.float32).reshape(geometry.shape), geometry, warnings)
+
+
+def read_other_grid(path: Path) -> Geometry:
+    """Where its voxels lie, as far as the header tells that. Raises as ``read_other``."""
+    return _freesurfer(path).geometry if path.name.endswith(FREESURFER) else _itk(path)[1]
+
+
+def _scan(voxels: Array, geometry: Geometry, warnings: tuple[str, ...]) -> Scan:
+    check_extent(geometry)
+    kept, replaced = finite(voxels)
+    return Scan(kept, geometry, None, (*warnings, *replaced))
+
+
+def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
+    """A reader that knows the header, the grid, and what had to be repaired."""
+    data = _data_file(path)
+    with regular_file(data) as file:
+        held = file.seek(0, 2)
+    with _failing("SimpleITK"):
+        import SimpleITK as sitk  # a tenth of a second, for these formats alone
+
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(IMAGE_IO[path.suffix])
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+    if reader.GetNumberOfComponents() != 1:
+        raise ScanError("several values per voxel; expected one grey value. Export it in grey.")
+    rank = reader.GetDimension()
+    size = volume_size(list(reader.GetSize()))
+    if size[0] * size[1] * size[2] > DEFLATE_LIMIT * held:
+        raise ScanError(
+            f"its header claims more voxels than {data.name} of {held:,} bytes can hold. "
+            "Copy or export the scan again."
+        )
+    axes = np.reshape(reader.GetDirection(), (rank, rank))[:3, :3]
+    place = (np.array(reader.GetSpacing()[:3]), axes, np.array(reader.GetOrigin()[:3]))
+    geometry, warnings = grid(size, *place)
+    return reader, geometry, warnings
+
+
+def _data_file(path: Path) -> Path:
+    """The file beside ``path`` that holds its voxels."""
+    with regular_file(path) as file:
+        head = file.read(TEXT_HEADER)
+    if path.suffix == ".hdr":
+        beside = [path.with_suffix(".img"), path.with_suffix(".img.gz")]
+        found = [file for file in beside if file.exists()]
+        if not found:
+            raise ScanError(f"its voxels, {beside[0].name}, are not beside it. Put them there.")
+        return found[0]
+    named = DATA_FILE[path.suffix].search(head)
+    name = named[1].decode("utf-8", "replace") if named else ""
+    if name.upper() == "LOCAL" or (not named and path.suffix == ".nhdr"):
+        return path
+    if not name or Path(name).name != name or "%" in name or name.upper().startswith("LIST"):
+        raise ScanError(
+            f"its voxels lie in {name[:60]!r}; expected one file in the same folder. {ADVICE}"
+        )
+    if not (path.parent / name).exists():
+        raise ScanError(f"its voxels, {name[:60]}, are not beside it. Put them there.")
+    return path.parent / name
+
+
+def _freesurfer(path: Path) -> Scan:
+    import nibabel as nib
+
+    with regular_file(path) as file:
+        held = file.seek(0, 2)
+    with _failing("nibabel"):
+        image: Any = nib.freesurfer.mghformat.MGHImage.from_filename(path, mmap=False)
+    size = volume_size(list(image.shape))
+    if size[0] * size[1] * size[2] > DEFLATE_LIMIT * held:
+        raise ScanError("its header claims more voxels than the file can hold. Copy it again.")
+    affine: Floats = np.asarray(image.affine, dtype=np.float64)
+    with np.errstate(all="ignore"):  # grid() refuses what is not finite
+        spacing, axes = spacing_and_axes(affine[:3, :3])
+    geometry, warnings = grid(size, spacing, RAS_TO_LPS @ axes, RAS_TO_LPS @ affine[:3, 3])
+    check_extent(geometry)
+    with _failing("nibabel"):
+        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(size).transpose(2, 1, 0)
+    return _scan(np.ascontiguousarray(voxels), geometry, warnings)
+
+
+@contextmanager
+def _failing(library: str) -> Iterator[None]:
+    """Quiet, and with one line for whatever a library meets in a damaged file."""
+    try:
+        with silent_stderr():
+            yield
+    except (ScanError, MemoryError):
+        raise
+    except Exception as error:
+        raise ScanError(
+            f"cannot be read by {library}: damaged, cut short, or of a kind that is not known. "
+            f"{ADVICE}"
+        ) from error

@@ -1,0 +1,132 @@
+"""What a case leaves: a label map, and of a DICOM series the objects that a PACS or planner takes.
+
+All that a case leaves is made before any of it is put in its place, the label map last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+from meatus.ensemble import Model
+from meatus.errors import UsageError
+from meatus.postprocess import Rules
+from meatus.service.cases import Case
+from meatus.service.output_folder import OutputFolder
+from meatus.volumes import Labels, Segmented
+from meatus.weights import find_members
+
+Kind = Literal["nifti", "dicom-seg", "dicom-sr", "rtstruct"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+DEFAULT_OF_DICOM: tuple[Kind, ...] = ("nifti", "dicom-seg")
+ENDINGS: dict[Kind, str] = {
+    "dicom-seg": ".seg.dcm", "dicom-sr": ".sr.dcm", "rtstruct": ".rtstruct.dcm",
+}  # fmt: skip
+
+
+def parse_kinds(text: str) -> tuple[Kind, ...]:
+    """Of ``nifti,dicom-seg``; an SR points at segments, so it brings them. ``ValueError``."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in words if word not in KINDS]
+    if unknown or not words:
+        raise ValueError(f"{', '.join(unknown) or 'nothing'}; expected some of {', '.join(KINDS)}")
+    wanted = {*words, "dicom-seg"} if "dicom-sr" in words else set(words)
+    return tuple(kind for kind in KINDS if kind in wanted)
+
+
+def kinds_of(
+    case: Case, asked: Sequence[Kind] | None, say: Callable[[str], None] = lambda _line: None
+) -> tuple[Kind, ...]:
+    """What ``case`` leaves. ``say`` hears what is left out where nothing was ``asked`` for.
+
+    Raises ``UsageError`` where something was asked for that its scan cannot give.
+    """
+    dicom = [kind for kind in asked or () if kind != "nifti"]
+    if case.series is None:
+        if dicom and not case.refused:
+            raise UsageError(
+                f"--output {','.join(dicom)} refers to the images of a DICOM series, and "
+                f"{case.scan} is none. Pass the DICOM study, or --output nifti."
+            )
+        return tuple(asked) if asked else ("nifti",)
+    from meatus.dicom.study import obstacle
+
+    fault = obstacle(case.series)
+    if not fault:
+        return tuple(asked or DEFAULT_OF_DICOM)
+    if dicom:
+        raise UsageError(
+            f"--output {','.join(dicom)} of {case.name}: {fault}. Pass --output nifti."
+        )
+    if asked is None:
+        say(f"{case.name}: no DICOM-SEG, as {fault}")
+    return ("nifti",)
+
+
+def paths_of(case: Case, kinds: Sequence[Kind]) -> dict[Kind, Path]:
+    """The files that ``case`` leaves."""
+    folder = case.result.parent
+    return {
+        kind: case.result if kind == "nifti" else folder / f"{case.name}{ENDINGS[kind]}"
+        for kind in kinds
+    }
+
+
+@dataclass(frozen=True)
+class Results:
+    """Writes what cases leave into one run's output folder."""
+
+    folder: OutputFolder
+    kinds: dict[Case, tuple[Kind, ...]]
+    weights: Path
+    model: Model
+    rules: Rules
+
+    def write(self, case: Case, found: Segmented | Labels) -> None:
+        """All files of ``case``; of ``Labels`` that stand for a failed one, the map alone.
+
+        Raises ``OutputError`` where a file cannot be written.
+        """
+        paths = paths_of(case, self.kinds[case])
+        labels = found if isinstance(found, Labels) else found.labels
+        made = {} if isinstance(found, Labels) else self._objects(case, found)
+        for kind, data in made.items():
+            self.folder.put_bytes(data, paths[kind])
+        if "nifti" in paths:
+            self.folder.put(labels, paths["nifti"])
+
+    def _objects(self, case: Case, found: Segmented) -> dict[Kind, bytes]:
+        """The DICOM files of ``case``."""
+        kinds = set(self.kinds[case]) - {"nifti"}
+        if case.series is None or not kinds:
+            return {}
+        from meatus.dicom.origin import Algorithm, file_bytes, origin_of
+        from meatus.dicom.rtstruct import structure_set
+        from meatus.dicom.seg import segmentation
+        from meatus.dicom.sr import report
+        from meatus.report.measure import measure
+
+        algorithm = Algorithm(self._networks, self.model.quality)
+        origin = origin_of(found.labels, case.series, algorithm)
+        made: dict[Kind, bytes] = {}
+        if "dicom-seg" in kinds:
+            segments = segmentation(origin)
+            made["dicom-seg"] = file_bytes(segments)
+            if "dicom-sr" in kinds:
+                measures = measure(found.labels, found.certainty, self.rules.between_ears_mm)
+                made["dicom-sr"] = file_bytes(report(origin, segments, measures))
+        if "rtstruct" in kinds:
+            made["rtstruct"] = file_bytes(structure_set(origin))
+        return made
+
+    @cached_property
+    def _networks(self) -> tuple[str, ...]:
+        """File name and SHA-256 of each network that is used."""
+        files = [file for file, _ in find_members(self.weights)][: len(self.model.members)]
+        return tuple(
+            f"{file.name} SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files
+        )
