@@ -18,6 +18,7 @@ from pydicom.uid import UID
 
 from meatus.dicom.entries import Entry
 from meatus.errors import ScanError
+from meatus.io.stderr import quiet
 
 # What is kept of each header while a study is looked through.
 WANTED = [
@@ -107,7 +108,7 @@ def read_image(entry: Entry) -> Image | None:
     Raises ``ScanError`` where it begins as DICOM but cannot be read.
     """
     try:
-        with entry.opened() as file:
+        with quiet(), entry.opened() as file:
             header = pydicom.dcmread(
                 file, stop_before_pixels=True, specific_tags=[*WANTED], force=True
             )
@@ -132,7 +133,7 @@ def read_image(entry: Entry) -> Image | None:
 def full_header(entry: Entry) -> Dataset:
     """All elements but the pixels. Raises ``ScanError`` where the file cannot be read any more."""
     try:
-        with entry.opened() as file:
+        with quiet(), entry.opened() as file:
             return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception as error:
         raise ScanError(

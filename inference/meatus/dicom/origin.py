@@ -22,6 +22,7 @@ from meatus.dicom.headers import full_header
 from meatus.dicom.series import on_planes
 from meatus.dicom.stacks import Placed, Stack, place
 from meatus.geometry import Labelled
+from meatus.io.stderr import quiet
 from meatus.volumes import Labels
 
 NAME = "Meatus"
@@ -152,5 +153,6 @@ def stamp(target: Dataset, description: str) -> None:
 def file_bytes(dataset: Dataset) -> bytes:
     """A DICOM file (PS3.10)."""
     buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    with quiet():  # about values that stand in the images as they do here
+        dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

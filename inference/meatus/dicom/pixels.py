@@ -13,13 +13,15 @@ from meatus.dicom.entries import Entry
 from meatus.dicom.headers import Plane
 from meatus.errors import ScanError
 from meatus.geometry import Array
-from meatus.io.stderr import silent_stderr
+from meatus.io.stderr import quiet
 
 
-def read_planes(entry: Entry, planes: list[Plane], scratch: Path | None) -> Array:
+def read_planes(
+    entry: Entry, planes: list[Plane], scratch: Path | None, *, inverted: bool = False
+) -> Array:
     """The images ``planes`` of ``entry`` as (n, Y, X) float32, rescaled; n as ``planes`` are.
 
-    Archives are unpacked into ``scratch``. Raises ``ScanError`` where they cannot be decoded.
+    Of ``inverted`` ones (MONOCHROME1) the sign is turned, up to a constant. Archives are unpacked into ``scratch``. Raises ``ScanError`` where they cannot be decoded.
     """
     columns, rows = planes[0].size
     shape = (planes[0].frames, rows, columns)
@@ -28,6 +30,7 @@ def read_planes(entry: Entry, planes: list[Plane], scratch: Path | None) -> Arra
             stored = None if _scaled_apart(planes) else _by_gdcm(file, shape)
             if stored is None:
                 stored = _by_pydicom(file, shape, planes)
+                stored = -stored if inverted else stored  # GDCM does it itself
     except OSError as error:
         raise ScanError(f"{entry}: cannot be read ({error.strerror or error}).") from error
     except ScanError as error:
@@ -46,7 +49,7 @@ def _by_gdcm(file: Path, shape: tuple[int, int, int]) -> Array | None:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(file))
     try:
-        with silent_stderr():
+        with quiet():
             image = reader.Execute()
     except RuntimeError:
         return None
@@ -58,7 +61,7 @@ def _by_gdcm(file: Path, shape: tuple[int, int, int]) -> Array | None:
 
 def _by_pydicom(file: Path, shape: tuple[int, int, int], planes: list[Plane]) -> Array:
     try:
-        with silent_stderr():
+        with quiet():
             dataset = pydicom.dcmread(file, force=True)
             stored = np.asarray(dataset.pixel_array, dtype=np.float32)
     except Exception as error:  # every decoder has errors of its own

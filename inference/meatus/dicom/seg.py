@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -27,6 +26,7 @@ from meatus.dicom.origin import (
     stamp,
 )
 from meatus.geometry import Labelled
+from meatus.io.stderr import quiet
 
 
 def segmentation(origin: Origin) -> Segmentation:
@@ -36,8 +36,7 @@ def segmentation(origin: Origin) -> Segmentation:
     is referred to.
     """
     sources = list(origin.headers.values())
-    with warnings.catch_warnings():  # about names and the like that the images state
-        warnings.simplefilter("ignore")
+    with quiet():  # about names and the like that the images state
         made = Segmentation(
             source_images=sources,
             pixel_array=_in_order_of_files(origin),

@@ -33,13 +33,13 @@ def read_series(stack: Stack, scratch: Path | None = None) -> Scan:
         check_extent(placed.geometry)
     except ScanError as error:
         raise ScanError(f"{_home(stack)}: {error}") from error
-    voxels = _voxels(placed, scratch)
+    voxels = _voxels(placed, scratch, inverted=stack.traits.inverted)
     voxels, replaced = finite(voxels)
-    inverted: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
     if stack.traits.inverted:
-        voxels = voxels.max() + voxels.min() - voxels
-        inverted = ("grey values run from white to black (MONOCHROME1): turned round",)
-    return Scan(voxels, placed.geometry, None, (*placed.warnings, *inverted, *replaced))
+        voxels -= voxels.min()
+        turned = ("grey values run from white to black (MONOCHROME1): turned round",)
+    return Scan(voxels, placed.geometry, None, (*placed.warnings, *turned, *replaced))
 
 
 def _home(stack: Stack) -> Path:
@@ -48,14 +48,15 @@ def _home(stack: Stack) -> Path:
     return entry.path if entry.member else entry.path.parent
 
 
-def _voxels(placed: Placed, scratch: Path | None) -> Array:
+def _voxels(placed: Placed, scratch: Path | None, *, inverted: bool) -> Array:
     voxels = np.zeros(placed.geometry.shape, dtype=np.float32)
     wanted: dict[object, list[int]] = {}
     for n, plane in enumerate(placed.planes):
         wanted.setdefault(plane.entry, []).append(n)
     for members in wanted.values():
         planes = [placed.planes[n] for n in members]
-        for n, pixels in zip(members, read_planes(planes[0].entry, planes, scratch), strict=True):
+        stored = read_planes(planes[0].entry, planes, scratch, inverted=inverted)
+        for n, pixels in zip(members, stored, strict=True):
             voxels[placed.slices[n]] = _pushed_back(pixels, placed.shifts[n])
     for slice_ in placed.missing:
         below = max(n for n in placed.slices if n < slice_)

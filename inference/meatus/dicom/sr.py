@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from highdicom.seg import Segmentation
@@ -47,6 +46,7 @@ from meatus.dicom.origin import (
     own_scheme,
     stamp,
 )
+from meatus.io.stderr import quiet
 from meatus.report.measure import Measures
 from meatus.structures import Structure
 
@@ -59,8 +59,7 @@ def report(origin: Origin, segments: Segmentation, measures: Measures) -> Compre
     Volumes are mm3, the diameter mm: the largest extra-meatal one in an axial slice.
     """
     found = [structure for structure in TERMS if (origin.labels == structure).any()]
-    with warnings.catch_warnings():  # about names and the like that the images state
-        warnings.simplefilter("ignore")
+    with quiet():  # about names and the like that the images state
         content = MeasurementReport(
             observation_context=_observed_by(origin),
             procedure_reported=_procedures(origin.first),

@@ -28,7 +28,7 @@ ROUNDED, UNEVEN = 0.02, 0.1
 # Where slices are missing, those beside them may lie so far apart, as thick slices do (crossMoDA
 # has up to 3.5 mm); the missing ones are interpolated for the network alone, and told.
 MOST_GAP_MM = 3.0
-MOST_MISSING = 0.1  # of all slices
+MOST_MISSING = 0.1  # of all slices; one may always be
 
 # Slices that are shifted in their plane, each a bit more than the one before (a tilted gantry),
 # are pushed back where the last one is off by more than this share of a pixel.
@@ -183,9 +183,11 @@ def _slices(planes: Sequence[Plane], depths: Floats) -> tuple[list[int], tuple[s
         f"{lost} slice(s) missing, at most {gaps[widest]:.2f} mm apart where others are "
         f"{usual:.2f}, as after instance {planes[widest].number}"
     )
-    if gaps[widest] > MOST_GAP_MM + SAME_PLACE_MM or lost > MOST_MISSING * slices[-1]:
+    if gaps[widest] > MOST_GAP_MM + SAME_PLACE_MM or lost > max(
+        MOST_MISSING * slices[-1], 1
+    ):
         raise ScanError(
-            f"{where}; gaps up to {MOST_GAP_MM:g} mm and one slice in ten are filled. Export the "
+            f"{where}; gaps up to {MOST_GAP_MM:g} mm and one slice, or one in ten, are filled. Export the "
             "whole series again."
         )
     return slices, (f"{where}: filled in from their neighbours",)

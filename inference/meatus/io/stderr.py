@@ -5,9 +5,11 @@ The file descriptor is redirected, as compiled code does not know ``sys.stderr``
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +40,24 @@ def stderr_to(target: Literal["stderr", "stdout", "nowhere"]) -> Iterator[int]:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """As ``silent_stderr``, with Python's own warnings and log lines unheard as well."""
+    with silent_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+@contextmanager
 def silent_stderr() -> Iterator[None]:
     """Send what is written to the error stream nowhere; exceptions pass unchanged."""
-    if sys.stderr is None:  # there is nothing to silence
-        yield
-        return
-    with _ONE_AT_A_TIME, stderr_to("nowhere"):
-        yield
+    with _ONE_AT_A_TIME:
+        if sys.stderr is None:  # there is nothing to silence
+            yield
+            return
+        with stderr_to("nowhere"):
+            yield
