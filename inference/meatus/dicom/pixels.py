@@ -21,7 +21,8 @@ def read_planes(
 ) -> Array:
     """The images ``planes`` of ``entry`` as (n, Y, X) float32, rescaled; n as ``planes`` are.
 
-    Of ``inverted`` ones (MONOCHROME1) the sign is turned, up to a constant. Archives are unpacked into ``scratch``. Raises ``ScanError`` where they cannot be decoded.
+    Of ``inverted`` ones (MONOCHROME1) the sign is turned, up to a constant. Archives are unpacked
+    into ``scratch``. Raises ``ScanError`` where they cannot be decoded.
     """
     columns, rows = planes[0].size
     shape = (planes[0].frames, rows, columns)

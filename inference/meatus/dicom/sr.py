@@ -59,6 +59,7 @@ def report(origin: Origin, segments: Segmentation, measures: Measures) -> Compre
     Volumes are mm3, the diameter mm: the largest extra-meatal one in an axial slice.
     """
     found = [structure for structure in TERMS if (origin.labels == structure).any()]
+    found = found or list(TERMS)  # the template wants a group: then all, of 0 mm3
     with quiet():  # about names and the like that the images state
         content = MeasurementReport(
             observation_context=_observed_by(origin),

@@ -183,12 +183,10 @@ def _slices(planes: Sequence[Plane], depths: Floats) -> tuple[list[int], tuple[s
         f"{lost} slice(s) missing, at most {gaps[widest]:.2f} mm apart where others are "
         f"{usual:.2f}, as after instance {planes[widest].number}"
     )
-    if gaps[widest] > MOST_GAP_MM + SAME_PLACE_MM or lost > max(
-        MOST_MISSING * slices[-1], 1
-    ):
+    if gaps[widest] > MOST_GAP_MM + SAME_PLACE_MM or lost > max(MOST_MISSING * slices[-1], 1):
         raise ScanError(
-            f"{where}; gaps up to {MOST_GAP_MM:g} mm and one slice, or one in ten, are filled. Export the "
-            "whole series again."
+            f"{where}; gaps up to {MOST_GAP_MM:g} mm, and one slice or one in ten, "
+            "are filled. Export the whole series again."
         )
     return slices, (f"{where}: filled in from their neighbours",)
 

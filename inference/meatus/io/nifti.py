@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import struct
 
-import nibabel as nib
 import numpy as np
-from nibabel.quaternions import quat2mat
 
 from meatus.errors import ScanError
 from meatus.geometry import Geometry
 from meatus.io.headers import Floats, Header, grid, spacing_and_axes, volume_size
+from meatus.io.lone_nibabel import nib, quat2mat
 from meatus.volumes import Labels
 
 # NIfTI is RAS+, the pipeline LPS+.

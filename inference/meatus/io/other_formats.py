@@ -6,11 +6,13 @@ a scan from outside must not make this program open whatever it names.
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from meatus.geometry import Array, Geometry
 from meatus.io.checks import check_extent, finite
 from meatus.io.headers import Floats, grid, spacing_and_axes, volume_size
 from meatus.io.stderr import silent_stderr
-from meatus.io.streams import DEFLATE_LIMIT, regular_file
+from meatus.io.streams import DEFLATE_LIMIT, GZIP, regular_file
 from meatus.volumes import Scan
 
 FREESURFER = (".mgz", ".mgh")
@@ -32,6 +34,10 @@ DATA_FILE = {
     ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
     ".nhdr": re.compile(rb"^\s*data ?file:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE),
 }
+
+# Of an .hdr file: its length, 348, as little-endian bytes begin it; where bits per voxel stand.
+PAIR_START = b"\x5c\x01"
+BITPIX = slice(72, 74)
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 ADVICE = "Convert the scan to .nii.gz."
@@ -80,7 +86,7 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
         raise ScanError("several values per voxel; expected one grey value. Export it in grey.")
     rank = reader.GetDimension()
     size = volume_size(list(reader.GetSize()))
-    if size[0] * size[1] * size[2] > DEFLATE_LIMIT * held:
+    if max(math.prod(size) / DEFLATE_LIMIT, _pair_bytes(path, data, math.prod(size))) > held:
         raise ScanError(
             f"its header claims more voxels than {data.name} of {held:,} bytes can hold. "
             "Copy or export the scan again."
@@ -89,6 +95,16 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
     place = (np.array(reader.GetSpacing()[:3]), axes, np.array(reader.GetOrigin()[:3]))
     geometry, warnings = grid(size, *place)
     return reader, geometry, warnings
+
+
+def _pair_bytes(header: Path, data: Path, voxels: int) -> int:
+    """What an .img file holds at least by its .hdr; ITK fills up with zeros what is missing."""
+    if data.suffix != ".img":
+        return 0
+    with regular_file(header) as file:
+        head = file.read(BITPIX.stop)
+    order: Literal["little", "big"] = "little" if head[:2] == PAIR_START else "big"
+    return voxels * int.from_bytes(head[BITPIX], order) // 8
 
 
 def _data_file(path: Path) -> Path:
@@ -115,22 +131,26 @@ def _data_file(path: Path) -> Path:
 
 
 def _freesurfer(path: Path) -> Scan:
-    import nibabel as nib
+    from meatus.io.lone_nibabel import nib
 
     with regular_file(path) as file:
         held = file.seek(0, 2)
-    with _failing("nibabel"):
-        image: Any = nib.freesurfer.mghformat.MGHImage.from_filename(path, mmap=False)
-    size = volume_size(list(image.shape))
-    if size[0] * size[1] * size[2] > DEFLATE_LIMIT * held:
-        raise ScanError("its header claims more voxels than the file can hold. Copy it again.")
-    affine: Floats = np.asarray(image.affine, dtype=np.float64)
-    with np.errstate(all="ignore"):  # grid() refuses what is not finite
-        spacing, axes = spacing_and_axes(affine[:3, :3])
-    geometry, warnings = grid(size, spacing, RAS_TO_LPS @ axes, RAS_TO_LPS @ affine[:3, 3])
-    check_extent(geometry)
-    with _failing("nibabel"):
-        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(size).transpose(2, 1, 0)
+        file.seek(0)
+        packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        with _failing("nibabel"):
+            image: Any = nib.freesurfer.mghformat.MGHImage.from_stream(stream)
+        size = volume_size(list(image.shape))
+        if math.prod(size) > DEFLATE_LIMIT * held:
+            raise ScanError("its header claims more voxels than the file can hold. Copy it again.")
+        affine: Floats = np.asarray(image.affine, dtype=np.float64)
+        with np.errstate(all="ignore"):  # grid() refuses what is not finite
+            spacing, axes = spacing_and_axes(affine[:3, :3])
+        geometry, warnings = grid(size, spacing, RAS_TO_LPS @ axes, RAS_TO_LPS @ affine[:3, 3])
+        check_extent(geometry)
+        with _failing("nibabel"):
+            voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(size).transpose(2, 1, 0)
     return _scan(np.ascontiguousarray(voxels), geometry, warnings)
 
 

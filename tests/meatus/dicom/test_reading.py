@@ -15,7 +15,6 @@ from meatus.errors import ScanError, UsageError
 from meatus.volumes import Labels
 from tests.meatus.dicom.series_files import (
     PLANES,
-    STEP_MM,
     change,
     enhanced,
     head,
@@ -97,7 +96,9 @@ def test_what_neither_decoder_knows_is_told_in_one_line(tmp_path):
     dataset.PixelData = dataset.PixelData[:40]
     dataset.save_as(file)
 
-    with pytest.raises(ScanError, match=rf"{file}: its pixels cannot be decoded .*High-Throughput") as failed:
+    with pytest.raises(
+        ScanError, match=rf"{file}: its pixels cannot be decoded .*High-Throughput"
+    ) as failed:
         read(tmp_path)
     assert "\n" not in str(failed.value)
 
@@ -353,4 +354,3 @@ def test_a_real_series_has_simpleitks_grid_and_grey_values():
     np.testing.assert_array_equal(scan.voxels, sitk.GetArrayFromImage(image))
     assert "AX FSE T2" in found.lines[0]
     assert "T2-weighted (TE 91 ms)" in found.lines[0]
-    assert STEP_MM != scan.geometry.spacing_mm[2]
