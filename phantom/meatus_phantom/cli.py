@@ -17,6 +17,8 @@ from rich.table import Table
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
 from meatus_phantom.acquisition.sites import ALL_SITES, SITES
+from meatus_phantom.cohort.dicom_series import write_dicom
+from meatus_phantom.cohort.files import read_table
 from meatus_phantom.cohort.make import write_cohort
 from meatus_phantom.cohort.plan import CohortSettings, plan_cohort
 from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
@@ -81,6 +83,7 @@ def share_option(name: str, what: str) -> Callable[[Command], Command]:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--workers", type=click.IntRange(min=1), default=usable_threads)
 @click.option("--paired", is_flag=True, help="Also each subject's other contrast, in paired/.")
+@click.option("--dicom", is_flag=True, help="Also each scan as a DICOM series, in dicom/.")
 @click.option("--resume", is_flag=True, help="Go on with OUT; scans that are whole stay.")
 @share_option("random_share", "Of source and target scans with random class intensities.")
 @share_option("stripped_share", "Of target scans without a skull, as brain extraction leaves them.")
@@ -94,6 +97,7 @@ def cohort_command(
     contours: Path | None,
     device: str,
     workers: int,
+    dicom: bool,
     resume: bool,
     **cohort: Any,
 ) -> None:
@@ -111,6 +115,9 @@ def cohort_command(
             told=lambda plan: advance(Path(plan.scan).name),
         )
     print(f"{out}: {made} scans made", flush=True)
+    if dicom:
+        series = write_dicom(out, read_table(out))
+        print(f"{out}: {series} DICOM series written", flush=True)
 
 
 def device_for(wanted: str, advice: str = "--device cpu or auto") -> str:
