@@ -121,7 +121,9 @@ def _data_file(path: Path) -> Path:
     name = named[1].decode("utf-8", "replace") if named else ""
     if name.upper() == "LOCAL" or (not named and path.suffix == ".nhdr"):
         return path
-    if not name or Path(name).name != name or "%" in name or name.upper().startswith("LIST"):
+    if not name:
+        raise ScanError(f"its header names no file for its voxels. {ADVICE}")
+    if Path(name).name != name or "%" in name or name.upper().startswith("LIST"):
         raise ScanError(
             f"its voxels lie in {name[:60]!r}; expected one file in the same folder. {ADVICE}"
         )
