@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import get_args
@@ -12,22 +13,39 @@ from meatus import __version__
 from meatus.engines import DEVICES, Device, availability, usable_threads
 from meatus.ensemble import Quality
 from meatus.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
+from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.postprocess import Tumours
 from meatus.service.batch import OnError
-from meatus.service.commands import SETTINGS, OpenGroup, distributions
+from meatus.service.commands import SETTINGS, Later, OpenGroup, distributions
 from meatus.service.console import open_console
 from meatus.service.path_scrubbing import nothing_hidden
 from meatus.service.results import KINDS, Kind, parse_kinds
 from meatus.service.run import NOTICE, Fusion, Request, run
 from meatus.weights import describe
 
+
+def default_store() -> Path:
+    """Where sets of weights are installed unless MEATUS_MODELS says otherwise (XDG)."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "meatus" / "models"
+
+
 weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     default=None,
     envvar="MEATUS_WEIGHTS",
-    help="Folder with manifest.json, or one .onnx file. Default: the weights shipped.",
+    help="Folder with manifest.json, one .onnx file, or the name of an installed set. "
+    "Default: the weights shipped.",
+)
+models_option = click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_store,
+    envvar="MEATUS_MODELS",
+    show_default="$XDG_DATA_HOME/meatus/models",
+    help="Folder of the installed sets of weights.",
 )
 
 
@@ -51,6 +69,7 @@ def main() -> None:
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path), default="/input")
 @click.argument("output", type=click.Path(path_type=Path), default="/output")
 @weights_option
+@models_option
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
@@ -108,8 +127,9 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
     envvar="MEATUS_REPORT",
-    help="Folder for report.csv, report.json and a picture of each case.",
+    help="Folder for report.csv, report.json, index.html, and a picture and a page of each case.",
 )
+@click.option("--pdf", is_flag=True, help="With --report: report.pdf too, a page a case.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
 @click.option(
     "--anonymous-log",
@@ -117,6 +137,10 @@ def main() -> None:
     envvar="MEATUS_ANONYMOUS_LOG",
     help="Call cases by their number among the sorted names; print no path and no file name.",
 )
+@click.option(
+    "--log-json", is_flag=True, envvar="MEATUS_LOG_JSON", help="Print a JSON object a line."
+)
+@click.option("--quiet", is_flag=True, help="Print errors alone.")
 @click.option(
     "--input-slug",
     default=None,
@@ -143,6 +167,7 @@ def predict(
     source: Path,
     output: Path,
     weights: Path | None,
+    models: Path,
     device: Device,
     quality: Quality | None,
     tumours: Tumours,
@@ -154,8 +179,11 @@ def predict(
     on_error: OnError,
     cache: Path | None,
     report: Path | None,
+    pdf: bool,
     threads: int | None,
     anonymous_log: bool,
+    log_json: bool,
+    quiet: bool,
     input_slug: str | None,
     output_slug: str,
     model_folder: Path,
@@ -171,6 +199,7 @@ def predict(
         source=source,
         output=output,
         weights=weights,
+        models=models,
         device=device,
         quality=quality,
         tumours=tumours,
@@ -182,8 +211,11 @@ def predict(
         on_error=on_error,
         cache=cache,
         report=report,
+        pdf=pdf,
         threads=threads,
         anonymous_log=anonymous_log,
+        log_json=log_json,
+        quiet=quiet,
         input_slug=input_slug,
         output_slug=output_slug,
         model_folder=model_folder,
@@ -194,15 +226,16 @@ def predict(
 
 @main.command(short_help="Show the engines usable here, and the weights.")
 @weights_option
+@models_option
 @click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
-def info(weights: Path | None, debug: bool) -> None:
+def info(weights: Path | None, models: Path, debug: bool) -> None:
     """Print version, engines usable here and why others are not, weights and their origin."""
     with open_console("stderr", nothing_hidden) as console, console.errors_end_it(debug):
         console.say(f"meatus {__version__}: {NOTICE}")
         console.say(f"processors usable: {usable_threads()}")
         for engine in availability():
             console.say(f"{'+' if engine.usable else '-'} {engine.name}: {engine.detail}")
-        for line in describe(weights or DEFAULT_WEIGHTS):
+        for line in describe(find_weights(weights, models) if weights else DEFAULT_WEIGHTS):
             console.say(line)
 
 
@@ -211,3 +244,8 @@ def version() -> None:
     """Print the version of meatus, and of each package that adds commands to it."""
     for name, number in ({"meatus": __version__} | distributions()).items():
         print(f"{name} {number}")
+
+
+main.add_command(
+    Later("models", "meatus.models.commands:models", "List, verify and install sets of weights.")
+)

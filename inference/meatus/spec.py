@@ -13,6 +13,11 @@ from meatus.structures import CLASS_NAMES
 METADATA_KEY = "meatus"
 FORMAT = 1
 
+# Of ``trained_on``. Where neither these weights nor their forerunners saw a real scan it says so
+# first; then it says nothing new of whom it goes on to name.
+NO_REAL_SCAN = "no real scan"
+BEGUN = ("begun from", "fine-tuned from")
+
 
 @dataclass(frozen=True)
 class ReferenceCrop:
@@ -99,6 +104,13 @@ class Spec:
     softmax: bool = True  # whether the graph ends in a softmax
     classes: tuple[str, ...] = CLASS_NAMES
     format: int = FORMAT
+
+    @property
+    def origin(self) -> str:
+        """What it was trained on, in a few words; ``trained_on`` goes on with forerunners."""
+        first, *more = self.trained_on.split("; ")
+        begun = next((word for word in more if word.startswith(BEGUN)), "").partition(" (")[0]
+        return f"{first}, {begun}" if begun and NO_REAL_SCAN not in first else first
 
     def same_input(self, other: Spec) -> bool:
         """Whether both see the same prepared scan, so that their outputs can be averaged."""

@@ -21,6 +21,10 @@ from meatus.spec import METADATA_KEY, Spec, spec_from_json
 
 MANIFEST = "manifest.json"
 
+# Both become folders' names. A version is two to four numbers: 1.0, 2026.11.2
+SET_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$"
+SET_VERSION = r"^(\d{1,9}(\.\d{1,9}){1,3})?$"
+
 # Protocol buffers' wire format, and ModelProto.metadata_props of onnx.proto.
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 METADATA_PROPS = 14
@@ -45,6 +49,12 @@ class Manifest:
     format: Literal[1]
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     notice: str = ""
+    name: Annotated[str, Field(pattern=SET_NAME)] = ""  # of the set; needed to install it
+    version: Annotated[str, Field(pattern=SET_VERSION)] = ""
+    scores: dict[str, JsonValue] = field(default_factory=dict)  # of all members together
+    purpose: str = ""  # what a user should do with it, and what not
+    judged_by: tuple[str, ...] = ()  # on what, and how that came out; one sentence each
+    limits: tuple[str, ...] = ()  # where it errs
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -107,7 +117,7 @@ def describe(weights: Path) -> Iterator[str]:
         yield f"weights {path.name}: {checked}"
         yield f"  {spec.name}, width {spec.width}, {spec.blocks} blocks, {spec.precision}"
         yield f"  input: {spec.crop}, {spec.normalisation}, {spec.window}"
-        yield f"  trained on {spec.trained_on} ({spec.date}, code {spec.training_version})"
+        yield f"  trained on {spec.origin} ({spec.date}, code {spec.training_version})"
         yield f"  licence: {spec.licence}"
         for name, value in (member.made | member.scores if member else {}).items():
             yield f"  {name}: {value}"

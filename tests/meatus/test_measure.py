@@ -245,15 +245,15 @@ def test_a_scan_without_a_tumour_is_flagged_and_doubt_is_told():
         (flags.few_slices(10), "few slices: 10, usual are 11 or more"),
         (flags.low_confidence(0.7), None),
         (flags.low_confidence(0.62), "low confidence: 0.62, usual is 0.7 or more"),
-        (flags.uncertain_tumour(None), None),
-        (flags.uncertain_tumour(0.85), None),
+        (flags.uncertain_outline(None), None),
+        (flags.uncertain_outline(0.85), None),
         (
-            flags.uncertain_tumour(0.849),
-            "uncertain tumour: expected Dice 0.84, usual is 0.85 or more",
+            flags.uncertain_outline(0.849),
+            "uncertain outline: expected Dice 0.84, usual is 0.85 or more",
         ),
         (
-            flags.uncertain_tumour(0.4),
-            "uncertain tumour: expected Dice 0.40, usual is 0.85 or more",
+            flags.uncertain_outline(0.4),
+            "uncertain outline: expected Dice 0.40, usual is 0.85 or more",
         ),
     ],
 )

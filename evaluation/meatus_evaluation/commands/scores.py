@@ -47,6 +47,7 @@ from meatus_evaluation.studies.compare import COMPARED_METRICS, compare, read_re
 @click.option("--scans", type=ANY, help="Folder of the scans. Default for pictures: REFERENCE.")
 @click.option("--scheme", type=click.Choice(["2023", "2022"]), default="2023", show_default=True)
 @resample_option
+@click.option("--verbose", is_flag=True, help="Print each case, each site and all statistics.")
 def score(
     predictions: Path,
     reference: Path,
@@ -57,6 +58,7 @@ def score(
     scans: Path | None,
     scheme: Scheme,
     resample: bool,
+    verbose: bool,
 ) -> None:
     """Score PREDICTIONS against the label maps of REFERENCE, case by case.
 
@@ -67,8 +69,10 @@ def score(
         check_writable(csv_file, json_file, html_file)
         matched = match_folders(predictions, reference)
         scores = score_pairs(matched.pairs, scheme=scheme, resample=resample)
-        terminal_tables.print_scores(scores)
-        terminal_tables.print_summary(summarise(scores))
+        if verbose:
+            terminal_tables.print_scores(scores)
+            terminal_tables.print_summary(summarise(scores))
+        terminal_tables.print_screen(scores, more=not verbose)
         terminal_tables.print_unmatched(matched)
         write_text(csv_file, table_text(scores) if csv_file else "")
         if json_file is not None:

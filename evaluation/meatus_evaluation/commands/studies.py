@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from meatus.engines import Device
 from meatus.ensemble import Quality
-from meatus.errors import InferenceError
+from meatus.errors import InferenceError, UsageError
 from meatus.pipeline import load_model
 from meatus_evaluation.commands.options import (
     ANY,
@@ -23,9 +24,10 @@ from meatus_evaluation.commands.options import (
     say_error,
     weights_option,
 )
-from meatus_evaluation.report import terminal_tables
+from meatus_evaluation.report import growth_tables, terminal_tables
 from meatus_evaluation.report.files import check_writable, write_json
 from meatus_evaluation.scoring.match import match_folders
+from meatus_evaluation.studies.follow_up import Course, find_maps, read_course
 from meatus_evaluation.studies.growth import (
     BOUNDARY_SD_MM,
     growth,
@@ -45,9 +47,8 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command(name="growth")
-@click.argument("earlier", type=ANY)
-@click.argument("later", type=ANY)
-@click.option("--dates", type=DAY, nargs=2, help="Of both scans, as YYYY-MM-DD YYYY-MM-DD.")
+@click.argument("maps", metavar="PATIENT_FOLDER | EARLIER LATER", type=ANY, nargs=-1, required=True)
+@click.option("--dates", type=DAY, nargs=2, help="Of EARLIER and LATER, as YYYY-MM-DD YYYY-MM-DD.")
 @click.option(
     "--boundary-sd-mm",
     type=click.FloatRange(min=0),
@@ -56,25 +57,75 @@ DAY = click.DateTime(["%Y-%m-%d"])
     help="By how much another reading of the scan moves the whole contour.",
 )
 @json_option
+@click.option("--html", "html_file", type=ANY, help="Write the curves as a page for a browser.")
+@click.option("--pdf", "pdf_file", type=ANY, help="Write the curves as a PDF.")
 def measure_growth(
-    earlier: Path,
-    later: Path,
+    maps: tuple[Path, ...],
     dates: tuple[datetime, datetime] | None,
     boundary_sd_mm: float,
     json_file: Path | None,
+    html_file: Path | None,
+    pdf_file: Path | None,
 ) -> None:
-    """Measure what changed between the label maps EARLIER and LATER of one patient.
+    """Measure what changed between the label maps of one patient.
 
-    Growth is more than 20 % in volume or 2 mm in the largest extra-meatal axial diameter. Not for
-    clinical use.
+    PATIENT_FOLDER holds one for each date, with the date in its name (2024-03-01.nii.gz) or in a
+    sidecar; EARLIER and LATER are two. Growth is more than 20 % in volume or 2 mm in the largest
+    extra-meatal axial diameter. Not for clinical use.
     """
     with one_line_errors():
-        check_writable(json_file)
-        years = years_between(dates[0].date(), dates[1].date()) if dates else None
-        points = [time_point(read_tumour(path), boundary_sd_mm) for path in (earlier, later)]
-        found = growth(points[0], points[1], years)
-        terminal_tables.print_growth(found)
-        write_json(json_file, asdict(found))
+        check_writable(json_file, html_file, pdf_file)
+        dated = _dated(maps, dates)
+        if dated is None:
+            if html_file or pdf_file:
+                raise UsageError("a curve needs dates: say --dates YYYY-MM-DD YYYY-MM-DD too.")
+            points = [time_point(read_tumour(path), boundary_sd_mm) for path in maps]
+            pair = growth(points[0], points[1], None)
+            growth_tables.print_growth(pair)
+            write_json(json_file, asdict(pair))
+            return
+        found = read_course(dated, boundary_sd_mm)
+        if len(maps) == 1:
+            growth_tables.print_course(found)
+            write_json(json_file, _course_json(found))
+        else:
+            growth_tables.print_growth(found.whole)
+            write_json(json_file, asdict(found.whole))
+        if html_file is not None:
+            from meatus_evaluation.report.html.growth_page import write_growth_page
+
+            write_growth_page(found, html_file)
+        if pdf_file is not None:
+            from meatus_evaluation.report.growth_pdf import write_growth_pdf
+
+            write_growth_pdf(found, pdf_file)
+
+
+def _dated(
+    maps: tuple[Path, ...], dates: tuple[datetime, datetime] | None
+) -> dict[date, Path] | None:
+    """The label maps by date; None where two come without dates."""
+    if len(maps) > 2 or (len(maps) == 1 and not maps[0].is_dir()):
+        raise UsageError(
+            f"expected one patient's folder or two label maps, found {len(maps)} "
+            f"({maps[0]}). Put the label maps of all dates into one folder and pass that."
+        )
+    if len(maps) == 1:
+        if dates:
+            raise UsageError("--dates are of two label maps; those of a folder are in its files.")
+        return find_maps(maps[0])
+    if dates is None:
+        return None
+    earlier, later = dates[0].date(), dates[1].date()
+    years_between(earlier, later)  # whether they are in order
+    return {earlier: maps[0], later: maps[1]}
+
+
+def _course_json(found: Course) -> dict[str, Any]:
+    """Dates as text, as JSON has none."""
+    visits = [{"date": str(visit.day)} | asdict(visit.point) for visit in found.visits]
+    steps = [asdict(step) for step in found.steps]
+    return {"visits": visits, "steps": steps, "whole": asdict(found.whole)}
 
 
 @click.command(name="reliability")

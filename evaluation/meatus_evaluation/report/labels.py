@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meatus_evaluation.scoring.measures import MEASURES
+from meatus_evaluation.scoring.score import CaseScore
 from meatus_evaluation.scoring.summary import BOUNDARY, OVERALL
 
 STRUCTURES = {
@@ -56,3 +59,27 @@ def group_name(group: str) -> str:
 def counted(number: int, one: str, more: str = "") -> str:
     """``2 cases``"""
     return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def shortcomings(scores: Sequence[CaseScore]) -> list[str]:
+    """``1 failure``, ``2 tumours missed``: what must stand above every mean; empty: none."""
+    usable = [entry for entry in scores if entry.failure is None]
+    missed, invented = (
+        {
+            name: sum(entry.structures[name].outcome == outcome for entry in usable)
+            for name in ("whole_vs", "cochlea")
+        }
+        for outcome in ("missed", "false positive")
+    )
+    told = {
+        "failure": len(scores) - len(usable),
+        "tumour missed": missed["whole_vs"],
+        "tumour where there is none": invented["whole_vs"],
+        "scan without its cochleas": missed["cochlea"],
+    }
+    more = {
+        "tumour missed": "tumours missed",
+        "tumour where there is none": "tumours where there is none",
+        "scan without its cochleas": "scans without their cochleas",
+    }
+    return [counted(number, what, more.get(what, "")) for what, number in told.items() if number]

@@ -12,18 +12,62 @@ from rich.table import Table
 from meatus.errors import printable
 from meatus_evaluation.benchmark.budget import Line
 from meatus_evaluation.ranking import ScoreCube, Stability, Standing
-from meatus_evaluation.report.labels import SHORT_STRUCTURES, counted, group_name
+from meatus_evaluation.report.labels import (
+    SHORT_STRUCTURES,
+    counted,
+    group_name,
+    shortcomings,
+)
+from meatus_evaluation.report.worst import worst_first
 from meatus_evaluation.scoring.match import Matched
-from meatus_evaluation.scoring.measures import MEASURES, Measure
+from meatus_evaluation.scoring.measures import ASSD, DICE, MEASURES, Measure
 from meatus_evaluation.scoring.score import CaseScore
 from meatus_evaluation.scoring.structure_score import StructureScore
-from meatus_evaluation.scoring.summary import OVERALL, GroupSummary, Statistics
+from meatus_evaluation.scoring.summary import OVERALL, GroupSummary, Statistics, summarise
 from meatus_evaluation.studies.compare import Compared, Comparison
-from meatus_evaluation.studies.growth import Change, Growth
 from meatus_evaluation.studies.reliability import BINS, POOR_DICE, Alarms, Bins, Trial
 
 WIDTH = 120
 SHOWN = 5  # names in a line
+WORST = 5  # cases on the one screen
+
+
+def print_screen(scores: Sequence[CaseScore], *, more: bool = True) -> None:
+    """One screen, however many cases there are: what is wrong first, means, the worst cases."""
+    overall = summarise(scores)[0]
+    sites = sorted({entry.site for entry in scores})
+    bad = ", ".join(shortcomings(scores)) or "every tumour and cochlea is found"
+    say(f"{counted(len(scores), 'case')} of {counted(len(sites), 'site')}: {bad}")
+    table = Table("", "Dice", "median", "ASSD, mm", "median", "found", "missed", "false positive")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for structure, measures in overall.measures.items():
+        count = overall.counts.get(structure)
+        cells = [
+            cell
+            for name in (DICE, ASSD)
+            for cell in (_spread(measures.get(name)), _decimals_of(measures.get(name)))
+        ]
+        counts = (count.found, count.missed, count.false_positive) if count else ("", "", "")
+        table.add_row(SHORT_STRUCTURES[structure], *cells, *map(str, counts))
+    print_table(table)
+    worst = [entry for entry in worst_first(scores) if entry.failure is None][:WORST]
+    for entry in worst if len(scores) > 1 else ():
+        named = entry.structures.items()
+        dices = ", ".join(f"{SHORT_STRUCTURES[name]} {one.dice:.2f}" for name, one in named)
+        say(f"worst: {entry.case}, Dice {dices}")
+    if more:
+        say("each case and site: --verbose; all numbers: --csv, --json, --html")
+
+
+def _spread(found: Statistics | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.mean:.3f}" + (f" ± {found.sd:.3f}" if found.sd is not None else "")
+
+
+def _decimals_of(found: Statistics | None) -> str:
+    return "" if found is None else f"{found.median:.3f}"
 
 
 def print_scores(scores: Sequence[CaseScore]) -> None:
@@ -65,8 +109,10 @@ def _score_cell(score: StructureScore, failure: str | None) -> str:
 
 
 def _statistics_table(group: GroupSummary) -> Table:
-    counts = f"{counted(group.cases, 'case')}, {counted(len(group.failures), 'failure')}"
-    title = f"{group_name(group.group)}: {counts}"
+    counts = [counted(group.cases, "case"), counted(len(group.failures), "failure")]
+    missed = group.counts["whole_vs"].missed
+    told = [*counts, counted(missed, "tumour missed", "tumours missed")] if missed else counts
+    title = f"{group_name(group.group)}: {', '.join(told)}"
     table = Table("structure", "measure", title=title)
     for name in ("cases", "mean", "SD", "95 % of the mean", "median", "quartiles"):
         table.add_column(name, justify="right")
@@ -183,44 +229,6 @@ def _comparison_cells(entry: Comparison) -> list[str]:
         f"{entry.better}/{entry.worse}",
         f"{entry.p_holm:.2g}",
     ]
-
-
-def print_growth(found: Growth) -> None:
-    """Both time points, what changed, and the verdict in words."""
-    points = Table("", "volume, mm3", "largest extra-meatal diameter, mm", "side")
-    points.title = "Measured, with one standard deviation"
-    for name, point in (("earlier", found.earlier), ("later", found.later)):
-        volume = f"{point.volume_mm3:.0f} ± {point.volume_sd_mm3:.0f}"
-        diameter = f"{point.diameter_mm:.1f} ± {point.diameter_sd_mm:.1f}"
-        points.add_row(name, volume, diameter, point.side)
-    print_table(points)
-    changes = Table("change", "in all", "95 %", "a year", "verdict")
-    changes.add_row("volume, mm3", *_change_cells(found.volume_mm3, 1, 0))
-    if found.volume_share:
-        share = found.volume_share
-        verdict = _verdict(share.verdict, share.certain)
-        changes.add_row("volume, %", *_change_cells(share, 100, 1), verdict)
-    verdict = _verdict(found.diameter_mm.verdict, found.diameter_mm.certain)
-    changes.add_row("diameter, mm", *_change_cells(found.diameter_mm, 1, 2), verdict)
-    print_table(changes)
-    if found.years is None:
-        say("no dates given: no change per year")
-    if found.earlier.side != found.later.side:
-        say(f"look twice: tumour side {found.earlier.side}, then {found.later.side}")
-    say(f"verdict: {_verdict(found.verdict, found.certain)} (not for clinical use)")
-
-
-def _change_cells(change: Change, scale: float, digits: int) -> list[str]:
-    numbers = (change.value, change.low, change.high, change.per_year)
-    total, low, high, yearly = (
-        "-" if value is None else f"{value * scale:+.{digits}f}" for value in numbers
-    )
-    return [total, f"{low} to {high}", yearly]
-
-
-def _verdict(verdict: str, certain: bool) -> str:
-    """Certain: the whole 95 % interval says so."""
-    return verdict if certain else f"{verdict}, not certain"
 
 
 def print_budget(lines: Sequence[Line]) -> None:

@@ -10,9 +10,11 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pydicom
+import pydicom.errors
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -291,3 +293,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return (value,) if isinstance(value, str) else tuple(str(word) for word in value)
+
+
+def study_date(file: Path) -> str:
+    """``StudyDate`` of a DICOM file, YYYYMMDD; empty where it is no DICOM or states none."""
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["StudyDate"])
+    except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError):
+        return ""
+    return str(header.get("StudyDate", ""))

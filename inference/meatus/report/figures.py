@@ -45,6 +45,7 @@ LINE = 18
 NUMBERS = (220, 295, 380)  # where the legend's columns of numbers end
 TITLE_LETTERS, NOTE_LETTERS, FOOTER_LETTERS = 110, 56, 220  # that fit
 NOTE_LINES = 5
+THUMBNAIL = 180  # pixels; shown smaller, so that it is sharp on dense screens
 
 
 def draw_case(
@@ -66,7 +67,7 @@ def draw_case(
     limits = window(slices.voxels)
     main, canal = main_view(slices), canal_view(slices)
     right, left = ear_views(slices, found)
-    _write(figure, MARGIN, 29, _clipped(title, TITLE_LETTERS), size=19)
+    _write(figure, MARGIN, 29, clipped(title, TITLE_LETTERS), size=19)
     _overview(figure, slices, main, limits)
     _legend(figure, found)
     _pair(figure, (0, 0), slices, main, limits, "")
@@ -75,7 +76,7 @@ def draw_case(
     _pair(figure, (1, 0), slices, right, limits, "no right cochlea marked")
     _pair(figure, (1, 1), slices, left, limits, "no left cochlea marked")
     footer = f"Research software, not for clinical use. Weights: {weights}"
-    _write(figure, MARGIN, HEIGHT - 12, _clipped(footer, FOOTER_LETTERS), colour=FAINT)
+    _write(figure, MARGIN, HEIGHT - 12, clipped(footer, FOOTER_LETTERS), colour=FAINT)
     write_whole(out, _png(figure))
 
 
@@ -189,11 +190,22 @@ def _write(
     )  # fmt: skip
 
 
-def _clipped(text: str, letters: int) -> str:
+def clipped(text: str, letters: int) -> str:
     """Text from a user, as the font can show it, on one line."""
     known = text.encode("latin-1", errors="replace").decode("latin-1")
     shown = printable(known)
     return shown if len(shown) <= letters else f"{shown[: letters - 3]}..."
+
+
+def thumbnail(picture: Path) -> bytes:
+    """A small JPEG of the main view with its contours, cut out of a case's ``picture``."""
+    left = MARGIN + OVERVIEW + BETWEEN + PANEL + GAP
+    top = HEADER + CAPTION
+    content = io.BytesIO()
+    with Image.open(picture) as image:
+        view = image.convert("RGB").crop((left, top, left + PANEL, top + PANEL))
+    view.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS).save(content, "jpeg", quality=80)
+    return content.getvalue()
 
 
 def _png(figure: Figure) -> bytes:

@@ -97,12 +97,12 @@ def low_confidence(confidence: float | None) -> str | None:
     return f"low confidence: {_below(confidence)}, usual is {LOW_CONFIDENCE} or more"
 
 
-def uncertain_tumour(expected_dice: float | None) -> str | None:
+def uncertain_outline(expected_dice: float | None) -> str | None:
     """``expected_dice`` of the whole tumour, by the network's own probabilities."""
     if expected_dice is None or expected_dice >= USUAL_EXPECTED_DICE:
         return None
     return (
-        f"uncertain tumour: expected Dice {_below(expected_dice)}, "
+        f"uncertain outline: expected Dice {_below(expected_dice)}, "
         f"usual is {USUAL_EXPECTED_DICE} or more"
     )
 

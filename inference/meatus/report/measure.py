@@ -207,7 +207,7 @@ def _flags(found: Measures) -> tuple[str, ...]:
         flags.unusual_spacing(found.spacing_mm),
         flags.few_slices(found.slices),
         flags.low_confidence(found.certainty.confidence),
-        flags.uncertain_tumour(found.certainty.expected_dice),
+        flags.uncertain_outline(found.certainty.expected_dice),
     )
     return tuple(sentence for sentence in judged if sentence)
 

@@ -17,16 +17,17 @@ COLOURS = {
 }
 POWER = 0.7  # lifts tissue, which is dark beside hrT2's bright fluid
 WHITE = "#f0f0f0"
-LETTER_PT, BAR_PT = 9, 8
+LETTER_PT, BAR_PT = 13, 9
+EDGE_PT = 6  # between a letter and the edge of its panel, whatever the panel's size
 SCALE_BARS_MM = (50, 20, 10, 5)
 BAR_SHARE = 0.3  # of a field, at most
 
-# R, L, A and P about a panel: at the axes' x and y, aligned horizontally and vertically.
+# R, L, A and P about a panel: the axes' x and y of the edge, and alignment across and along.
 SIDES = (
-    ("R", 0.02, 0.5, "left", "center"),
-    ("L", 0.98, 0.5, "right", "center"),
-    ("A", 0.5, 0.98, "center", "top"),
-    ("P", 0.5, 0.02, "center", "bottom"),
+    ("R", 0.0, 0.5, "left", "center"),
+    ("L", 1.0, 0.5, "right", "center"),
+    ("A", 0.5, 1.0, "center", "top"),
+    ("P", 0.5, 0.0, "center", "bottom"),
 )
 
 
@@ -103,10 +104,13 @@ def _outline() -> list[AbstractPathEffect]:
 
 
 def _name_sides(axes: Axes) -> None:
+    """Large and bold, on a dark ground: the foot of an L must not be lost in bright bone marrow."""
     for letter, x, y, across, along in SIDES:
-        axes.text(
-            x, y, letter, ha=across, va=along, color=WHITE, size=LETTER_PT,
-            transform=axes.transAxes, path_effects=_outline(),
+        inwards = tuple(EDGE_PT * (1 - 2 * end) if end != 0.5 else 0 for end in (x, y))
+        axes.annotate(
+            letter, (x, y), inwards, xycoords="axes fraction", textcoords="offset points",
+            ha=across, va=along, color=WHITE, size=LETTER_PT, weight="bold",
+            bbox={"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "lw": 0},
         )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 
 @contextmanager
@@ -31,6 +33,9 @@ with _silent():
     from matplotlib.patheffects import AbstractPathEffect, withStroke
     from PIL import Image
 
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_pdf import PdfPages
+
 __all__ = [
     "AbstractPathEffect",
     "Axes",
@@ -38,6 +43,14 @@ __all__ = [
     "Image",
     "Line2D",
     "Rectangle",
+    "pdf_pages",
     "to_rgb",
     "withStroke",
 ]
+
+
+def pdf_pages(file: Path, title: str) -> PdfPages:
+    """A PDF that figures are saved to as pages; the same bytes for the same figures."""
+    from matplotlib.backends.backend_pdf import PdfPages  # what it needs takes a moment to load
+
+    return PdfPages(file, metadata={"Title": title, "CreationDate": None})

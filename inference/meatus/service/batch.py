@@ -16,6 +16,7 @@ import numpy as np
 from meatus.errors import InferenceError, ScanError
 from meatus.geometry import Geometry
 from meatus.io.images import read_grid, read_scan
+from meatus.report.measure import Measures
 from meatus.service.cases import Case
 from meatus.timing import Stopwatch
 from meatus.volumes import Labels, Scan, Segmented
@@ -38,6 +39,11 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # what had to be assumed or repaired to read the scan
     stages: dict[str, float] = field(default_factory=dict)  # seconds of each
     result: Segmented | None = None
+    measures: Measures | None = None
+
+
+# What was measured of an outcome, once it is reported; gets the scan where that could be read.
+Record = Callable[[Outcome, Scan | None], Measures | None]
 
 
 @dataclass
@@ -80,7 +86,7 @@ def attempts(
     write: Write,
     on_error: OnError,
     tell: Callable[[Outcome], None],
-    record: Callable[[Outcome, Scan | None], None] = lambda _outcome, _scan: None,
+    record: Record = lambda _outcome, _scan: None,
     scratch: Path | None = None,
 ) -> Iterator[Attempt]:
     """Each of ``cases`` in order, to put its result in; that is written in the background.
@@ -137,7 +143,7 @@ def _finish(
     attempt: Attempt,
     write: Write,
     on_error: OnError,
-    record: Callable[[Outcome, Scan | None], None],
+    record: Record,
 ) -> Outcome:
     case, failed, result = attempt.case, attempt.failed, attempt.result
     watch = Stopwatch()
@@ -159,7 +165,7 @@ def _finish(
     if failed is not None:
         outcome = _failed(outcome, failed, one_line(failed))
     try:
-        record(outcome, attempt.scan)
+        outcome = replace(outcome, measures=record(outcome, attempt.scan))
     except Exception as error:
         if failed is None:
             outcome = _failed(outcome, error, f"labelled, but not reported: {one_line(error)}")

@@ -1,20 +1,27 @@
-"""What a user sees of a run: lines to stdout, one line for each error to stderr, a bar."""
+"""What a user sees of a run: lines to stdout, one line for each error to stderr, a bar.
+
+For programs each line is a JSON object instead; with ``quiet`` there are none but the errors.
+"""
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from meatus.errors import InferenceError, printable
 from meatus.io.stderr import stderr_to
+from meatus.report.phrases import found_line
 from meatus.service.batch import Outcome, one_line
 from meatus.service.cases import Case
 from meatus.service.path_scrubbing import nothing_hidden
@@ -24,8 +31,12 @@ SOME_FAILED, NOTHING_STARTED = 1, 2
 # Libraries' own words on stderr: left there, put among the log lines, or nowhere.
 Chatter = Literal["stderr", "stdout", "nowhere"]
 
+Form = Literal["lines", "json", "quiet"]  # of what goes to stdout
+
 SHOW_CURSOR = "\x1b[?25h"
 PATIENCE_S = 1.0  # with a thread that cannot finish its line, as its reader is gone
+LONGEST_TITLE = 40  # of a case, for which its line is aligned with the others
+WIDTH = 100  # of a table, where stdout is no terminal
 
 
 @dataclass(frozen=True)
@@ -34,10 +45,20 @@ class Console:
 
     errors: TextIO
     hide: Callable[[str], str] = nothing_hidden
+    form: Form = "lines"
     turn: threading.RLock = field(default_factory=threading.RLock)
 
     def say(self, line: str, *, of: str = "") -> None:
-        self._print(f"{of}{self.hide(line)}")
+        self.event("note", f"{of}{self.hide(line)}", text=f"{of}{self.hide(line)}")
+
+    def event(
+        self, kind: str, line: str, show: Callable[[str], None] | None = None, **entries: Any
+    ) -> None:
+        """A ``line`` for people, by ``show`` where given; its ``entries`` for programs."""
+        if self.form == "lines":
+            (show or self._print)(line)
+        elif self.form == "json":
+            self._print(json.dumps({"event": kind} | entries))
 
     def fail(self, text: str, *, of: str = "", details: str = "") -> None:
         """One line on stderr, after the ``details`` that were asked for."""
@@ -46,6 +67,8 @@ class Console:
                 print(details, file=sys.stderr, flush=True)
             line = printable(f"error: {of}{self.hide(text)}")
             print(line, file=self.errors, flush=True)
+        if self.form == "json" and not of:  # a case's own error stands in the case's event
+            self.event("error", "", text=self.hide(text))
 
     @contextmanager
     def errors_end_it(self, debug: bool) -> Iterator[None]:
@@ -59,7 +82,7 @@ class Console:
     def last_word(self, text: str) -> None:
         """Say why the run ends; the caller ends it, and no other thread speaks any more."""
         self.turn.acquire(timeout=PATIENCE_S)
-        if sys.stdout.isatty():
+        if self.has_bar:
             print(SHOW_CURSOR, end="", flush=True)  # the bar hid it
         self.fail(text)
 
@@ -69,6 +92,10 @@ class Console:
         with self._progress(len(titles)) as advance:
             yield ToldCases(self, titles, advance, debug)
 
+    @property
+    def has_bar(self) -> bool:
+        return self.form == "lines" and sys.stdout.isatty()
+
     def _print(self, line: str) -> None:
         with self.turn:
             print(printable(line), flush=True)
@@ -76,7 +103,7 @@ class Console:
     @contextmanager
     def _progress(self, total: int) -> Iterator[Callable[[str], None]]:
         """A function that takes a case's line: a bar with time left on a terminal, else lines."""
-        if not sys.stdout.isatty():
+        if not self.has_bar:
             yield self._print
             return
         left = TimeRemainingColumn()
@@ -101,33 +128,96 @@ class ToldCases:
     debug: bool
     ended: int = 0
     failed: int = 0
+    unreported: bool = False
+    checks: dict[str, str] = field(default_factory=dict)  # what to look at twice, by title
 
     def __call__(self, outcome: Outcome) -> None:
-        title = self.titles[outcome.case]
+        title, hide = self.titles[outcome.case], self.console.hide
         self.ended += 1
-        number = f"[{self.ended}/{len(self.titles)}]"
         for warning in outcome.warnings:
-            self.console.say(warning, of=f"{title}: warning: ")
-        if outcome.error is None:
-            self.advance(f"{number} {title}: {outcome.seconds:.1f} s")
+            line = f"{title}: warning: {hide(warning)}"
+            self.console.event("warning", line, case=title, text=hide(warning))
+        error = None if outcome.error is None else hide(outcome.error)
+        entries = self._entries(outcome, title, error)
+        if error is None:
+            found = found_line(outcome.measures) if outcome.measures else "done"
+            self._told(title, f"{found}  {outcome.seconds:.1f} s", entries)
+            if outcome.measures and outcome.measures.flags:
+                self.checks[title] = "; ".join(outcome.measures.flags)
             return
         self.failed += 1
-        self.advance(f"{number} {title}: failed")
+        self.checks[title] = f"failed: {error}"
+        self._told(title, "failed", entries)
         details = outcome.details if self.debug else ""
-        self.console.fail(outcome.error, of=f"{title}: ", details=details)
+        self.console.fail(outcome.error or "", of=f"{title}: ", details=details)
+
+    def close(self, finish: Callable[[], None]) -> None:
+        """``finish`` the report; the cases to look at twice, with all reasons; how many are done.
+
+        A report that cannot be finished costs no label map, and is told as an error.
+        """
+        try:
+            finish()
+        except Exception as error:
+            self.unreported = True
+            details = traceback.format_exc() if self.debug else ""
+            self.console.fail(f"the report is not whole: {one_line(error)}", details=details)
+        total, done = len(self.titles), self.ended - self.failed
+        for line in _checks_table(self.checks) if self.console.form == "lines" else ():
+            self.console.event("table", line)
+        text = f"{done} of {total} cases done" + f", {self.failed} failed" * bool(self.failed)
+        self.console.event("end", text, done=done, failed=self.failed, check=self.checks)
+
+    def _told(self, title: str, text: str, entries: dict[str, Any]) -> None:
+        width = min(max(map(len, self.titles.values())), LONGEST_TITLE)
+        line = f"[{self.ended}/{len(self.titles)}] {title:{width}}  {text}"
+        self.console.event("case", line, self.advance, **entries)
+
+    def _entries(self, outcome: Outcome, title: str, error: str | None) -> dict[str, Any]:
+        """What programs are told of a case; volumes in mm3, by side of the patient."""
+        about: dict[str, Any] = {
+            "case": title, "number": self.ended, "of": len(self.titles),
+            "status": "failed" if error else "done", "seconds": round(outcome.seconds, 3),
+        }  # fmt: skip
+        if error is not None:
+            return about | {"error": error}
+        found = outcome.measures
+        if found is None:
+            return about
+        volumes = {side: vars(getattr(found, side)) for side in ("right", "left", "total")}
+        return about | {
+            "tumour_side": found.tumour_side, "volumes": volumes,
+            "extra_meatal_diameter_mm": found.extra_meatal_diameter_mm,
+            "cochleas": found.cochleas, "flags": list(found.flags),
+        }  # fmt: skip
+
+
+def _checks_table(checks: dict[str, str]) -> list[str]:
+    """Lines of a table; none where there is nothing to look at."""
+    if not checks:
+        return []
+    table = Table("look at", "why", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title, why in checks.items():
+        table.add_row(printable(title), printable(why))
+    text = io.StringIO()
+    width = Terminal().width if sys.stdout.isatty() else WIDTH
+    Terminal(file=text, width=width, markup=False, emoji=False, highlight=False).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
 @contextmanager
-def open_console(chatter: Chatter, hide: Callable[[str], str]) -> Iterator[Console]:
+def open_console(
+    chatter: Chatter, hide: Callable[[str], str], form: Form = "lines"
+) -> Iterator[Console]:
     """A console whose errors go to the process's stderr, whoever redirects that meanwhile.
 
     ``chatter`` says where everything else goes that is written to stderr.
     """
     if not _is_the_process_stderr(sys.stderr):
-        yield Console(sys.stderr, hide)
+        yield Console(sys.stderr, hide, form)
         return
     with stderr_to(chatter) as kept, open(kept, "w", closefd=False) as errors:
-        yield Console(errors, hide)
+        yield Console(errors, hide, form)
 
 
 def _is_the_process_stderr(stream: TextIO) -> bool:

@@ -20,25 +20,22 @@ from meatus.grand_challenge import (
     model_weights,
 )
 from meatus.label_voting import segment_by_vote
+from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
 from meatus.postprocess import Rules, Tumours
-from meatus.report.case_table import CaseReport, notice, read_report, write_report
-from meatus.report.measure import measure
-from meatus.service.batch import OnError, Outcome, attempts
+from meatus.service.batch import OnError, attempts
 from meatus.service.cases import Case
-from meatus.service.console import SOME_FAILED, Console, open_console
+from meatus.service.console import SOME_FAILED, Console, Form, open_console
 from meatus.service.inputs import find_inputs
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
     files_of,
     name_hider,
     nothing_hidden,
-    without_paths,
 )
+from meatus.service.recorder import Recorder
 from meatus.service.results import Kind, Results, kinds_of, paths_of
 from meatus.service.stopping import stopping
-from meatus.timing import peak_mib
-from meatus.volumes import Scan
 
 Fusion = Literal["mean", "vote"]
 
@@ -65,6 +62,10 @@ class Request:
     output_slug: str = OUTPUT_SLUG
     model_folder: Path = MODEL_FOLDER
     report: Path | None = None
+    pdf: bool = False
+    log_json: bool = False
+    quiet: bool = False
+    models: Path | None = None  # where sets of weights are installed
     kinds: tuple[Kind, ...] | None = None  # None: what the input gives
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
@@ -87,9 +88,11 @@ def run(request: Request) -> int:
         ):
             model = _model(request, weights, console)
             titles = _titles(request, kinds)
-            for line in _start_lines(request, model, weights, len(cases), len(titles)):
-                console.say(line)
-            record = _recorder(request, model, rules)
+            _tell_start(request, console, model, weights, (len(cases), len(titles)))
+            recorder = Recorder(
+                request.report, model, rules, resume=request.resume, pdf=request.pdf
+            )
+            record = recorder.record
             write = Results(folder, kinds, weights, model, rules).write
             todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
@@ -102,11 +105,8 @@ def run(request: Request) -> int:
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
-        done = len(titles) - tell.failed
-        console.say(
-            f"{done} of {len(titles)} cases done" + f", {tell.failed} failed" * bool(tell.failed)
-        )
-    return SOME_FAILED if tell.failed else 0
+            tell.close(recorder.finish)
+    return SOME_FAILED if tell.failed or tell.unreported else 0
 
 
 @contextmanager
@@ -122,14 +122,24 @@ def _console(request: Request) -> Iterator[Console]:
         hide = name_hider([source, request.output], files_of(source, deep=in_layout))
     chatter: Literal["stdout", "stderr"] = "stdout" if in_layout else "stderr"
     with (
-        open_console("nowhere" if request.anonymous_log else chatter, hide) as console,
+        open_console(
+            "nowhere" if request.anonymous_log else chatter, hide, _form(request)
+        ) as console,
         console.errors_end_it(request.debug and not request.anonymous_log),
     ):
         if request.debug and request.anonymous_log:
             raise UsageError("--debug shows paths and --anonymous-log hides them; choose one.")
+        if request.log_json and request.quiet:
+            raise UsageError("--log-json writes lines and --quiet writes none; choose one.")
+        if request.pdf and request.report is None:
+            raise UsageError("--pdf is a part of the report; name its folder with --report too.")
         if request.patient_names and request.anonymous_log:
             raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
+
+
+def _form(request: Request) -> Form:
+    return "json" if request.log_json else "quiet" if request.quiet else "lines"
 
 
 def _cases(request: Request, console: Console) -> list[Case]:
@@ -150,7 +160,7 @@ def _cases(request: Request, console: Console) -> list[Case]:
 def _weights(request: Request, console: Console) -> Path:
     """The weights that were named, else the model folder's, else the shipped ones."""
     if request.weights is not None or not is_layout(request.source):
-        return request.weights or DEFAULT_WEIGHTS
+        return find_weights(request.weights, request.models) if request.weights else DEFAULT_WEIGHTS
     path, why = model_weights(request.model_folder, DEFAULT_WEIGHTS)
     console.say(why)
     return path
@@ -167,14 +177,6 @@ def _model(request: Request, weights: Path, console: Console) -> Model:
     )
 
 
-def _recorder(
-    request: Request, model: Model, rules: Rules
-) -> Callable[[Outcome, Scan | None], None]:
-    if request.report is None:
-        return lambda _outcome, _scan: None
-    return Recorder(request.report, model, rules, resume=request.resume).record
-
-
 def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, str]:
     """The cases to do, in order, and what the log calls them."""
     return {
@@ -188,17 +190,21 @@ def _is_done(case: Case, kinds: tuple[Kind, ...]) -> bool:
     return all(path.exists() for path in paths_of(case, kinds).values())
 
 
-def _start_lines(
-    request: Request, model: Model, weights: Path, cases: int, todo: int
-) -> Iterator[str]:
+def _tell_start(
+    request: Request, console: Console, model: Model, weights: Path, count: tuple[int, int]
+) -> None:
+    """``count`` is the number of cases, and of those that are still to do."""
     flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
-    yield f"meatus {__version__}: {NOTICE}"
-    yield f"weights: {weights}, trained on {model.spec.trained_on}"
-    yield (
+    origin = f"{'shipped' if weights == DEFAULT_WEIGHTS else weights} ({model.weights})"
+    console.say(f"meatus {__version__}: {NOTICE}")
+    console.say(f"weights: {origin}, trained on {model.spec.origin}")
+    console.say(
         f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
         f"fused by {request.fusion}, on {model.members[0].name}"
     )
-    yield f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
+    cases, todo = count
+    line = f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
+    console.event("start", line, cases=cases, to_do=todo, version=__version__)
 
 
 def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:
@@ -211,52 +217,3 @@ def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:
             folder.discard()
 
     return leave
-
-
-class Recorder:
-    """The report of one run; with ``resume``, rows of an earlier run stay.
-
-    Raises ``OutputError`` where the earlier report is damaged.
-    """
-
-    def __init__(self, folder: Path, model: Model, rules: Rules, *, resume: bool) -> None:
-        self._folder, self._model, self._rules = folder, model, rules
-        self._reports = read_report(folder) if resume else []
-        write_report(folder, self._reports)  # a folder that cannot be written is known at once
-
-    def record(self, outcome: Outcome, scan: Scan | None) -> None:
-        """Write the case's row and picture. Raises ``OutputError`` where that fails."""
-        report = _case_report(outcome, self._model, self._rules)
-        self._reports.append(report)
-        write_report(self._folder, self._reports)
-        if scan is None or outcome.result is None or report.measures is None:
-            return
-        from meatus.report.figures import draw_case  # matplotlib only where a picture is drawn
-
-        draw_case(
-            scan,
-            outcome.result.labels,
-            outcome.case.name,
-            self._folder / f"{outcome.case.name}.png",
-            weights=f"{self._model.weights}; trained on {self._model.spec.trained_on}",
-            measures=report.measures,
-        )
-
-
-def _case_report(outcome: Outcome, model: Model, rules: Rules) -> CaseReport:
-    done = outcome.error is None and outcome.result is not None
-    result, measures = outcome.result, None
-    if done and result is not None:
-        measures = measure(result.labels, result.certainty, rules.between_ears_mm)
-    return CaseReport(
-        case=outcome.case.name,
-        measures=measures,
-        seconds=outcome.stages,
-        peak_mib=peak_mib(),
-        engine=model.members[0].name,
-        weights=model.weights,
-        version=__version__,
-        notice=notice(model.spec.trained_on),
-        warnings=tuple(without_paths(line, outcome.case) for line in outcome.warnings),
-        error=without_paths(outcome.error, outcome.case) if outcome.error else None,
-    )

@@ -1,29 +1,20 @@
-"""The report: one HTML file that needs no network and nothing beside it.
-
-Names of cases and messages come from files that may be called anything: the templates escape
-every value. Should one slip through, the page's content security policy runs no script and takes
-no style but its own two, known by their SHA-256.
-"""
+"""The report: one HTML file that needs no network and nothing beside it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from meatus import __version__
 from meatus.atomic import write_whole
-from meatus_evaluation.ranking import RANKED_STRUCTURES
+from meatus.report.html.page import render
 from meatus_evaluation.report.html import box_plots, tables
-from meatus_evaluation.report.labels import counted, definitions
+from meatus_evaluation.report.labels import counted, definitions, shortcomings
+from meatus_evaluation.report.worst import mean_dice, scheme_of, worst_first
 from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.measures import MEASURES
-from meatus_evaluation.scoring.score import CaseScore, Scheme
+from meatus_evaluation.scoring.score import CaseScore
 from meatus_evaluation.scoring.summary import summarise
 
 if TYPE_CHECKING:
@@ -58,7 +49,8 @@ def write_report(
     scored = [entry for entry in ordered if entry.failure is None]
     groups = summarise(scores)
     values = {
-        "about": _about(scores, failures),
+        "about": _about(scores),
+        "missed": tables.missed_table(scores),
         "failures": tables.failure_table(failures),
         "glance": tables.glance_table(groups),
         "groups": [tables.statistics_table(n, group) for n, group in enumerate(groups)],
@@ -67,50 +59,9 @@ def write_report(
         "undrawn": len(failures),
         "cases": _case_tables(ordered),
         "definitions": definitions(),
-        "version": __version__,
         "box_plots": box_plots,
     }
-    # A file name that is no text becomes a lone surrogate, which UTF-8 cannot hold.
-    write_whole(html_file, render(values).encode(errors="backslashreplace"))
-
-
-def worst_first(scores: Sequence[CaseScore]) -> list[CaseScore]:
-    """Failures, then by mean Dice of the ranked structures, then by the sum of their ASSD."""
-
-    def badness(entry: CaseScore) -> tuple[bool, float, float, str]:
-        distance = sum(entry.structures[name].assd_mm for name in _ranked(entry))
-        return entry.failure is None, mean_dice(entry), -distance, entry.case
-
-    return sorted(scores, key=badness)
-
-
-def mean_dice(entry: CaseScore) -> float:
-    """Over the structures that the challenge ranks; the whole tumour would count twice."""
-    names = _ranked(entry)
-    return sum(entry.structures[name].dice for name in names) / len(names)
-
-
-def render(values: dict[str, object]) -> str:
-    """The page; ``values`` are what its template names."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    own = {
-        "style": style,
-        "script": script,
-        "style_hash": _hash(style),
-        "script_hash": _hash(script),
-    }
-    return environment.get_template("page.html.jinja").render(values | own)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    write_whole(html_file, render("page.html.jinja", values, FOLDER))
 
 
 def _plots(ordered: list[CaseScore]) -> dict[str, list[box_plots.Plot]]:
@@ -118,13 +69,13 @@ def _plots(ordered: list[CaseScore]) -> dict[str, list[box_plots.Plot]]:
     return {measure.head: box_plots.box_plots(measure, ordered) for measure in main}
 
 
-def _about(scores: Sequence[CaseScore], failures: Sequence[CaseScore]) -> dict[str, str]:
+def _about(scores: Sequence[CaseScore]) -> dict[str, str]:
     sites = sorted({entry.site for entry in scores})
     return {
         "cases": counted(len(scores), "case"),
         "sites": f"{counted(len(sites), 'site')}: {', '.join(sites)}",
-        "scheme": f"labels of {_scheme(scores[0])}",
-        "failures": counted(len(failures), "failure") if failures else "no failures",
+        "scheme": f"labels of {scheme_of(scores[0])}",
+        "bad": ", ".join(shortcomings(scores)),
     }
 
 
@@ -150,16 +101,8 @@ def _worst_cases(
     own = find_scans(scans, pairs) if scans else {}
     found = []
     for entry in worst:
-        drawn = draw_pair(by_case[entry.case], _scheme(entry), own.get(entry.case))
+        drawn = draw_pair(by_case[entry.case], scheme_of(entry), own.get(entry.case))
         lacking = ("No scan of this case was found.",) if scans and entry.case not in own else ()
         notes = (*lacking, *drawn.notes)
         found.append(WorstCase(entry, mean_dice(entry), drawn.drawings, notes))
     return found
-
-
-def _scheme(entry: CaseScore) -> Scheme:
-    return "2023" if "extra_meatal" in entry.structures else "2022"
-
-
-def _ranked(entry: CaseScore) -> tuple[str, ...]:
-    return RANKED_STRUCTURES[_scheme(entry)]

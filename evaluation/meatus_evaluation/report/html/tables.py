@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from meatus.report.html.page import Cell, Table, number
 from meatus.service.path_scrubbing import without_folders
 from meatus_evaluation.report.labels import STRUCTURES, counted, group_name
 from meatus_evaluation.scoring.measures import ASSD, MEASURES, NONE, Measure
@@ -16,23 +16,8 @@ STATISTICS_HEADS = ("cases", "mean", "SD", "median", "quartiles", "95 % of the m
 CASE_HEADS = ("parts", "missed parts", "false positives", "false positives, mm³")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """``value`` is what a number sorts by, None where it is undefined."""
-
-    text: str
-    value: float | None = None
-    is_number: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """``name`` is an identifier of the page; the first cell of a row is its head."""
-
-    name: str
-    caption: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+# What the page warns of where it is missed; the tumour's parts are parts of the whole.
+OF_WEIGHT = ("whole_vs", "cochlea")
 
 
 def failure_table(failures: Sequence[CaseScore]) -> Table:
@@ -42,6 +27,22 @@ def failure_table(failures: Sequence[CaseScore]) -> Table:
         for entry in failures
     )
     return Table("failures", "Cases without a usable result", ("case", "site", "reason"), rows)
+
+
+def missed_table(scores: Sequence[CaseScore]) -> Table:
+    """Tumours and cochleas that usable results lack, the largest first."""
+    found = [
+        (entry, name, entry.structures[name]["reference_mm3"] or 0)
+        for entry in scores
+        for name in OF_WEIGHT
+        if entry.failure is None and entry.structures[name].outcome == "missed"
+    ]
+    rows = tuple(
+        (Cell(entry.case), Cell(entry.site), Cell(STRUCTURES[name]), number(mm3))
+        for entry, name, mm3 in sorted(found, key=lambda one: -one[2])
+    )
+    heads = ("case", "site", "missed", "volume in the reference, mm³")
+    return Table("missed", "Missed tumours and cochleas", heads, rows)
 
 
 def glance_table(groups: Sequence[GroupSummary]) -> Table:
