@@ -24,8 +24,9 @@ demo-phantom: .venv/ready  ## the same with SCANS=4 phantoms, drawn first
 renew-labels: .venv/ready  ## after new weights: the labels and scores that tests compare with
 	$(BIN)/python -m tests.scans.stored
 
-docs: .venv/ready  ## write docs/commands.md from the help of every command
+docs: .venv/ready  ## write docs/commands.md from every command's help, the weights' card from their manifest
 	$(BIN)/python -m tests.commands_page
+	$(BIN)/python -m tests.model_card
 
 test: .venv/ready lint  ## lint, format, types, tests
 	$(BIN)/python -m pytest -n 2 tests

@@ -13,5 +13,6 @@ class Weights(BuildHookInterface):  # type: ignore[type-arg]
         weights = Path(self.root).parent / "weights"
         if version == "editable" or not weights.is_dir():
             return
-        for file in (weights / "manifest.json", *sorted(weights.glob("*.onnx"))):
+        told = (weights / "manifest.json", weights / "MODEL_CARD.md")
+        for file in (*told, *sorted(weights.glob("*.onnx"))):
             build_data["force_include"][str(file)] = f"meatus/shipped_weights/{file.name}"

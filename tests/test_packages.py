@@ -134,7 +134,11 @@ def test_a_wheel_holds_the_package_with_its_data_and_no_more(package, wheels):
     assert inside - weights == files
     told = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     assert names - inside == {f"{package}-{__version__}.dist-info/{name}" for name in told}
-    shipped = {"manifest.json", *(file.name for file in (ROOT / "weights").glob("*.onnx"))}
+    shipped = {
+        "manifest.json",
+        "MODEL_CARD.md",
+        *(file.name for file in (ROOT / "weights").glob("*.onnx")),
+    }
     assert {Path(name).name for name in weights} == (shipped if package == "meatus" else set())
 
 

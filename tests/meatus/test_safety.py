@@ -108,7 +108,7 @@ def test_an_anonymous_log_calls_cases_by_number(tmp_path, weights):
         assert not [name for name in NAMES if name in stream], stream
         assert str(tmp_path) not in stream
     assert done.returncode == 1
-    assert "case 1: " in done.stdout
+    assert "[1/5] case 1  no VS, cochleae 2, check: no tumour found  " in done.stdout
     assert {line[:15] for line in done.stderr.splitlines()} == {
         "error: case 2: ",
         "error: case 3: ",
@@ -145,7 +145,7 @@ def test_an_anonymous_log_can_be_asked_for_by_the_environment(tmp_path, weights)
     )
 
     assert done.returncode == 0
-    assert "[1/1] case 1: " in done.stdout
+    assert "[1/1] case 1  " in done.stdout
     assert "Anna" not in done.stdout + done.stderr
 
 

@@ -90,11 +90,13 @@ def _phantom_scan() -> Scan:
 @click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
 @click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
 @click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
+@click.option("--about", type=FILE, help="JSON: name, version, purpose, judged_by, limits.")
 @one_line_errors
-def manifest(folder: Path, scores: Path, made: Path | None) -> None:
+def manifest(folder: Path, scores: Path, made: Path | None, about: Path | None) -> None:
     """Write FOLDER's manifest.json: each file's SHA-256, provenance and scores."""
     notes = read_json(made) if made else {}
-    say(f"{write_manifest(folder, read_json(scores), notes)}: written")
+    of_set = read_json(about) if about else {}
+    say(f"{write_manifest(folder, read_json(scores), notes, of_set)}: written")
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _draw(
     if middle[0] > 0:
         axes.axhline(limit, color=LIMIT, linestyle="--", linewidth=1)
         axes.annotate(
-            "growth since the first date", (0.01, limit), (0, 3), size=7, color=LIMIT,
+            "growth since the first date", (0.99, limit), (0, 3), size=7, color=LIMIT, ha="right",
             xycoords=("axes fraction", "data"), textcoords="offset points",
         )  # fmt: skip
     axes.set_ylabel(name, size=9)

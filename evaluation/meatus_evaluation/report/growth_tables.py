@@ -72,7 +72,9 @@ def course_lines(found: Course) -> list[str]:
     yearly = found.whole.diameter_mm.per_year or 0.0
     share = found.whole.volume_share
     if share is not None:
-        change = f"volume {share.value:+.1%}, diameter {found.whole.diameter_mm.value:+.1f} mm"
+        change = (
+            f"volume {100 * share.value:+.0f} %, diameter {found.whole.diameter_mm.value:+.1f} mm"
+        )
         lines.append(f"from {first} to {last}: {change}, {yearly:+.1f} mm a year")
     verdict = verdict_words(found.whole.verdict, found.whole.certain)
     return [*lines, f"verdict since {first}: {verdict} {NOT_CLINICAL}"]

@@ -106,7 +106,7 @@ def _outline() -> list[AbstractPathEffect]:
 def _name_sides(axes: Axes) -> None:
     """Large and bold, on a dark ground: the foot of an L must not be lost in bright bone marrow."""
     for letter, x, y, across, along in SIDES:
-        inwards = tuple(EDGE_PT * (1 - 2 * end) if end != 0.5 else 0 for end in (x, y))
+        inwards = (EDGE_PT * (1 - 2 * x), EDGE_PT * (1 - 2 * y))  # none from the middle
         axes.annotate(
             letter, (x, y), inwards, xycoords="axes fraction", textcoords="offset points",
             ha=across, va=along, color=WHITE, size=LETTER_PT, weight="bold",

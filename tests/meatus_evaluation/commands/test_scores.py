@@ -35,7 +35,7 @@ def folders(tmp_path):
 
 def test_the_module_prints_cases_sites_and_overall_and_ends_with_0(folders):
     done = subprocess.run(
-        [sys.executable, "-m", "meatus", "score", *folders],
+        [sys.executable, "-m", "meatus", "score", *folders, "--verbose"],
         capture_output=True, text=True,
     )  # fmt: skip
 
@@ -94,13 +94,13 @@ def test_every_failure_is_named_scored_as_empty_and_ends_with_1(folders):
     save(truth / "c_Label.nii.gz")
     save_damaged(found / "crossmoda2023_etz_2.nii.gz")
 
-    done = run("score", found, truth)
+    done = run("score", found, truth, "--verbose")
 
     assert done.exit_code == 1
     missing, damaged = sorted(done.stderr.splitlines())
     assert missing == "error: c: no prediction. Scored as empty."
     assert damaged.startswith("error: crossmoda2023_etz_2: ")
-    assert "all sites: 3 cases, 2 failures" in done.stdout
+    assert "all sites: 3 cases, 2 failures, 2 tumours missed" in done.stdout
     assert done.stdout.count("0.000 350.000") == 8
 
 
@@ -129,7 +129,7 @@ def test_what_neither_map_has_is_shown_as_absent(tmp_path):
     for folder in ("found", "truth"):
         save(tmp_path / folder / "a.nii.gz", {3: TRUTH[3]})
 
-    done = run("score", tmp_path / "found", tmp_path / "truth")
+    done = run("score", tmp_path / "found", tmp_path / "truth", "--verbose")
 
     assert done.exit_code == 0
     assert "absent: in neither map, which counts as Dice 1 and ASSD 0" in done.stdout
@@ -140,7 +140,7 @@ def test_another_grid_ends_it_unless_it_is_resampled(folders):
     save(found / "crossmoda2023_ldn_1.nii.gz", TRUTH, OTHER_GRID)
 
     refused = run("score", found, truth)
-    taken = run("score", found, truth, "--resample")
+    taken = run("score", found, truth, "--resample", "--verbose")
 
     assert ends_in_one_line(refused, 2, "(20, 20, 5)", "(20, 20, 4)", "--resample")
     assert taken.exit_code == 0
@@ -166,7 +166,7 @@ def test_a_scan_that_cannot_be_read_costs_its_picture_alone(folders, tmp_path):
     found, truth = folders
     save_damaged(truth / "crossmoda2023_ldn_1_T2.nii.gz")
 
-    done = run("score", found, truth, "--pictures", tmp_path / "pictures")
+    done = run("score", found, truth, "--pictures", tmp_path / "pictures", "--verbose")
 
     assert ends_in_one_line(done, 1, "crossmoda2023_ldn_1: no picture: ")
     assert "1.000   0.000" in done.stdout
@@ -229,3 +229,21 @@ def test_a_name_with_a_line_end_stays_in_one_line(tmp_path):
 def test_torch_is_never_loaded():
     code = "import meatus_evaluation.commands.scores, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_missed_tumour_stands_first_on_one_screen_however_many_cases(folders):
+    found, truth = folders
+    for number in range(40):
+        save(truth / f"case{number:02d}_Label.nii.gz")
+        boxes = {3: TRUTH[3]} if number == 7 else TRUTH
+        save(found / f"case{number:02d}.nii.gz", boxes)
+
+    done = run("score", found, truth)
+
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0
+    assert lines[0] == "42 cases of 3 sites: 1 tumour missed"
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 120
+    assert any(line.startswith("worst: case07, Dice extra-meatal 0.00") for line in lines)
+    assert "--verbose" in lines[-1]

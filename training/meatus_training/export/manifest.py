@@ -13,19 +13,30 @@ from meatus.weights import MANIFEST, read_spec
 from meatus_training.errors import TrainingError
 
 NOT_CLINICAL = "Not for clinical use."
+ABOUT = ("name", "version", "purpose", "judged_by", "limits")
 PHANTOMS_ONLY = f"Trained on phantoms only, no real scan. {NOT_CLINICAL}"
 
 
 def write_manifest(
-    folder: Path, scores: dict[str, Any], made: dict[str, Any] | None = None
+    folder: Path,
+    scores: dict[str, Any],
+    made: dict[str, Any] | None = None,
+    about: dict[str, Any] | None = None,
 ) -> Path:
     """Name every ``.onnx`` of ``folder`` with its SHA-256, origin and measured ``scores``.
 
     ``scores`` maps a file name, or ``ensemble``, to what was measured, ``made`` a file name to
-    seed, commands and whatever else it takes to make the file again. Raises ``TrainingError``
-    where the folder holds no weights, or one of the two names an unknown file.
+    seed, commands and whatever else it takes to make the file again. ``about`` is said of the set:
+    some of ``ABOUT``, of which name and version are needed to install it. Raises ``TrainingError``
+    where the folder holds no weights, scores or notes name an unknown file, or ``about`` has other
+    entries.
     """
-    made = made or {}
+    made, about = made or {}, about or {}
+    if unknown := set(about) - set(ABOUT):
+        raise TrainingError(
+            f"what is said of the set has {', '.join(sorted(unknown))}; expected some of "
+            f"{', '.join(ABOUT)}."
+        )
     files = sorted(folder.glob("*.onnx"))
     if not files:
         raise TrainingError(f"{folder} holds no .onnx file; export weights there first.")
@@ -48,6 +59,7 @@ def write_manifest(
     ]
     manifest = {
         "format": 1,
+        **{entry: about[entry] for entry in ABOUT if entry in about},
         "notice": notice([member["trained_on"] for member in members]),
         "scores": scores.get("ensemble", {}),
         "members": members,

@@ -13,7 +13,7 @@ from meatus_evaluation.studies.growth import GROWTH_MM, GROWTH_SHARE, Z95
 # The drawing, in its own units.
 WIDTH, HEIGHT = 520, 250
 LEFT, RIGHT, TOP, FOOT = 56, 24, 14, 34
-LEAST_APART = 74  # between two dates on the axis, so that they do not run into one another
+LEAST_APART = 110  # between two dates on the axis, so that they do not run into one another
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _labels(days: Sequence[tuple[float, str]]) -> tuple[tuple[float, str, str], 
     """The first and the last date, and those between that have room."""
     shown = [days[0]]
     for one in days[1:-1]:
-        if one[0] - shown[-1][0] >= LEAST_APART and days[-1][0] - one[0] >= LEAST_APART * 1.4:
+        if min(one[0] - shown[-1][0], days[-1][0] - one[0]) >= LEAST_APART:
             shown.append(one)
     anchors = ["start", *["middle"] * (len(shown) - 1), "end"]
     return tuple((x, text, how) for (x, text), how in zip([*shown, days[-1]], anchors, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meatus.atomic import write_whole
-from meatus.report.html.page import render
+from meatus.report.html.page import Table, render
 from meatus_evaluation.report.html import box_plots, tables
 from meatus_evaluation.report.labels import counted, definitions, shortcomings
 from meatus_evaluation.report.worst import mean_dice, scheme_of, worst_first
@@ -79,7 +79,7 @@ def _about(scores: Sequence[CaseScore]) -> dict[str, str]:
     }
 
 
-def _case_tables(ordered: list[CaseScore]) -> list[tables.Table]:
+def _case_tables(ordered: list[CaseScore]) -> list[Table]:
     found = [tables.case_table(name, _by_dice(name, ordered)) for name in ordered[0].structures]
     boundary = tables.boundary_table(ordered)
     return [*found, boundary] if boundary.rows else found

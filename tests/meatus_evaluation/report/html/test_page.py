@@ -196,3 +196,21 @@ def test_scans_are_drawn_under_the_outlines_where_there_are_any(folders, tmp_pat
     assert len(over.all("img")[0]["src"]) > 2 * len(without.all("img")[0]["src"])
     with pytest.raises(UsageError, match="scans"):
         page_of(scores, tmp_path, pairs=pairs, worst=1, scans=tmp_path / "no" / "scans")
+
+
+def test_a_missed_tumour_never_stands_under_good_news(tmp_path):
+    missed = case("a")
+    missed.structures["whole_vs"] = structure(0, 350, outcome="missed")
+
+    bad = page_of([missed, case("b")], tmp_path)
+    good = page_of([case("a"), case("b")], tmp_path)
+
+    assert bad.tables["missed"][1] == ["a", "ldn", "whole VS", "100"]
+    assert next(iter(bad.tables)) == "missed"
+    words = " ".join(bad.text)
+    assert "1 tumour missed" in words
+    assert "no failures" not in words
+    assert "no tumour or cochlea is missed" not in words
+    assert bad.all("strong") == [{"class": "bad"}]
+    assert good.all("strong") == []
+    assert "no tumour or cochlea is missed" in " ".join(good.text)
