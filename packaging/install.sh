@@ -52,7 +52,8 @@ import sys
 
 for name in (
     "click nibabel numpy onnxruntime openvino pydantic.dataclasses rich.progress scipy.ndimage "
-    "scipy.spatial SimpleITK matplotlib.figure matplotlib.backends.backend_agg"
+    "scipy.spatial SimpleITK jinja2 matplotlib.figure matplotlib.backends.backend_agg "
+    "matplotlib.backends.backend_pdf"
 ).split():
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module(name)
