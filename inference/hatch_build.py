@@ -13,6 +13,6 @@ class Weights(BuildHookInterface):  # type: ignore[type-arg]
         weights = Path(self.root).parent / "weights"
         if version == "editable" or not weights.is_dir():
             return
-        told = (weights / "manifest.json", weights / "MODEL_CARD.md")
+        told = (weights / "manifest.json", *weights.glob("MODEL_CARD.md"))
         for file in (*told, *sorted(weights.glob("*.onnx"))):
             build_data["force_include"][str(file)] = f"meatus/shipped_weights/{file.name}"

@@ -70,7 +70,7 @@ def test_the_newest_version_is_taken_unless_one_is_named(tmp_path):
 
     assert found("tiny").name == "1.10"
     assert found("tiny@1.9").name == "1.9"
-    assert found("shipped") == found("phantom") == DEFAULT_WEIGHTS
+    assert found("shipped") == found("phantoms") == DEFAULT_WEIGHTS
     with pytest.raises(WeightsError, match=r"installed as 1\.10, 1\.9, not as 2"):
         found("tiny@2")
     with pytest.raises(WeightsError, match="models list"):
@@ -146,15 +146,13 @@ def test_all_sets_are_listed_and_damage_is_named(tmp_path):
 
     shipped, tiny = listed.stdout.splitlines()[1:3]
     assert listed.exit_code == 0
-    assert re.split(r"\s{2,}", shipped.strip())[:2] == [
-        "phantom",
-        read_manifest(DEFAULT_WEIGHTS).version,
-    ]
+    version = read_manifest(DEFAULT_WEIGHTS).version
+    assert re.split(r"\s{2,}", shipped.strip())[:2] == ["phantoms", version]
     assert "no real scan" in shipped
     assert shipped.endswith("shipped")
     assert re.split(r"\s{2,}", tiny.strip())[:4] == ["tiny", "1.2", "nothing", "Apache-2.0"]
     assert verified.exit_code == 1
-    assert f"phantom {version}: 2 files whole" in verified.stdout
+    assert f"phantoms {version}: 2 files whole" in verified.stdout
     assert verified.stderr.count("\n") == 1
     assert "a.onnx does not match its SHA-256" in verified.stderr
     assert refused(models(store, "verify", "none"), "none does not exist")

@@ -68,7 +68,7 @@ def test_the_dicom_segmentation_beside_a_map_dates_it(tmp_path):
     (tmp_path / "b.seg.dcm").write_bytes(b"no DICOM")
 
     assert date_of(tmp_path / "a.nii.gz") == date(2024, 3, 1)
-    with pytest.raises(UsageError, match="b.nii.gz has no date"):
+    with pytest.raises(UsageError, match=r"b\.nii\.gz has no date"):
         date_of(tmp_path / "b.nii.gz")
 
 
