@@ -57,7 +57,7 @@ def test_a_run_ends_with_a_table_of_what_to_look_at(tmp_path, scans, weights):
         number for number, line in enumerate(lines) if line.split() == ["look", "at", "why"]
     )
     assert lines[table - 1].startswith("[2/2] etz_1  no VS, cochleae 2, check: no tumour found  ")
-    assert lines[table + 1].startswith("b        failed: ")
+    assert lines[table + 1].startswith("b        failed:")
     assert lines[-2].startswith("etz_1    no tumour found, yet ")
     assert lines[-1] == "1 of 2 cases done, 1 failed"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
+
+from jinja2.utils import url_quote
 
 from meatus.atomic import write_whole
 from meatus.report.case_table import CaseReport
@@ -110,7 +111,7 @@ def told_measures(report: CaseReport) -> dict[str, str]:
 def _row(report: CaseReport, thumbnail: str) -> tuple[Cell, ...]:
     name = report.case
     # Names may hold what an address may not, and bytes that are no text.
-    link = quote(os.fsencode(f"{PAGES}/{name}.html"))
+    link = url_quote(os.fsencode(f"{PAGES}/{name}.html"))
     found, seconds = report.measures, sum(report.seconds.values()) if report.seconds else None
     picture = Cell(f"{name}: {found_line(found)}" if found else "none", picture=thumbnail)
     if found is None:
