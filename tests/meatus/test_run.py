@@ -28,7 +28,9 @@ def test_every_case_has_a_row_and_every_result_a_picture(folders, weights):  # n
 
     assert done.returncode == 1  # one of the two is not a scan
     assert sorted(file.name for file in report.iterdir()) == [
+        "cases",
         "good.png",
+        "index.html",
         "report.csv",
         "report.json",
     ]

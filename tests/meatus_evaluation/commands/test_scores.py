@@ -41,7 +41,7 @@ def test_the_module_prints_cases_sites_and_overall_and_ends_with_0(folders):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 120
-    (etz,) = [line for line in done.stdout.splitlines() if "crossmoda2023_etz_2" in line]
+    (etz,) = [line for line in done.stdout.splitlines() if "│ crossmoda2023_etz_2" in line]
     cells = [cell.split() for cell in etz.strip("│ ").split("│")]
     assert cells[1:4] == [["1.000", "0.000"]] * 3
     assert cells[4][0] == "0.667"  # Dice of the cochlea: 2 * 4 / (4 + 8)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,9 +51,9 @@ def report(tmp_path):
     scores = [case("ten", "ldn", 0.75), case("two", "etz", 0.5, failure="<b>lost</b>")]
     scores += [case("nine", "ukm", 0.875), case(EVIL, "ldn", 1.0)]
     for number, entry in enumerate(scores):
-        object.__setattr__(
-            entry.structures["cochlea"], "volume_error_percent", None if number == 0 else -number
-        )
+        percent = {"volume_error_percent": None if number == 0 else -number}
+        cochlea = entry.structures["cochlea"]
+        entry.structures["cochlea"] = replace(cochlea, measures={**cochlea.measures, **percent})
     write_report(scores, [], tmp_path / "report.html", worst=0)
     return tmp_path / "report.html"
 
