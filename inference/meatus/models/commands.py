@@ -71,7 +71,9 @@ def verify_sets(names: tuple[str, ...], models: Path) -> None:
             damaged.append(str(error))
         else:
             one = ModelSet(folder, manifest, folder == DEFAULT_WEIGHTS)
-            print(printable(f"{one.name} {one.version}: {len(manifest.members)} files whole"))
+            count = len(manifest.members)
+            files = f"{count} file{'s' * (count != 1)}"
+            print(printable(f"{one.name} {one.version}: {files} whole"))
     _end(damaged)
 
 
