@@ -25,6 +25,7 @@ lock() { # NAME: locks what comes on standard input
         --output-file "packaging/$1.txt" -
 }
 
-sed '/^onnxruntime/d' requirements.txt | lock cpu
-sed 's/^onnxruntime-gpu==/onnxruntime-gpu[cuda,cudnn]==/' requirements.txt | lock gpu
+# Markers are for other systems than the image's.
+sed 's/ *;.*//; /^onnxruntime/d' requirements.txt | lock cpu
+sed 's/ *;.*//; /^onnxruntime==/d; s/^onnxruntime-gpu==/onnxruntime-gpu[cuda,cudnn]==/' requirements.txt | lock gpu
 printf 'cyclonedx-bom==7.5.0\nhatchling==1.33.0\n' | lock tools

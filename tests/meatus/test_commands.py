@@ -14,10 +14,10 @@ from meatus import __version__
 from meatus.cli import main
 from meatus.service.commands import GROUP, Later
 
-OWN = {"predict", "info", "version"}
+OWN = {"predict", "info", "models", "version"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
-TOOLS = {"export", "import-checkpoint", "manifest", "engines", "bench"}
+TOOLS = {"epochs", "export", "import-checkpoint", "manifest", "engines", "bench"}
 HEAVY = ("torch", "lightning", "matplotlib", "onnx", "meatus_training.cli", "meatus_phantom.cli")
 LOADED = """
 import json, sys

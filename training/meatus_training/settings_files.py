@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import click
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
 
 from meatus_training.errors import TrainingError
 
@@ -135,7 +134,7 @@ def _told(settings: Any) -> dict[str, Any]:
     """``settings`` without the ``later`` fields that are as they always were."""
     values = {part.name: (part, getattr(settings, part.name)) for part in fields(settings)}
     return {
-        name: _told(value) if is_dataclass(value) else to_jsonable_python(value)
+        name: _told(value) if is_dataclass(value) else _plain(value)
         for name, (part, value) in values.items()
         if not (part.metadata.get(LATER) and value == part.default)
     }

@@ -35,7 +35,7 @@ def scored(toy, tmp_path):
     save(tmp_path / "truth" / "a_Label.nii.gz")
     save(tmp_path / "found" / "a.nii.gz", LARGER)
     files = [word for kind in ("csv", "json", "html") for word in (f"--{kind}", tmp_path / kind)]
-    done = run("score", tmp_path / "found", tmp_path / "truth", *files)
+    done = run("score", tmp_path / "found", tmp_path / "truth", "--verbose", *files)
     assert (done.exit_code, done.stderr) == (0, "")
     return done.stdout, tmp_path
 
