@@ -27,8 +27,12 @@ from meatus.weights import describe
 
 def default_store() -> Path:
     """Where sets of weights are installed unless MEATUS_MODELS says otherwise (XDG)."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "meatus" / "models"
+    stated = os.environ.get("XDG_DATA_HOME")
+    try:
+        data = Path(stated) if stated else Path.home() / ".local" / "share"
+    except RuntimeError:  # a container's user may have no home and no name
+        data = Path("/usr/local/share")
+    return data / "meatus" / "models"
 
 
 weights_option = click.option(

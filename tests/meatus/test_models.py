@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meatus.cli import default_store
 from meatus.errors import WeightsError
 from meatus.models.card import CARD, model_card
 from meatus.models.store import find_weights, install
@@ -176,3 +177,14 @@ def test_the_shipped_card_is_what_the_manifest_says_and_the_page_of_weights_too(
     for number in ("0.77 (0.81)", "19 of 19", "0.88, 0.49", "12 of 12"):
         assert number in told
         assert number.split(" (")[0].split(",")[0] in card
+
+
+def test_a_user_without_a_home_has_a_store_too(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_store() == Path("/usr/local/share/meatus/models")
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert default_store() == Path("/data/meatus/models")

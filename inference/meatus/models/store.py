@@ -55,9 +55,9 @@ class ModelSet:
 
 def set_folders(store: Path) -> list[Path]:
     """The folders of ``store`` that should each hold a set, by name, the newest version first."""
-    if not store.is_dir():
-        return []
     try:
+        if not store.is_dir():
+            return []
         found = [
             version
             for name in sorted(store.iterdir())
