@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from meatus_training.errors import TrainingError
-from meatus_training.translation.data import SlicePairs
 from meatus_training.translation.epochs import (
     Epoch,
     Measured,
@@ -16,6 +15,7 @@ from meatus_training.translation.epochs import (
     distance,
     epoch_file,
     epochs,
+    fixed_pairs,
     kept_epochs,
     measure,
     parted,
@@ -51,7 +51,7 @@ def test_every_epoch_is_kept_with_numbers_picture_and_generator(trained):
 
 
 def test_measuring_changes_no_weight_and_is_the_same_twice():
-    state, pairs = start_state(KEPT, CPU), SlicePairs(toy_data(), KEPT)
+    state, pairs = start_state(KEPT, CPU), fixed_pairs(toy_data(), KEPT)
     before = {n: p.clone() for n, p in state.generator.named_parameters()}
 
     one, other = (measure(state, pairs, KEPT, CPU)[0] for _ in range(2))

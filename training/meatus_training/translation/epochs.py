@@ -89,17 +89,28 @@ def parted(data: TranslationData, share: float) -> tuple[TranslationData, Transl
     return _without(data, source, target), _only(data, source, target)
 
 
+def fixed_pairs(data: TranslationData, settings: TranslatorSettings) -> SlicePairs:
+    """The pairs of slices of ``data`` that every epoch is measured on."""
+    return SlicePairs(data, replace(settings, seed=settings.seed + SEED))
+
+
+def contact_sheet(images: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """The first slices of (N, 1, H, W) in [-1, 1], a column for each: (N H, len W) grey values."""
+    columns = [image[:SHOWN].detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
+    grey = np.hstack([column.numpy() for column in columns])
+    return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
+
+
 def measure(
     state: State, pairs: SlicePairs, settings: TranslatorSettings, fabric: Fabric
 ) -> tuple[Measured, NDArray[np.uint8]]:
     """The measures of a translator, and its picture; the same for every process.
 
-    ``pairs`` are of what was held out. Weights and the training's random numbers stay as they are.
+    ``pairs`` come from ``fixed_pairs``. Weights and the training's random numbers stay as they are.
     """
-    fixed = SlicePairs(pairs.data, replace(settings, seed=settings.seed + SEED))
-    losses, found, real, rows = [], [], [], []
+    losses, found, shown, real = [], [], [], []
     for first in range(0, MEASURED, AT_ONCE):
-        batch = [fixed[number] for number in range(first, first + AT_ONCE)]
+        batch = [pairs[number] for number in range(first, first + AT_ONCE)]
         source = torch.stack([pair[0] for pair in batch])
         target = torch.stack([pair[1] for pair in batch])
         source, target = source.to(fabric.device), target.to(fabric.device)
@@ -108,14 +119,12 @@ def measure(
         fake, loss = _contrasted(state, source, target, styles, settings, rng, fabric)
         losses.append(loss)
         found.append(fake)
+        shown.append(source.cpu())
         real.append(target.cpu())
-        rows.append(torch.cat([source.cpu(), fake, target.cpu()], dim=-1))
     nce, identity = torch.stack(losses).mean(0).tolist()
     fakes, reals = torch.cat(found), torch.cat(real)
     grey, edges = distance(fakes, reals), distance(_edges(fakes), _edges(reals))
-    picture = torch.cat(rows)[:SHOWN, 0].flatten(0, 1)
-    unit = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
-    return Measured(nce, identity, grey, edges), unit
+    return Measured(nce, identity, grey, edges), contact_sheet([torch.cat(shown), fakes, reals])
 
 
 def distance(one: Tensor, other: Tensor) -> float:

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricOptimizer
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meatus_training.errors import TrainingError
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import anyone, average_gradients, mean
 from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
-from meatus_training.translation.epochs import keep, measure, parted
+from meatus_training.translation.epochs import contact_sheet, fixed_pairs, keep, measure, parted
 from meatus_training.translation.networks import first_styled
 from meatus_training.translation.objective import (
     CriticLoss,
@@ -50,7 +49,6 @@ ASK_EVERY = 10
 
 LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity", "generator")
 
-SHOWN = 4  # pairs in a picture
 Batch = tuple[Tensor, Tensor, Tensor | None]  # source, target (N, 1, size, size), styles (N,)
 
 
@@ -80,7 +78,7 @@ def train_translation(
     """
     trained_on, held_out = parted(data, settings.held_out)
     pairs = SlicePairs(trained_on, settings)
-    measured_on = SlicePairs(held_out, settings)
+    measured_on = fixed_pairs(held_out, settings)
     _check(data, settings, fabric.world_size)
     state = start_state(settings, fabric)
     first, epoch = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
@@ -241,15 +239,7 @@ class Meter:
 def write_picture(journal: Journal, step: int, images: list[Tensor]) -> None:
     """Columns of slices (N, 1, H, W) in [-1, 1], one row for each of the first pairs."""
     if journal.writes:
-        sheet = _sheet([image[:SHOWN] for image in images])
-        journal.picture(step, "source, translated, target", sheet)
-
-
-def _sheet(images: list[Tensor]) -> NDArray[np.uint8]:
-    """(N, 1, H, W) tensors side by side: (N H, len W) grey values."""
-    columns = [image.detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
-    grey = np.hstack([column.numpy() for column in columns])
-    return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
+        journal.picture(step, "source, translated, target", contact_sheet(images))
 
 
 def train_step(
