@@ -25,7 +25,9 @@ BRAIN = [
     Tissue.NERVE,
 ]
 TUMOUR = [Tissue.TUMOUR, Tissue.TUMOUR_CORE]
+EAR = [Tissue.PERILYMPH, Tissue.PERILYMPH_AFFECTED]
 ROUGH = [Tissue.MARROW, Tissue.FAT, Tissue.MUCOSA, Tissue.MUSCLE, Tissue.BONE, Tissue.DURA]
+FAINTEST_EAR = 0.2  # what is darker, nobody sees in bone
 WANDER = 0.12  # SD of the logarithm by which physics' levels are off
 
 
@@ -37,6 +39,8 @@ class Look:
     fine: Table
     coarse: Table
     plug: float  # the level of the part in the canal against the tumour's
+    pockets: float = 0.0  # share of the tumour that is pockets of ``pocket_level``
+    pocket_level: float = 1.0
 
 
 def draw_look(rng: np.random.Generator, settings: RenderSettings) -> Look:
@@ -55,11 +59,16 @@ def draw_look(rng: np.random.Generator, settings: RenderSettings) -> Look:
     )
     fine, coarse = _roughness(rng)
     plug = log_uniform(rng, *rules.plug) if chance(rng, rules.plug_chance) else 1.0
+    if rules.dim_ear_chance and chance(rng, rules.dim_ear_chance):
+        level[EAR] = np.maximum(level[EAR] * log_uniform(rng, *rules.dim_ear), FAINTEST_EAR)
+    pockets = rules.pockets_chance and chance(rng, rules.pockets_chance)
     return Look(
         level.astype(np.float32),
         (fine * level).astype(np.float32),
         (coarse * level).astype(np.float32),
         plug,
+        rng.uniform(*rules.pocket_share) if pockets else 0.0,
+        rng.uniform(*rules.pocket_level) if pockets else 1.0,
     )
 
 

@@ -35,6 +35,8 @@ WHOLE_SD_MM = (3.0, 6.0, 6.0)  # z, y, x: how far off the head's centre a whole 
 WARP_MM = 16.0  # between the knots of the elastic warp
 SHARED_NOISE = 0.5  # of windows with one slice repeated: its noise repeats as well
 LEAST_SEEN = 0.1  # share of a window; of less, nothing can be learnt
+POCKET_KNOTS = (3.0, 16.0)  # voxels between the knots of the field that pockets are cut from
+POCKET_EDGES = (3.0, 30.0)  # how steep they end, against that field's SD
 FEWEST_VOXELS = 50  # that settle a percentile
 
 
@@ -211,6 +213,8 @@ def _signal(
     index = (nearest[0] * shape[1] + nearest[1]) * shape[2] + nearest[2]
     tissues = torch.from_numpy(source[0]).flatten()[index].int()
     _add_texture(image, tissues, placed, look, rng, generator)
+    if look.pockets:
+        _add_pockets(image, tissues, placed, look, rng, generator)
     marked = torch.where(inside, labels.flatten()[index], 0)
     return image.clamp_min_(0) * inside, marked.to(torch.uint8), inside
 
@@ -232,6 +236,26 @@ def _add_texture(
     ):
         noise = smooth_noise(generator, shape, (max(1.0, knot * thin), knot, knot))
         image.addcmul_(torch.from_numpy(strength)[tissues], noise)
+
+
+def _add_pockets(
+    image: Tensor,
+    tissues: Tensor,
+    placed: Placed,
+    look: Look,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> None:
+    """Fill a share of the tumour with pockets of one level, soft or sharp, in place."""
+    knot = log_uniform(rng, *POCKET_KNOTS)
+    thin = SPACING_MM[0] / placed.slice_mm
+    noise = smooth_noise(generator, tuple(image.shape), (max(1.0, knot * thin), knot, knot))
+    tumour = (tissues >= Tissue.TUMOUR) & (tissues <= Tissue.TUMOUR_CYST)
+    if not tumour.any():
+        return
+    least = float(np.quantile(noise[tumour].numpy(), 1 - look.pockets))
+    share = torch.sigmoid((noise - least) * log_uniform(rng, *POCKET_EDGES)) * tumour
+    image.lerp_(torch.full_like(image, look.pocket_level), share)
 
 
 def _source_box(maps: Maps, placed: Placed) -> tuple[tuple[slice, slice, slice], Tensor]:

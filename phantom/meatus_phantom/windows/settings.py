@@ -16,6 +16,12 @@ from torch.nn.functional import interpolate
 Range = tuple[float, float]
 
 
+def _later(default: float) -> float:
+    """A field that came after weights were trained, which were as if it had its ``default``."""
+    value: float = field(default=default, metadata={"later": True})
+    return value
+
+
 @dataclass(frozen=True)
 class GeometrySettings:
     """Size, pose and shape of the anatomy in a window."""
@@ -42,6 +48,13 @@ class LookSettings:
     nearly_fluid: float = 0.92  # of the fluid's level: as bright as a tumour may be
     plug_chance: float = 0.25  # that the part in the canal has a level of its own
     plug: Range = (0.35, 1.2)  # of the tumour's level
+    # Of tumours with pockets of nearly fluid signal, as mixed and cystic ones have, of any form.
+    pockets_chance: float = _later(0.0)
+    pocket_share: Range = (0.15, 0.75)  # of the tumour
+    pocket_level: Range = (0.55, 1.05)
+    # Of inner ears darker than fluid: thick slices, and tumours that fill the canal, leave little.
+    dim_ear_chance: float = _later(0.0)
+    dim_ear: Range = (0.25, 1.0)  # of their level
 
 
 @dataclass(frozen=True)

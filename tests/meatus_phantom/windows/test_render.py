@@ -172,6 +172,29 @@ def test_tumours_go_from_darker_than_brain_to_nearly_fluid():
     assert (rough > 0.15).mean() > 0.15, "mottled ones"
 
 
+def test_pockets_fill_their_share_of_the_tumour_and_nothing_else():
+    look = replace(toy_look(), pockets=0.5, pocket_level=0.9)
+    for seed in range(4):
+        plain = rendered(seed=seed, size=WIDE, near=1.0)
+        holed = rendered(seed=seed, size=WIDE, near=1.0, look=look)
+        tumour = (plain.labels == 1) | (plain.labels == 2)
+        level = (holed.image[tumour] + 1) / 2
+
+        assert torch.equal(plain.labels, holed.labels)
+        assert 0.25 < float((level > 0.7).float().mean()) < 0.75
+        away = torch.nn.functional.max_pool3d(tumour[None].float(), 3, 1, 1)[0] == 0
+        assert torch.allclose(plain.image[away], holed.image[away], atol=0.05)
+
+
+def test_ears_are_dim_as_often_as_asked_and_never_invisible():
+    dim = LookSettings(random_share=0, dim_ear_chance=0.5, dim_ear=(0.25, 0.5))
+    looks = [draw_look(np.random.default_rng(s), RenderSettings(look=dim)) for s in range(80)]
+    ears = np.array([look.level[Tissue.PERILYMPH] for look in looks])
+
+    assert 0.35 < (ears < 0.6).mean() < 0.65
+    assert ears.min() >= 0.2
+
+
 def test_physics_alone_is_what_the_sequence_gives_but_for_wander():
     physics = replace(RenderSettings(), look=LookSettings(random_share=0, tumour_chance=0))
     looks = [draw_look(np.random.default_rng(s), physics) for s in range(60)]
