@@ -54,6 +54,7 @@ class Placed:
 
     at: Tensor  # (3, Z, Y, X), fractional voxels of the map along z, y, x
     slice_mm: float
+    pixel_mm: float
 
 
 def render_window(
@@ -67,16 +68,18 @@ def render_window(
     near: float,
     whole: bool,
     look: Look | None = None,
+    spacing_mm: float = SPACING_MM[0],
 ) -> Window:
     """A window of ``size`` (Z, Y, X) from ``maps``, with probability ``near`` about a structure.
 
     ``places`` are voxels of the structures in ``maps``; ``whole`` says that the window is the whole
-    field and lies about the head's centre; ``look`` takes the place of a fresh one.
+    field and lies about the head's centre; ``look`` takes the place of a fresh one. In the plane
+    its voxels are ``spacing_mm`` wide, but for the drawn scale.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     look = look or draw_look(rng, settings)
     centre = _centre(maps, places, size, rng, near=near, whole=whole)
-    placed = _place(centre, size, rng, generator, settings.geometry)
+    placed = _place(centre, size, rng, generator, settings.geometry, spacing_mm)
     image, labels, inside = _signal(maps, placed, look, rng, generator)
     repeats = repeated_slices(labels, rng, settings.field)
     if repeats is not None:
@@ -87,7 +90,7 @@ def render_window(
     brightest = float(max(look.level[BRAIN].max(), look.level[Tissue.TUMOUR]))
     again = copy.deepcopy(rng)  # the head beyond the window is toned alike
     image = toned(image, rng, settings.scanner, brightest)
-    seen = inside & draw_field(labels, rng, settings.field, whole=whole)
+    seen = inside & draw_field(labels, rng, settings.field, spacing_mm, whole=whole)
     if seen.float().mean() < LEAST_SEEN:
         seen = inside
     field = None
@@ -126,9 +129,10 @@ def _place(
     rng: np.random.Generator,
     generator: torch.Generator,
     rules: GeometrySettings,
+    spacing_mm: float,
 ) -> Placed:
     """Scale, mirror, turn and warp a grid of ``size`` about ``centre``."""
-    step_y = SPACING_MM[1] * log_uniform(rng, *rules.scale)
+    step_y = spacing_mm * log_uniform(rng, *rules.scale)
     step_x = step_y * log_uniform(rng, 1 / rules.aspect, rules.aspect)
     ranges = rules.slice_mm[int(rng.choice(len(rules.slice_mm), p=rules.slice_chances))]
     step_z = log_uniform(rng, *ranges)
@@ -146,7 +150,7 @@ def _place(
         at[axis] += float(centre[axis])
         if warp is not None:
             at[axis] += warp[axis] / SPACING_MM[2 - axis]
-    return Placed(at, step_z)
+    return Placed(at, step_z, step_y)
 
 
 def _rotation(rng: np.random.Generator, rules: GeometrySettings) -> NDArray[np.float64]:
@@ -199,11 +203,11 @@ def _signal(
             torch.from_numpy(source[0] >= Tissue.TUMOUR)
         )
         levels = torch.where(plug, levels * look.plug, levels)
-    thick = _odd(placed.slice_mm / SPACING_MM[2])
-    if thick > 1:
-        side = thick // 2
-        ends = pad(levels[None, None], (0, 0, 0, 0, side, side), mode="replicate")
-        levels = avg_pool3d(ends, (thick, 1, 1), 1)[0, 0]
+    thick, wide = _odd(placed.slice_mm / SPACING_MM[2]), _odd(placed.pixel_mm / SPACING_MM[0])
+    if max(thick, wide) > 1:  # a voxel shows the mean of what it covers
+        z, xy = thick // 2, wide // 2
+        ends = pad(levels[None, None], (xy, xy, xy, xy, z, z), mode="replicate")
+        levels = avg_pool3d(ends, (thick, wide, wide), 1)[0, 0]
     shape = levels.shape
     unit = [2 * at[axis] / max(shape[axis] - 1, 1) - 1 for axis in (2, 1, 0)]
     grid = torch.stack(unit, -1)[None]

@@ -19,8 +19,6 @@ from meatus_phantom.windows.settings import (
 
 UNLIMITED = 10.0  # of the fluid's level: nothing is that bright
 
-STEP_MM = 0.5  # of the network's grid in the plane
-
 
 def scanned(
     image: Tensor, rng: np.random.Generator, generator: torch.Generator, rules: ScannerSettings
@@ -121,7 +119,12 @@ def repeated_slices(
 
 
 def draw_field(
-    labels: Tensor, rng: np.random.Generator, rules: FieldSettings, *, whole: bool
+    labels: Tensor,
+    rng: np.random.Generator,
+    rules: FieldSettings,
+    spacing_mm: float,
+    *,
+    whole: bool,
 ) -> Tensor:
     """Where a window (Z, Y, X) shows anything, as bool; elsewhere it is black and unlabelled.
 
@@ -133,9 +136,9 @@ def draw_field(
     rows, columns = labels.shape[1:]
     if chance(rng, rules.narrow_chance):
         for axis, extent in ((1, rows), (2, columns)):
-            _cut(seen, axis, *_narrow(extent, rng, rules, whole))
+            _cut(seen, axis, *_narrow(extent, rng, rules.narrowest_mm / spacing_mm, whole))
     if chance(rng, rules.slab_chance) and whole:
-        width = min(rows, round(rng.uniform(*rules.slab_mm) / STEP_MM))
+        width = min(rows, round(rng.uniform(*rules.slab_mm) / spacing_mm))
         marked = torch.nonzero((labels > 0).any(0).any(1)).flatten()
         middle = int(marked.float().mean()) if len(marked) else rows // 2
         start = middle - width // 2 + round(rng.uniform(-0.4, 0.4) * width)
@@ -149,11 +152,10 @@ def draw_field(
 
 
 def _narrow(
-    extent: int, rng: np.random.Generator, rules: FieldSettings, whole: bool
+    extent: int, rng: np.random.Generator, narrowest: float, whole: bool
 ) -> tuple[int, int]:
     """First voxel that is seen and the one after the last, of ``extent``."""
-    least = min(rules.narrowest_mm / STEP_MM, extent)
-    width = round(log_uniform(rng, least, extent)) if chance(rng, 0.8) else extent
+    width = round(log_uniform(rng, min(narrowest, extent), extent)) if chance(rng, 0.8) else extent
     start = (extent - width) // 2 if whole else round(rng.random() * (extent - width))
     return start, start + width
 

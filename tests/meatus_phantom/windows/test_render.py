@@ -54,6 +54,21 @@ def test_labels_keep_their_volume():
         assert max(int((w.labels == label).sum()) for w in windows) == volume
 
 
+def test_a_coarse_window_shows_the_mean_of_what_its_voxels_cover():
+    rng = np.random.default_rng(3)
+    coarse = render_window(
+        MAP, places_of(MAP), (12, 64, 64), rng, CALM, LINEAR, near=1.0, whole=False,
+        look=toy_look(), spacing_mm=1.0,
+    )  # fmt: skip
+    fine = rendered(seed=3, size=WIDE, near=1.0)
+
+    for label in (1, 3):
+        ratio = int((fine.labels == label).sum()) / max(int((coarse.labels == label).sum()), 1)
+        assert 2.5 < ratio < 6.5, "a quarter of the voxels, each four times as large"
+    ear = coarse.image[coarse.labels == 3]
+    assert float(ear.min()) < 0.9, "its rim is mixed with bone"
+
+
 def test_a_window_depends_on_its_seed_alone():
     first, remade, other = (rendered(RenderSettings(), seed) for seed in (7, 7, 8))
 
@@ -136,15 +151,17 @@ def test_a_narrow_field_lies_in_the_middle_and_a_slab_is_as_wide_as_asked():
     labels[:, 30:34, 40:44] = 1
     rules = replace(OPEN, narrow_chance=1.0, narrowest_mm=15.0)
     for seed in range(10):
-        seen = draw_field(labels, np.random.default_rng(seed), rules, whole=True)[0]
+        seen = draw_field(labels, np.random.default_rng(seed), rules, 0.5, whole=True)[0]
         for axis, extent in ((1, 80), (0, 90)):
             shown = torch.nonzero(seen.any(axis)).flatten()
             assert abs(int(shown[0]) - (extent - 1 - int(shown[-1]))) <= 1
             assert len(shown) >= 30
     slab = replace(OPEN, slab_chance=1.0, slab_mm=(10.0, 10.0))
-    seen = draw_field(labels, np.random.default_rng(1), slab, whole=True)
+    seen = draw_field(labels, np.random.default_rng(1), slab, 0.5, whole=True)
     assert int(seen[0, :, 0].sum()) == 20
-    assert not draw_field(labels, np.random.default_rng(1), OPEN, whole=True).logical_not().any()
+    assert (
+        not draw_field(labels, np.random.default_rng(1), OPEN, 0.5, whole=True).logical_not().any()
+    )
 
 
 def test_a_hole_never_covers_a_structure():
@@ -152,7 +169,9 @@ def test_a_hole_never_covers_a_structure():
     labels[:, 10:30, 10:30] = 2
     rules = replace(OPEN, hole_chance=1.0)
 
-    holes = [draw_field(labels, np.random.default_rng(s), rules, whole=True) for s in range(30)]
+    holes = [
+        draw_field(labels, np.random.default_rng(s), rules, 0.5, whole=True) for s in range(30)
+    ]
 
     assert any(not seen.all() for seen in holes)
     assert all(seen[labels > 0].all() for seen in holes)

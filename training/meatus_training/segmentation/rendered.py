@@ -48,10 +48,10 @@ class Subjects:
 
     def __post_init__(self) -> None:
         crop, normalisation = self.prepared.crop, self.prepared.normalisation
-        fits = isinstance(crop, PhysicalCrop) and crop.spacing_mm == SPACING_MM[0]
+        fits = isinstance(crop, PhysicalCrop) and crop.spacing_mm >= SPACING_MM[0]
         if not fits or not isinstance(normalisation, VolumeNormalisation):
             raise TrainingError(
-                f"phantoms are rendered for a physical crop of {SPACING_MM[0]} mm and a "
+                f"phantoms are rendered for a physical crop of {SPACING_MM[0]} mm or more and a "
                 f"normalisation by volume; the preset has {crop} and {normalisation}."
             )
 
@@ -142,6 +142,7 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
             near=settings.foreground_oversampling,
             whole=whole,
             look=self._look_of(subject, rng),
+            spacing_mm=prepared.crop.spacing_mm,
         )
         if settings.micro_batch > 1:  # windows of one pass have one size
             return window.image[None], window.labels, number
