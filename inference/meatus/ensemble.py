@@ -10,10 +10,11 @@ import numpy as np
 
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
-from meatus.spec import PhysicalCrop, Spec
+from meatus.regions import Scout, about_ears, whole_field
+from meatus.spec import Spec
 from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
-from meatus.windows import blend_weights, cut, filled_extent, plan
+from meatus.windows import blend_weights, cut, plan
 
 Quality = Literal["fast", "standard", "full"]
 Flip = tuple[int, ...]  # window axes (z, y, x) = (0, 1, 2) that are reversed
@@ -38,6 +39,7 @@ class Model:
     spec: Spec
     quality: Quality
     weights: str = ""  # the members' names, for reports
+    scout: Scout | None = None  # of the coarse look; without it they see the whole field
 
     @property
     def flips(self) -> tuple[Flip, ...]:
@@ -45,24 +47,41 @@ class Model:
 
     def release(self) -> None:
         """Let the engines give memory back, between two cases."""
-        for member in self.members:
-            member.release()
+        for engine in (*self.members, *([self.scout.engine] if self.scout else [])):
+            engine.release()
 
 
 def predict(prepared: Prepared, model: Model) -> Probabilities:
-    """Class probabilities (C, Z, Y, X) on the prepared grid.
+    """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
-    Windows overlap and blend along z; within each, members and flips count alike. Beyond a
-    narrow field there is background; the published crop keeps its black margins, as published.
+    A coarse look finds where the ensemble looks closely, if the weights have one.
     """
-    window, grid = model.spec.window, prepared.geometry
-    rows, columns = slice(None), slice(None)
-    if isinstance(model.spec.crop, PhysicalCrop):
-        rows, columns = filled_extent(prepared.voxels)
-    voxels = prepared.voxels[:, rows, columns]
-    spans = plan(grid.size[2], window)
+    regions = (
+        about_ears(prepared, model.spec, model.scout)
+        if model.scout
+        else whole_field(prepared, model.spec)
+    )
+    joined = np.zeros((len(model.spec.classes), *prepared.geometry.shape), dtype=np.float32)
+    joined[Structure.BACKGROUND] = 1
+    looks = np.zeros((1, *prepared.geometry.shape), dtype=np.uint8)
+    for region in regions.boxes:
+        at = (slice(None), *region.box)
+        looked = _look(prepared.voxels[region.box], model)
+        before = looks[at]
+        joined[at] = np.where(before, (joined[at] * before + looked) / (before + 1), looked)
+        looks[at] += 1
+    return Probabilities(joined, prepared.geometry, prepared.field, regions.told)
+
+
+def _look(voxels: Array, model: Model) -> Array:
+    """What the ensemble says (C, Z, Y, X) of a box of the prepared scan.
+
+    Windows overlap and blend along z; within each, members and flips count alike.
+    """
+    window = model.spec.window
+    spans = plan(len(voxels), window)
     joined = np.zeros((len(model.spec.classes), *voxels.shape), dtype=np.float32)
-    for span, weights in zip(spans, blend_weights(spans, window, grid.size[2]), strict=True):
+    for span, weights in zip(spans, blend_weights(spans, window, len(voxels)), strict=True):
         view = cut(voxels, span, window.depth)
         total = np.zeros((len(joined), *view.shape), dtype=np.float32)
         for flip in model.flips:
@@ -71,17 +90,7 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
                 total += flip_back(member(turned), flip)
         total /= len(model.flips) * len(model.members)
         joined[:, span.start : span.stop] += total[:, span.held] * weights
-    return Probabilities(_on_grid(joined, grid.shape, (rows, columns)), grid, prepared.field)
-
-
-def _on_grid(joined: Array, shape: tuple[int, int, int], at: tuple[slice, slice]) -> Array:
-    """``joined`` (C, Z, y, x) at rows and columns ``at`` of a grid (Z, Y, X), else background."""
-    if joined.shape[1:] == shape:
-        return joined
-    whole = np.zeros((len(joined), *shape), dtype=np.float32)
-    whole[Structure.BACKGROUND] = 1
-    whole[:, :, at[0], at[1]] = joined
-    return whole
+    return joined
 
 
 def flip_back(output: Array, flip: Flip) -> Array:

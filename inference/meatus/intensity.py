@@ -50,3 +50,18 @@ def normalise_volume(voxels: Array, rule: VolumeNormalisation) -> Array:
     low, high = (float(value) for value in np.percentile(filled, [rule.lower, rule.upper]))
     unit = np.clip((voxels - low) / max(high - low, 1e-6), 0, 1, dtype=np.float32)
     return np.asarray(2 * unit**rule.power - 1, dtype=np.float32)
+
+
+def pooled(voxels: Array, steps: tuple[int, int, int], rule: VolumeNormalisation) -> Array:
+    """Means over blocks of ``steps`` (z, y, x) of what ``normalise_volume`` made by ``rule``.
+
+    Signal is averaged, as a coarser scan would, not its root. Rows and columns are multiples of
+    their steps; slices that are left over at the end are a block of their own.
+    """
+    deep, *plane = steps
+    missing = -len(voxels) % deep
+    filled = np.concatenate([voxels, np.repeat(voxels[-1:], missing, axis=0)])
+    rows, columns = (count // step for count, step in zip(voxels.shape[1:], plane, strict=True))
+    signal = ((filled + 1) / 2) ** (1 / rule.power)
+    blocks = signal.reshape(-1, deep, rows, plane[0], columns, plane[1])
+    return np.asarray(2 * blocks.mean(axis=(1, 3, 5)) ** rule.power - 1, dtype=np.float32)

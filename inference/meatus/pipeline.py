@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from meatus.certainty import certainty_of
@@ -10,10 +11,11 @@ from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
 from meatus.postprocess import Rules, clean
 from meatus.preprocess import prepare
+from meatus.regions import Scout
 from meatus.restore import restore
 from meatus.timing import Stopwatch
 from meatus.volumes import Scan, Segmented
-from meatus.weights import check_same_input, find_members, read_spec
+from meatus.weights import find_networks
 
 # Beside this file where the package was installed, in the repository's own folder in a checkout.
 _PACKAGED = Path(__file__).resolve().parent / "shipped_weights"
@@ -36,7 +38,7 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
     with watch("clean"):
         labels = clean(restored, rules or Rules())
         certainty = certainty_of(probabilities, labels)
-    return Segmented(labels, certainty, watch.seconds, probabilities)
+    return Segmented(labels, certainty, watch.seconds, probabilities, probabilities.looked)
 
 
 def load_model(
@@ -58,17 +60,14 @@ def load_model(
     Raises ``WeightsError`` where a file is missing or damaged, ``DeviceError`` where the
     device cannot be used.
     """
-    files = [file for file, _ in find_members(weights)]
-    specs = [(file, read_spec(file)) for file in files]
-    check_same_input(specs)
+    networks = find_networks(weights)
     kind = choose(device, say)
     chosen: Quality = quality or ("full" if is_gpu(kind) else "standard")
-    used = specs[:1] if chosen == "fast" else specs
-    members = tuple(
-        load_engine(
-            file, spec, kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
-        )
-        for file, spec in used
+    used = networks.members[:1] if chosen == "fast" else networks.members
+    load = partial(
+        load_engine, kind=kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
     )
+    members = tuple(load(file, spec) for file, spec in used)
+    scout = Scout(load(*networks.scout), networks.scout[1]) if networks.scout else None
     names = ", ".join(spec.name for _, spec in used)
-    return Model(members, specs[0][1], chosen, names)
+    return Model(members, used[0][1], chosen, names, scout)

@@ -10,6 +10,10 @@ from pydantic.dataclasses import dataclass
 from meatus.errors import WeightsError, first_fault
 from meatus.structures import CLASS_NAMES
 
+# What a network is shown: the whole field; the regions about the ears, once a scout has found them;
+# or the whole field coarsely, to find them.
+Look: TypeAlias = Literal["field", "ears", "scout"]
+
 METADATA_KEY = "meatus"
 FORMAT = 1
 
@@ -103,6 +107,7 @@ class Spec:
     precision: Literal["fp32", "fp16"] = "fp32"
     softmax: bool = True  # whether the graph ends in a softmax
     classes: tuple[str, ...] = CLASS_NAMES
+    look: Look = "field"
     format: int = FORMAT
 
     @property
@@ -114,11 +119,12 @@ class Spec:
 
     def same_input(self, other: Spec) -> bool:
         """Whether both see the same prepared scan, so that their outputs can be averaged."""
-        return (self.crop, self.normalisation, self.window, self.classes) == (
+        return (self.crop, self.normalisation, self.window, self.classes, self.look) == (
             other.crop,
             other.normalisation,
             other.window,
             other.classes,
+            other.look,
         )
 
 

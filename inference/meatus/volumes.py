@@ -36,6 +36,7 @@ class Probabilities:
     voxels: Array  # (C, Z, Y, X)
     geometry: Geometry
     field: Geometry  # the scan's own voxels (axial) that the network saw
+    looked: str = ""  # where the ensemble looked closely, and why, in words
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,4 @@ class Segmented:
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     # On the network's grid. None where labels were voted on, or once they are no longer needed.
     probabilities: Probabilities | None = None
+    looked: str = ""  # where the ensemble looked closely, and why, in words

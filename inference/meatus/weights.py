@@ -17,7 +17,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from meatus.errors import WeightsError, first_fault
-from meatus.spec import METADATA_KEY, Spec, spec_from_json
+from meatus.spec import METADATA_KEY, PhysicalCrop, Spec, spec_from_json
 
 MANIFEST = "manifest.json"
 
@@ -74,6 +74,54 @@ def find_members(weights: Path) -> list[tuple[Path, Member | None]]:
     return [(_whole_file(weights, member), member) for member in read_manifest(weights).members]
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a set of weights by what they do: files and what they say of themselves."""
+
+    members: tuple[tuple[Path, Spec], ...]  # of the ensemble; at least one, of one input
+    scout: tuple[Path, Spec] | None = None  # finds where the members look closely
+
+
+def find_networks(weights: Path) -> Networks:
+    """The ensemble and, if it has one, the scout of ``weights``.
+
+    Raises ``WeightsError`` where a file is missing or damaged, or they do not go together.
+    """
+    known = [(file, read_spec(file)) for file, _ in find_members(weights)]
+    scouts = [one for one in known if one[1].look == "scout"]
+    members = tuple(one for one in known if one[1].look != "scout")
+    if not members:
+        raise WeightsError(
+            f"{weights} holds a scout alone, which finds ears but outlines nothing; "
+            "give the folder of a whole set of weights"
+        )
+    if len(scouts) > 1:
+        raise WeightsError(
+            f"{weights} holds {len(scouts)} scouts, {' and '.join(f.name for f, _ in scouts)}; "
+            "keep one"
+        )
+    check_same_input(members)
+    scout = scouts[0] if scouts and members[0][1].look == "ears" else None
+    if scout:
+        _check_scout(scout, members[0])
+    return Networks(members, scout)
+
+
+def _check_scout(scout: tuple[Path, Spec], member: tuple[Path, Spec]) -> None:
+    """Raise ``WeightsError`` where the scout's grid is no whole part of the member's."""
+    coarse, fine = scout[1].crop, member[1].crop
+    if not (isinstance(coarse, PhysicalCrop) and isinstance(fine, PhysicalCrop)):
+        raise WeightsError(f"{scout[0]} and {member[0]}: a scout needs physical crops in both")
+    times = coarse.spacing_mm / fine.spacing_mm
+    whole = [round(times) * count for count in coarse.size] == list(fine.size)
+    if not whole or abs(times - round(times)) > 1e-6:
+        raise WeightsError(
+            f"{scout[0]}: its field of {coarse.size} voxels of {coarse.spacing_mm} mm is not that "
+            f"of {member[0].name}, {fine.size} of {fine.spacing_mm} mm, in coarser steps; "
+            "use the scout of the same set"
+        )
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of ``folder``, checked; no member's file is opened."""
     path = folder / MANIFEST
@@ -128,7 +176,7 @@ def check_same_input(specs: Sequence[tuple[Path, Spec]]) -> None:
     (first_path, first), *others = specs
     for path, spec in others:
         if not first.same_input(spec):
-            names = ("crop", "normalisation", "window", "classes")
+            names = ("crop", "normalisation", "window", "classes", "look")
             unlike = [name for name in names if getattr(first, name) != getattr(spec, name)]
             raise WeightsError(
                 f"{path} and {first_path} cannot be averaged: they differ in "

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import onnx
 import pytest
 
 from meatus.errors import WeightsError
-from meatus.spec import Window
+from meatus.spec import PhysicalCrop, ReferenceCrop, Window
 from meatus.weights import (
     check_same_input,
     find_members,
+    find_networks,
     metadata_props,
     read_manifest,
     read_spec,
@@ -28,6 +30,20 @@ def write_folder(folder, **changes):
     (folder / "manifest.json").write_text(
         json.dumps({"format": 1, "members": members, "notice": "not for diagnosis"})
     )
+    return folder
+
+
+def write_set(folder, *looks, **changes):
+    """A folder with one network for each of ``looks``; ``changes`` go into scouts' specs."""
+    members = []
+    for number, look in enumerate(looks):
+        spec = tiny_spec(name=str(number), look=look, crop=PhysicalCrop(size=(8, 6)))
+        if look == "scout":
+            coarse = PhysicalCrop(size=(4, 3), spacing_mm=1.0)
+            spec = replace(spec, **{"crop": coarse} | changes)
+        data = write_network(folder / f"{number}.onnx", spec).read_bytes()
+        members.append({"file": f"{number}.onnx", "sha256": hashlib.sha256(data).hexdigest()})
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "members": members}))
     return folder
 
 
@@ -49,6 +65,31 @@ def test_a_folder_gives_its_members_in_the_manifests_order(tmp_path):
 def test_a_single_file_needs_no_manifest(tmp_path):
     path = write_network(tmp_path / "alone.onnx")
     assert find_members(path) == [(path, None)]
+
+
+def test_a_scout_is_no_member_of_the_ensemble(tmp_path):
+    networks = find_networks(write_set(tmp_path, "ears", "scout", "ears"))
+
+    assert [file.name for file, _ in networks.members] == ["0.onnx", "2.onnx"]
+    assert networks.scout is not None
+    assert networks.scout[0].name == "1.onnx"
+
+
+def test_members_that_learnt_whole_fields_have_no_use_for_a_scout(tmp_path):
+    assert find_networks(write_set(tmp_path, "field", "scout")).scout is None
+
+
+def test_scouts_that_do_not_fit_are_refused(tmp_path):
+    assert "a scout alone" in refusal(find_networks, write_set(tmp_path, "scout"))
+    assert "2 scouts" in refusal(find_networks, write_set(tmp_path, "ears", "scout", "scout"))
+    for crop in (
+        PhysicalCrop(size=(4, 4), spacing_mm=1.0),
+        PhysicalCrop(size=(4, 3), spacing_mm=0.8),
+    ):
+        folder = write_set(tmp_path, "ears", "scout", crop=crop)
+        assert "the scout of the same set" in refusal(find_networks, folder)
+    folder = write_set(tmp_path, "ears", "scout", crop=ReferenceCrop())
+    assert "needs physical crops" in refusal(find_networks, folder)
 
 
 def test_a_missing_folder_and_a_missing_manifest_are_told_apart(tmp_path):

@@ -40,6 +40,7 @@ class CaseReport:
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     peak_mib: float | None = None  # resident memory of the whole process so far
     engine: str = ""
+    looked: str = ""  # where the ensemble looked closely, and why
     weights: str = ""  # the members' names, no path
     version: str = ""
     notice: str = ""
@@ -126,6 +127,7 @@ def _row(report: CaseReport) -> dict[str, Cell]:
         "total_s": sum(report.seconds.values()) if report.seconds else None,
         "peak_mib": report.peak_mib,
         "engine": report.engine,
+        "looked_at": report.looked,
         "weights": report.weights,
         "version": report.version,
         "notice": report.notice,

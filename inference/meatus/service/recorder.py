@@ -110,6 +110,7 @@ def _case_report(outcome: Outcome, found: Measures | None, model: Model) -> Case
         seconds=outcome.stages,
         peak_mib=peak_mib(),
         engine=model.members[0].name,
+        looked=outcome.result.looked if outcome.result else "",
         weights=model.weights,
         version=__version__,
         notice=notice(model.spec.origin),

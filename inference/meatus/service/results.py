@@ -18,7 +18,7 @@ from meatus.postprocess import Rules
 from meatus.service.cases import Case
 from meatus.service.output_folder import OutputFolder
 from meatus.volumes import Labels, Segmented
-from meatus.weights import find_members
+from meatus.weights import find_networks
 
 Kind = Literal["nifti", "dicom-seg", "dicom-sr", "rtstruct"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -126,7 +126,8 @@ class Results:
     @cached_property
     def _networks(self) -> tuple[str, ...]:
         """File name and SHA-256 of each network that is used."""
-        files = [file for file, _ in find_members(self.weights)][: len(self.model.members)]
+        members = find_networks(self.weights).members[: len(self.model.members)]
         return tuple(
-            f"{file.name} SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files
+            f"{file.name} SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+            for file, _ in members
         )

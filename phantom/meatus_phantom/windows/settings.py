@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +17,9 @@ from torch.nn.functional import interpolate
 Range = tuple[float, float]
 
 
-def _later(default: float) -> float:
+def _later(default: Any) -> Any:
     """A field that came after weights were trained, which were as if it had its ``default``."""
-    value: float = field(default=default, metadata={"later": True})
-    return value
+    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class LookSettings:
     plug: Range = (0.35, 1.2)  # of the tumour's level
     # Of tumours with pockets of nearly fluid signal, as mixed and cystic ones have, of any form.
     pockets_chance: float = _later(0.0)
-    pocket_share: Range = (0.15, 0.75)  # of the tumour
-    pocket_level: Range = (0.55, 1.05)
+    pocket_share: Range = _later((0.15, 0.75))  # of the tumour
+    pocket_level: Range = _later((0.55, 1.05))
     # Of inner ears darker than fluid: thick slices, and tumours that fill the canal, leave little.
     dim_ear_chance: float = _later(0.0)
-    dim_ear: Range = (0.25, 1.0)  # of their level
+    dim_ear: Range = _later((0.25, 1.0))  # of their level
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from meatus.pipeline import segment
 from meatus.report.measure import structure_masks
 from meatus.spec import Spec
 from meatus.volumes import Labels, Scan
-from meatus.weights import check_same_input, find_members, read_spec
+from meatus.weights import find_networks
 from meatus_training.export.agreement import dice, probabilities
 from meatus_training.export.onnx_export import read_network
 from meatus_training.networks import ResUNet25d
@@ -64,10 +64,8 @@ def compare_engines(
 
     Raises ``WeightsError`` where ``weights`` cannot be read.
     """
-    files = [file for file, _ in find_members(weights)]
-    specs = [(file, read_spec(file)) for file in files]
-    check_same_input(specs)
-    used = specs[:1] if quality == "fast" else specs
+    members = find_networks(weights).members
+    used = members[:1] if quality == "fast" else members
     exact = Model(tuple(TorchEngine(read_network(*one)) for one in used), used[0][1], quality)
     models = [
         Model(tuple(load(*one) for one in used), used[0][1], quality) for load in usable_loaders()

@@ -118,6 +118,7 @@ def spec_for(
         date=datetime.now(UTC).date().isoformat(),
         width=settings.width,
         blocks=settings.blocks,
+        look=settings.look,
     )
 
 

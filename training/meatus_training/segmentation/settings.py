@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from meatus.spec import Look
 from meatus.windows import GRID_MULTIPLE
 from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_phantom.windows.settings import RenderSettings
@@ -90,6 +91,7 @@ class SegmentSettings:
     clip: float = 0.1  # norm of the gradients
     precision: Precision = "bf16"
     ema: float = 0.0  # of the weights, per step; 0: the last weights are the result
+    look: Look = later("field")  # what inference shows the network
     initialisation: Literal["torch", "he"] = later("torch")  # of fresh weights
     background_bias: float = 0.0  # of fresh heads; a canal is one voxel in a thousand
 

@@ -1,0 +1,155 @@
+"""The coarse look, with a network that sees structures by their grey value."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from meatus.ensemble import Model, predict
+from meatus.geometry import Geometry
+from meatus.regions import BOTH_EARS, Scout, about_ears, whole_field
+from meatus.spec import PhysicalCrop, ReferenceCrop, VolumeNormalisation
+from meatus.structures import Structure
+from meatus.volumes import Prepared
+from tests.meatus.specs import make_spec
+
+FINE = PhysicalCrop(size=(288, 256), spacing_mm=0.5)
+COARSE = PhysicalCrop(size=(144, 128), spacing_mm=1.0, thin_slice_mm=1.5, slice_mm=2.0)
+EVEN = VolumeNormalisation(power=1)
+MEMBER = make_spec(FINE, EVEN, depth=24, overlap=8, look="ears")
+COCHLEA, TUMOUR, HEAD = 1.0, 0.5, -0.5
+RIGHT, LEFT = (20, 100, 72), (22, 104, 216)  # z, y, x: 72 mm apart
+
+
+class GreyEngine:
+    """Cochlea what is brightest, tumour what is less bright."""
+
+    name = "grey"
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, window):
+        self.shapes.append(window.shape)
+        result = np.zeros((4, *window.shape), np.float32)
+        result[Structure.COCHLEA] = window > 0.75
+        result[Structure.EXTRA_MEATAL] = (window > 0.2) & (window <= 0.75)
+        result[0] = 1 - result.sum(0)
+        return result
+
+    def release(self):
+        pass
+
+
+def head(*places, slices=44, slice_mm=1.0):
+    """A prepared head with blobs (value, (z, y, x) of the middle, half size in z, y, x)."""
+    voxels = np.full((slices, 256, 288), HEAD, np.float32)
+    for value, middle, reach in places:
+        box = tuple(slice(m - r, m + r) for m, r in zip(middle, reach, strict=True))
+        voxels[box] = value
+    grid = Geometry((288, 256, slices), (0.5, 0.5, slice_mm), (0.0, 0.0, 0.0))
+    return Prepared(voxels, grid, grid)
+
+
+def cochlea(middle):
+    return COCHLEA, middle, (2, 6, 6)
+
+
+EARS = (cochlea(RIGHT), cochlea(LEFT))
+
+
+def scout():
+    return Scout(GreyEngine(), make_spec(COARSE, EVEN, depth=12, overlap=4, look="scout"))
+
+
+def regions(prepared):
+    return about_ears(prepared, MEMBER, scout())
+
+
+def inside(region, middle):
+    return all(side.start <= at < side.stop for side, at in zip(region.box, middle, strict=True))
+
+
+def test_each_ear_gets_a_region_of_the_same_shape():
+    looked = regions(head(*EARS))
+
+    right, left = looked.boxes
+    assert looked.told == BOTH_EARS
+    assert inside(right, RIGHT)
+    assert inside(left, LEFT)
+    assert right.shape == left.shape
+    assert right.shape[0] == 24
+    assert all(extent % 16 == 0 for extent in right.shape[1:])
+    assert 2 * np.prod(right.shape) < 0.25 * 44 * 256 * 288
+    medial = (right.columns.stop, left.columns.start)
+    assert medial[0] - RIGHT[2] > 70, "35 mm towards the brainstem, where tumours grow"
+    assert LEFT[2] - medial[1] > 70
+
+
+def test_a_tumour_widens_its_ear_s_region_and_none_of_it_is_lost():
+    middle, reach = (26, 150, 120), (12, 50, 30)
+    looked = regions(head(*EARS, (TUMOUR, middle, reach)))
+
+    right = looked.boxes[0]
+    for side, at, half in zip(right.box, middle, reach, strict=True):
+        assert side.start <= at - half
+        assert at + half <= side.stop
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [
+        ([], "no ear"),
+        ([cochlea(RIGHT)], "one ear"),
+        ([cochlea(RIGHT), cochlea((20, 100, 160))], "44 mm apart"),
+        ([(TUMOUR, (22, 128, 144), (20, 110, 130)), *EARS], "most of it"),
+    ],
+)
+def test_where_the_coarse_look_is_not_sure_the_whole_field_is_seen(places, why):
+    looked = regions(head(*places))
+
+    (only,) = looked.boxes
+    assert only.shape == (44, 256, 288)
+    assert looked.told.startswith("the whole field: ")
+    assert why in looked.told
+
+
+def test_thick_slices_stay_as_they_are():
+    looker, prepared = scout(), head(*EARS, slices=24, slice_mm=3.0)
+
+    about_ears(prepared, MEMBER, looker)
+
+    assert looker.engine.shapes == [(12, 128, 144)] * 3, "24 slices in windows of 12"
+    looker = scout()
+    about_ears(head(*EARS, slices=24), MEMBER, looker)
+    assert looker.engine.shapes == [(12, 128, 144)], "pairs of 24 slices"
+
+
+def test_a_short_stack_is_seen_in_full_depth_and_a_narrow_field_whole():
+    ears = cochlea((4, 100, 72)), cochlea((4, 104, 216))
+    short, narrow = head(*ears, slices=8), head(*ears, slices=8)
+    narrow.voxels[:, :70] = -1
+    narrow.voxels[:, 166:] = -1
+
+    assert [region.slices for region in regions(short).boxes] == [slice(0, 8)] * 2
+    assert regions(narrow).told == "the whole field: two regions would be most of it"
+    assert regions(narrow).boxes[0].shape == (8, 96, 288)
+
+
+def test_the_ensemble_finds_the_same_with_a_coarse_look_as_without():
+    prepared = head(*EARS, (TUMOUR, (24, 140, 110), (6, 16, 16)))
+    member = GreyEngine()
+    whole = predict(prepared, Model((GreyEngine(),), MEMBER, "standard"))
+    looked = predict(prepared, Model((member,), MEMBER, "standard", scout=scout()))
+
+    np.testing.assert_allclose(looked.voxels, whole.voxels, atol=1e-6)
+    assert len(set(member.shapes)) == 1, "one shape, one preparation of the runtime"
+    assert (looked.looked, whole.looked) == (BOTH_EARS, "the whole field")
+
+
+def test_the_published_crop_is_seen_whole():
+    prepared = head()
+    prepared.voxels[:, :60] = -1
+
+    (region,) = whole_field(prepared, replace(MEMBER, crop=ReferenceCrop())).boxes
+    assert region.shape == (44, 256, 288)
