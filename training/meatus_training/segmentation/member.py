@@ -55,7 +55,9 @@ def begin(
         network = read_network(start, spec)
     else:
         network, spec, _ = load_checkpoint(start)
-    for rule in ("crop", "normalisation"):
+    # A scout sees the same coarsely, and learns in minutes from what has seen it closely.
+    rules = ("normalisation",) if settings.look == "scout" else ("crop", "normalisation")
+    for rule in rules:
         learnt, given = getattr(spec, rule), getattr(prepared, rule)
         if learnt != given:
             raise TrainingError(
