@@ -137,7 +137,7 @@ def _only_image(folder: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{folder} cannot be read ({error.strerror}).") from error
     flat = [file for file in files if file.name.lower().endswith(FLAT_SUFFIXES)]
-    images = [file for file in files if file.name.endswith(SUFFIX)]
+    images = [file for file in files if file.name.lower().endswith(SUFFIX)]
     if len(images) + len(flat) != 1:
         raise UsageError(
             f"{folder} holds {len(images) + len(flat)} images ({SUFFIX}, .tif); expected one."

@@ -9,16 +9,19 @@ from meatus.errors import ScanError
 from meatus.geometry import Array
 from meatus.spec import SliceNormalisation, VolumeNormalisation
 
+USUAL_RANGE = 1000.0  # of the scans that the published rule was made for
 BLACK = -1.0  # also the value of everything outside the scan
 
 
 def usable_slices(voxels: Array, rule: SliceNormalisation) -> NDArray[np.bool_]:
     """(Z,): whether a slice's range exceeds ``min_range``, so that it shows anything.
 
-    The range is taken in float, so that it cannot wrap as it does in 16-bit integers.
+    The range is taken in float, so that it cannot wrap as it does in 16-bit integers. What slices
+    usually span is the median of those that are not constant, which one hot voxel does not move.
     """
     spread = voxels.max(axis=(1, 2)) - voxels.min(axis=(1, 2))
-    return np.asarray(spread > rule.min_range)
+    usual = float(np.median(spread[spread > 0])) if spread.any() else 0.0
+    return np.asarray(spread > rule.min_range * usual / USUAL_RANGE)
 
 
 def normalise_slices(voxels: Array, rule: SliceNormalisation) -> Array:
@@ -30,7 +33,7 @@ def normalise_slices(voxels: Array, rule: SliceNormalisation) -> Array:
     result = np.zeros(voxels.shape, dtype=np.float32)
     for index in np.flatnonzero(usable_slices(voxels, rule)):
         low, high = np.percentile(voxels[index].astype(np.float64), [rule.lower, rule.upper])
-        unit = (np.clip(voxels[index], low, high) - low) / (high - low + 1e-12)
+        unit = (np.clip(voxels[index], low, high) - low) / ((high - low) or 1.0)
         result[index] = 2 * unit - 1
     return result
 
@@ -48,7 +51,9 @@ def normalise_volume(voxels: Array, rule: VolumeNormalisation) -> Array:
     if filled.size == 0:
         raise ScanError("all voxels near the head's centre have the same value: nothing to see")
     low, high = (float(value) for value in np.percentile(filled, [rule.lower, rule.upper]))
-    unit = np.clip((voxels - low) / max(high - low, 1e-6), 0, 1, dtype=np.float32)
+    if high == low:  # what is not empty has one value: as bright as can be
+        high, low = low, float(voxels.min())
+    unit = np.clip((voxels - low) / (high - low), 0, 1, dtype=np.float32)
     return np.asarray(2 * unit**rule.power - 1, dtype=np.float32)
 
 

@@ -53,7 +53,9 @@ class PhysicalCrop:
 class SliceNormalisation:
     """The published scaling: each slice's percentiles become -1 and 1.
 
-    Slices whose range is at most ``min_range`` are left out (ends) or set to 0 (inside).
+    Slices whose range is at most ``min_range`` are left out (ends) or set to 0 (inside): in
+    thousandths of what the scan's slices usually span, since scanners scale as they like. Those
+    that the published code was made for span about 1000.
     """
 
     kind: Literal["slice"] = "slice"

@@ -66,7 +66,8 @@ def pixdim(*values):
     return {"pixdim": (1, *values, 0, 0, 0, 0)}
 
 
-def with_bad(count, value=np.nan):
+def with_bad(count, value=np.nan, at=5):
+    """From the voxel ``at`` on: 5 lies at the border, 557 inside."""
     voxels = FLOAT.copy()
-    voxels.ravel()[5 : 5 + count] = value
+    voxels.ravel()[at : at + count] = value
     return voxels

@@ -91,7 +91,8 @@ REFUSED = {
     "byte order": (edited(".nrrd", (rb"endian: little", b"endian: middle")), "middle"),
     # Grey values
     "constant": (nifti(voxels=np.full_like(GREY, 7)), "every voxel is 7"),
-    "many NaN": (nifti(voxels=with_bad(2)), "2 of 1,800 voxels"),
+    "many NaN": (nifti(voxels=with_bad(2, at=557)), "2 of 1,800 voxels"),
+    "many infinite": (nifti(voxels=with_bad(2, np.inf)), "2 of 1,800 voxels"),
     "all infinite": (nifti(voxels=np.full_like(FLOAT, np.inf)), "1,800 of 1,800"),
     "scaled out of range": (nifti({"scl_slope": 3e38}), "no finite numbers"),
     # Place

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import ndimage
 
+from meatus.components import Mask
 from meatus.errors import ScanError
 from meatus.geometry import Array, Geometry
 
@@ -30,18 +32,40 @@ def check_extent(geometry: Geometry) -> None:
 
 
 def finite(voxels: Array) -> tuple[Array, tuple[str, ...]]:
-    """The voxels with stray ones that are no numbers replaced by the volume's minimum."""
+    """The voxels with those that are no numbers replaced by the volume's minimum.
+
+    Stray ones are; and a background without numbers, as SPM and FSL leave it outside their masks.
+    """
     low, high = float(voxels.min()), float(voxels.max())  # both NaN where any voxel is
     if math.isfinite(low) and math.isfinite(high):
         if low == high != 0:
             raise ScanError(f"every voxel is {low:g}; expected a scan. Export the scan again.")
         return voxels, ()
-    good = np.isfinite(voxels)
-    bad = voxels.size - int(np.count_nonzero(good))
-    if bad > STRAY * voxels.size:
+    bad = ~np.isfinite(voxels)
+    lowest = float(voxels.min(where=~bad, initial=np.inf))
+    told: tuple[str, ...] = ()
+    if np.count_nonzero(bad) > STRAY * voxels.size and math.isfinite(lowest):
+        outside = _reaching_the_border(np.isnan(voxels))
+        if outside.any():
+            told = (f"{np.count_nonzero(outside)} voxels up to the border hold no number: empty",)
+        voxels, bad = np.where(outside, lowest, voxels), bad & ~outside
+    stray = int(np.count_nonzero(bad))
+    if stray > STRAY * voxels.size:
         raise ScanError(
-            f"{bad:,} of {voxels.size:,} voxels are no finite numbers; expected at most "
+            f"{stray:,} of {voxels.size:,} voxels are no finite numbers; expected at most "
             f"{STRAY:.1%}. Export the scan again."
         )
-    kept, _ = finite(np.where(good, voxels, voxels[good].min()))
-    return kept, (f"{bad} voxels that are no finite numbers: the scan's minimum is used",)
+    kept, _ = finite(np.where(bad, lowest, voxels))
+    if stray:
+        told += (f"{stray} voxels that are no finite numbers: the scan's minimum is used",)
+    return kept, told
+
+
+def _reaching_the_border(mask: Mask) -> Mask:
+    """Those parts of ``mask`` that reach an outermost plane, as a background without a number."""
+    numbers, count = ndimage.label(mask)
+    faces = [numbers.take([0, -1], axis=axis).ravel() for axis in range(3)]
+    reached = np.zeros(count + 1, dtype=np.bool_)
+    reached[np.concatenate(faces)] = True
+    reached[0] = False
+    return np.asarray(reached[numbers])

@@ -51,6 +51,19 @@ class Header:
         return math.prod(self.geometry.size) * self.dtype.itemsize
 
 
+# Of the units of length that formats know, by their names in text headers.
+MILLIMETRES = {
+    "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0,
+    "m": 1e3, "meter": 1e3, "metre": 1e3, "cm": 10.0, "centimeter": 10.0,
+    "um": 1e-3, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "micron": 1e-3, "micrometer": 1e-3,
+}  # fmt: skip
+
+
+def in_millimetres(unit: str) -> float:
+    """How many a text header's ``unit`` has; one where it names none that is known."""
+    return MILLIMETRES.get(unit.strip().strip('"').lower(), 1.0)
+
+
 def volume_size(sizes: list[int]) -> tuple[int, int, int]:
     """The three extents of a volume whose further axes, if any, hold one frame."""
     if len(sizes) < 3 or any(extent != 1 for extent in sizes[3:]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +25,33 @@ NIFTI = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI, ".mha", ".nrrd")  # read and written
 SCAN_SUFFIXES = (*SUFFIXES, *OTHER_SUFFIXES)  # read
 
+# What may hold the voxels of a detached header of the same name.
+VOXELS_BESIDE = (".img", ".img.gz", ".raw", ".raw.gz", ".zraw")
+
 # Text headers hold a few hundred bytes, at most a patient's whole DICOM header beside.
 TEXT_HEADER = 2**20
+
+MOST_SHOWN = 5  # of a label map's unknown numbers
+
+
+def scan_ending(name: str, among: tuple[str, ...] = SCAN_SUFFIXES) -> str:
+    """The ending that makes ``name`` a scan's, as it stands there, in any case; "" if none."""
+    ending = next((suffix for suffix in among if name.lower().endswith(suffix)), "")
+    return name[len(name) - len(ending) :]
+
+
+def not_read(files: Iterable[Path], among: tuple[str, ...] = SCAN_SUFFIXES) -> list[Path]:
+    """Those of ``files`` that are no scans by their names, nor the voxels of one beside them."""
+    named = [(file, scan_ending(file.name, among)) for file in files]
+    read = {file.with_name(file.name.removesuffix(ending)) for file, ending in named if ending}
+    return [
+        file
+        for file, ending in named
+        if not ending
+        and not file.name.startswith(".")
+        and file.with_name(file.name.removesuffix(scan_ending(file.name, VOXELS_BESIDE)))
+        not in read
+    ]
 
 
 def read_scan(path: Path) -> Scan:
@@ -36,13 +62,46 @@ def read_scan(path: Path) -> Scan:
 
     Raises ``ScanError`` where the file is not one three-dimensional grey-value volume.
     """
-    if path.name.endswith(OTHER_SUFFIXES):
-        with _faults_of(path):
-            return read_other(path)
-    with _opened(path) as file:
-        header = _header(path, file)
+    with _faults_of(path):
+        scan = _volume(path)
+        voxels, replaced = finite(scan.voxels)
+    return replace(scan, voxels=voxels, warnings=(*scan.warnings, *replaced))
+
+
+def read_label_map(
+    path: Path, meanings: Mapping[int, str], advice: str = "Pass a label map of these classes."
+) -> Labels:
+    """The label map in ``path``, whose numbers have these ``meanings``.
+
+    Nothing is repaired here as in a scan: what is no known class, NaN too, may have been one.
+
+    Raises ``ScanError`` where the file cannot be read, or holds anything else.
+    """
+    with _faults_of(path):
+        scan = _volume(path)
+        unknown = ~np.isin(scan.voxels, list(meanings))
+        if unknown.any():
+            values = np.unique(scan.voxels[unknown])
+            shown = ", ".join(f"{value:g}" for value in values[:MOST_SHOWN].tolist())
+            more = ", ..." if values.size > MOST_SHOWN else ""
+            whole = bool((values == np.rint(values)).all())
+            known = ", ".join(f"{number} {meaning}" for number, meaning in meanings.items())
+            raise ScanError(
+                f"holds {shown}{more} in {np.count_nonzero(unknown):,} of {unknown.size:,} voxels; "
+                f"expected {known}. " + (advice if whole else "Was it interpolated?")
+            )
+    return Labels(scan.voxels.astype(np.uint8), scan.geometry, scan.header)
+
+
+def _volume(path: Path) -> Scan:
+    """What is in ``path`` as it stands there. Raises ``ScanError``, which does not name it."""
+    name = path.name.lower()
+    if name.endswith(OTHER_SUFFIXES):
+        return read_other(path)
+    with regular_file(path) as file:
+        header = _header(name, file)
         check_extent(header.geometry)
-        if path.name.endswith(".nii.gz"):
+        if name.endswith(".nii.gz"):
             file.seek(0)
             inflater = Inflater(file)
             skip(inflater, header.offset)
@@ -50,8 +109,7 @@ def read_scan(path: Path) -> Scan:
         else:
             file.seek(header.offset)
             voxels = read_voxels(file, Inflater(file) if header.deflated else file, header)
-        voxels, replaced = finite(voxels)
-    return Scan(voxels, header.geometry, header.block, (*header.warnings, *replaced))
+    return Scan(voxels, header.geometry, header.block, header.warnings)
 
 
 def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
@@ -59,11 +117,11 @@ def read_grid(path: Path) -> tuple[Geometry, bytes | None]:
 
     Raises ``ScanError`` where even the header cannot be used.
     """
-    if path.name.endswith(OTHER_SUFFIXES):
-        with _faults_of(path):
+    with _faults_of(path):
+        if path.name.lower().endswith(OTHER_SUFFIXES):
             return read_other_grid(path), None
-    with _opened(path) as file:
-        header = _header(path, file)
+        with regular_file(path) as file:
+            header = _header(path.name.lower(), file)
     return header.geometry, header.block
 
 
@@ -91,13 +149,6 @@ def label_bytes(labels: Labels, name: str) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The scan's file, open."""
-    with _faults_of(path), regular_file(path) as file:
-        yield file
-
-
-@contextmanager
 def _faults_of(path: Path) -> Iterator[None]:
     """Whatever is wrong with the scan's file becomes one line that names it."""
     name = str(path) if str(path).isprintable() else repr(str(path))
@@ -115,20 +166,20 @@ def _faults_of(path: Path) -> Iterator[None]:
         raise ScanError(f"{name}: does not fit into this machine's memory.") from error
 
 
-def _header(path: Path, file: BinaryIO) -> Header:
-    """What the header says; the file is left at an arbitrary place."""
-    if not path.name.endswith(SUFFIXES):
+def _header(name: str, file: BinaryIO) -> Header:
+    """What the header says, by the file's ``name`` in lower case; leaves it at any place."""
+    if not name.endswith(SUFFIXES):
         raise ScanError(f"not a scan's file name; expected *{', *'.join(SCAN_SUFFIXES)}.")
     with np.errstate(all="ignore"):  # the checks refuse the infinities that headers may hold
-        if path.name.endswith(NIFTI):
-            return nifti.parse(_nifti_head(path, file))
+        if name.endswith(NIFTI):
+            return nifti.parse(_nifti_head(name, file))
         head = file.read(TEXT_HEADER)
-        return metaimage.parse(head) if path.suffix == ".mha" else nrrd.parse(head)
+        return metaimage.parse(head) if name.endswith(".mha") else nrrd.parse(head)
 
 
-def _nifti_head(path: Path, file: BinaryIO) -> bytes:
+def _nifti_head(name: str, file: BinaryIO) -> bytes:
     packed = file.read(len(GZIP)) == GZIP
-    if packed != path.name.endswith(".gz"):
+    if packed != name.endswith(".gz"):
         found, wanted = ("", ".nii.gz") if packed else ("not ", ".nii")
         raise ScanError(f"{found}compressed with gzip. If it is a NIfTI file, name it *{wanted}.")
     file.seek(0)

@@ -12,7 +12,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from meatus.errors import ScanError
-from meatus.io.headers import Header, grid, numbers, volume_size, whole_numbers
+from meatus.io.headers import (
+    Header,
+    grid,
+    in_millimetres,
+    numbers,
+    volume_size,
+    whole_numbers,
+)
 from meatus.volumes import Labels
 
 LAST_FIELD = "ElementDataFile"
@@ -42,7 +49,9 @@ def parse(head: bytes) -> Header:
     rows = np.reshape(_optional(fields, np.eye(axes).ravel().tolist(), *names), (axes, axes))
     # Row i of the matrix is the direction of axis i; a fourth axis of one frame is left out.
     directions = rows[:3, :3].T
-    geometry, warnings = grid(size, np.array(spacing[:3]), directions, np.array(origin[:3]))
+    unit_mm = in_millimetres(fields.get("DistanceUnits", ""))
+    place = (unit_mm * np.array(spacing[:3]), directions, unit_mm * np.array(origin[:3]))
+    geometry, warnings = grid(size, *place)
     if not any(name in fields for name in names):
         warnings = ("header states no directions: axes taken as left, posterior, superior",)
     return Header(

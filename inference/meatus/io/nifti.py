@@ -38,6 +38,16 @@ TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 76
 NOT_GREY = {1: "single bits", 32: "complex numbers", 128: "colours", 1536: "128-bit numbers",
             1792: "complex numbers", 2048: "complex numbers", 2304: "colours"}  # fmt: skip
 
+# How many millimetres the units of ``xyzt_units`` have, in its lowest three bits.
+UNITS = {1: ("metres", 1e3), 2: ("millimetres", 1.0), 3: ("micrometres", 1e-3)}
+SPATIAL_UNITS = 0b111
+
+# The intent of a label map, which viewers then show with colours and without interpolation.
+LABELS = 1002
+INTENT_NUMBERS = ("intent_p1", "intent_p2", "intent_p3")
+# Which slice was read when: of a scan, and of series of them.
+OF_FRAMES = ("slice_start", "slice_end", "slice_code", "slice_duration", "toffset")
+
 # Two placements that differ by less put no voxel a whole voxel away from where it was.
 FORMS_AGREE_MM = 0.3
 
@@ -53,7 +63,7 @@ def parse(head: bytes) -> Header:
         raise ScanError(f"its header claims {rank} axes; expected three. Export the scan again.")
     size = volume_size([int(extent) for extent in header["dim"][1 : rank + 1]])
     dtype, odd_bits = _dtype(header)
-    geometry, odd_place = _place(header, size)
+    geometry, odd_place = _place_in_its_unit(header, size)
     slope, intercept, odd_scale = _scaling(header)
     warnings = (*odd_bits, *odd_place, *odd_scale)
     offset, block = _offset(header), header.binaryblock
@@ -107,13 +117,37 @@ def _scaling(header: nib.Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
     return 1.0, 0.0, (f"scaling by {slope:g} and {intercept:g} is left out: not finite",)
 
 
-def _place(
+def _place_in_its_unit(
     header: nib.Nifti1Header, size: tuple[int, int, int]
 ) -> tuple[Geometry, tuple[str, ...]]:
+    """The grid in millimetres, whatever unit the header states.
+
+    A unit in which no head can be scanned was set by mistake where millimetres give one.
+    """
+    unit, millimetres = UNITS.get(int(header["xyzt_units"]) & SPATIAL_UNITS, UNITS[2])
+    if millimetres == 1.0:
+        return _place(header, size, 1.0)
+    try:
+        return _place(header, size, millimetres)
+    except ScanError as error:
+        try:
+            geometry, warnings = _place(header, size, 1.0)
+        except ScanError:
+            raise error from None
+        return geometry, (f"header states {unit}, no head's size: taken as millimetres", *warnings)
+
+
+def _place(
+    header: nib.Nifti1Header, size: tuple[int, int, int], unit_mm: float
+) -> tuple[Geometry, tuple[str, ...]]:
     """The grid by sform, else by qform, else by voxel sizes alone, as nibabel chooses."""
-    forms = _forms(header)
+    forms = {
+        name: (spacing * unit_mm, axes, origin * unit_mm)
+        for name, (spacing, axes, origin) in _forms(header).items()
+    }
     if not forms:
-        geometry, repaired = grid(size, *_centred(header, size))
+        spacing, axes, origin = _centred(header, size)
+        geometry, repaired = grid(size, spacing * unit_mm, axes, origin * unit_mm)
         words = "neither sform nor qform is set: axes taken as left, anterior, superior"
         return geometry, (words, *repaired)
     sound, refused = {}, {}
@@ -130,9 +164,20 @@ def _place(
         return geometry, (f"{next(iter(refused))} cannot be used: {used} is used", *repaired)
     apart = max(_apart_mm(geometry, other) for other, _ in sound.values())
     if apart <= FORMS_AGREE_MM:
-        return geometry, repaired
+        return geometry, (*_other_widths(header, geometry, unit_mm), *repaired)
     words = f"sform and qform place voxels up to {apart:.1f} mm apart: {used} is used, both kept"
     return geometry, (words, *repaired)
+
+
+def _other_widths(header: nib.Nifti1Header, geometry: Geometry, unit_mm: float) -> tuple[str, ...]:
+    """A line where voxel sizes are stated that are not those of the form that is used."""
+    stated = header["pixdim"][1:4].astype(np.float64) * unit_mm
+    used = np.array(geometry.spacing_mm)
+    off = np.abs(stated - used) * np.array(geometry.size)
+    if not (np.isfinite(stated).all() and (stated > 0).all()) or off.max() <= FORMS_AGREE_MM:
+        return ()  # sizes that are left out, as 0, state nothing
+    told = (" x ".join(f"{width:.4g}" for width in widths) for widths in (stated, used))
+    return ("voxel sizes are stated as {} mm, the sform has {} mm: it is used".format(*told),)
 
 
 def _forms(header: nib.Nifti1Header) -> dict[str, Place]:
@@ -176,7 +221,8 @@ def _apart_mm(one: Geometry, other: Geometry) -> float:
 def label_bytes(labels: Labels) -> bytes:
     """A label map as a NIfTI file, under the scan's own header where there is one.
 
-    That header's forms and their codes, units and text stay as they are.
+    That header's forms and their codes, units and text stay as they are. What says how its numbers
+    are to be understood does not: a label map is no scan, and no vectors, whatever the scan was.
     """
     header = _own_header(labels) if labels.header is None else _fields(labels.header)
     header = header.as_byteswapped("<")
@@ -185,6 +231,10 @@ def label_bytes(labels: Labels) -> bytes:
     header["datatype"], header["bitpix"] = 2, 8
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0
+    header["intent_code"], header["intent_name"] = LABELS, b""
+    for field in (*INTENT_NUMBERS, *OF_FRAMES):
+        header[field] = 0
+    header["pixdim"][4:] = 1
     header["magic"], header["vox_offset"] = MAGIC[length], FIRST_VOXEL[length]
     gap = bytes(FIRST_VOXEL[length] - length)
     return bytes(header.binaryblock) + gap + labels.voxels.astype(np.uint8, copy=False).tobytes()

@@ -12,6 +12,7 @@ from meatus.errors import ScanError
 from meatus.io.headers import (
     Header,
     grid,
+    in_millimetres,
     numbers,
     spacing_and_axes,
     volume_size,
@@ -36,6 +37,9 @@ TO_LPS = {
     "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1),
 }  # fmt: skip
 
+# The short names of the spaces that have time as their fourth axis.
+TIMED = ("rast", "last", "lpst")
+
 Fields = dict[str, str]
 
 
@@ -54,9 +58,16 @@ def parse(head: bytes) -> Header:
     steps = _steps(fields, rank)
     kept = _spatial(sizes, steps)
     size = volume_size([sizes[axis] for axis in kept])
-    flips = np.array(TO_LPS.get(fields.get("space", "").lower(), (1, 1, 1)), dtype=np.float64)
+    space = fields.get("space", "").lower()
+    if "time" in space.split("-") or space in TIMED:
+        raise ScanError(
+            f"its space {space[:40]!r} has time as an axis; expected a volume at one time. "
+            "Save the hrT2 volume as a file of its own and pass that."
+        )
+    flips = np.array(TO_LPS.get(space, (1, 1, 1)), dtype=np.float64)
     columns = np.array([steps[axis][:3] for axis in kept], dtype=np.float64).T
     origin = np.array(_vector(fields.get("spaceorigin", "(0,0,0)"), "space origin")[:3])
+    flips *= _unit_mm(fields)
     geometry, repaired = grid(size, *spacing_and_axes(flips[:, None] * columns), flips * origin)
     deflated = _field(fields, "encoding").lower() in ("gzip", "gz")
     warnings = (*_unplaced(fields), *repaired)
@@ -104,6 +115,12 @@ def _steps(fields: Fields, rank: int) -> list[list[float]]:
     spacings = numbers(_field(fields, "spacings"), rank, "spacings")
     return [[spacing if at == axis else 0.0 for at in range(3)] if axis < 3 else []
             for axis, spacing in enumerate(spacings)]  # fmt: skip
+
+
+def _unit_mm(fields: Fields) -> float:
+    """How many millimetres the units of space have; those of an axis where there is no space."""
+    stated = fields.get("spaceunits", fields.get("units", ""))
+    return in_millimetres(next(iter(re.findall(r'"[^"]*"|\S+', stated)), ""))
 
 
 def _spatial(sizes: list[int], steps: list[list[float]]) -> list[int]:

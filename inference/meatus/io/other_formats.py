@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from meatus.errors import ScanError
-from meatus.geometry import Array, Geometry
-from meatus.io.checks import check_extent, finite
+from meatus.geometry import Geometry
+from meatus.io.checks import check_extent
 from meatus.io.headers import Floats, grid, spacing_and_axes, volume_size
 from meatus.io.stderr import silent_stderr
 from meatus.io.streams import DEFLATE_LIMIT, GZIP, regular_file
@@ -44,11 +44,11 @@ ADVICE = "Convert the scan to .nii.gz."
 
 
 def read_other(path: Path) -> Scan:
-    """The volume (Z, Y, X) of a file named ``*OTHER_SUFFIXES``, as float32.
+    """The volume (Z, Y, X) of a file named ``*OTHER_SUFFIXES``, in any case, as float32.
 
     Raises ``ScanError``, which does not name the file, and ``OSError``.
     """
-    if path.name.endswith(FREESURFER):
+    if path.suffix.lower() in FREESURFER:
         return _freesurfer(path)
     reader, geometry, warnings = _itk(path)
     check_extent(geometry)
@@ -56,18 +56,13 @@ def read_other(path: Path) -> Scan:
         import SimpleITK as sitk  # a tenth of a second, for these formats alone
 
         voxels = sitk.GetArrayFromImage(reader.Execute())
-    return _scan(np.asarray(voxels, dtype=np.float32).reshape(geometry.shape), geometry, warnings)
+    kept = np.asarray(voxels, dtype=np.float32).reshape(geometry.shape)
+    return Scan(kept, geometry, None, warnings)
 
 
 def read_other_grid(path: Path) -> Geometry:
     """Where its voxels lie, as far as the header tells that. Raises as ``read_other``."""
-    return _freesurfer(path).geometry if path.name.endswith(FREESURFER) else _itk(path)[1]
-
-
-def _scan(voxels: Array, geometry: Geometry, warnings: tuple[str, ...]) -> Scan:
-    check_extent(geometry)
-    kept, replaced = finite(voxels)
-    return Scan(kept, geometry, None, (*warnings, *replaced))
+    return _freesurfer(path).geometry if path.suffix.lower() in FREESURFER else _itk(path)[1]
 
 
 def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
@@ -79,7 +74,7 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
         import SimpleITK as sitk  # a tenth of a second, for these formats alone
 
         reader = sitk.ImageFileReader()
-        reader.SetImageIO(IMAGE_IO[path.suffix])
+        reader.SetImageIO(IMAGE_IO[path.suffix.lower()])
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
     if reader.GetNumberOfComponents() != 1:
@@ -99,7 +94,7 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
 
 def _pair_bytes(header: Path, data: Path, voxels: int) -> int:
     """What an .img file holds at least by its .hdr; ITK fills up with zeros what is missing."""
-    if data.suffix != ".img":
+    if data.suffix.lower() != ".img":
         return 0
     with regular_file(header) as file:
         head = file.read(BITPIX.stop)
@@ -111,15 +106,16 @@ def _data_file(path: Path) -> Path:
     """The file beside ``path`` that holds its voxels."""
     with regular_file(path) as file:
         head = file.read(TEXT_HEADER)
-    if path.suffix == ".hdr":
-        beside = [path.with_suffix(".img"), path.with_suffix(".img.gz")]
-        found = [file for file in beside if file.exists()]
+    ending = path.suffix.lower()
+    if ending == ".hdr":
+        wanted = [f"{path.stem}{end}" for end in (".img", ".img.gz", ".IMG", ".IMG.GZ")]
+        found = [path.with_name(name) for name in wanted if path.with_name(name).exists()]
         if not found:
-            raise ScanError(f"its voxels, {beside[0].name}, are not beside it. Put them there.")
+            raise ScanError(f"its voxels, {wanted[0]}, are not beside it. Put them there.")
         return found[0]
-    named = DATA_FILE[path.suffix].search(head)
+    named = DATA_FILE[ending].search(head)
     name = named[1].decode("utf-8", "replace") if named else ""
-    if name.upper() == "LOCAL" or (not named and path.suffix == ".nhdr"):
+    if name.upper() == "LOCAL" or (not named and ending == ".nhdr"):
         return path
     if not name:
         raise ScanError(f"its header names no file for its voxels. {ADVICE}")
@@ -153,7 +149,7 @@ def _freesurfer(path: Path) -> Scan:
         check_extent(geometry)
         with _failing("nibabel"):
             voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(size).transpose(2, 1, 0)
-    return _scan(np.ascontiguousarray(voxels), geometry, warnings)
+    return Scan(np.ascontiguousarray(voxels), geometry, None, warnings)
 
 
 @contextmanager

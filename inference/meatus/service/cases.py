@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meatus.errors import UsageError
-from meatus.io.images import SCAN_SUFFIXES
+from meatus.io.images import SCAN_SUFFIXES, scan_ending
 
 if TYPE_CHECKING:
     from meatus.dicom.stacks import Stack
@@ -28,17 +28,21 @@ class Case:
     series: Stack | None = None  # of DICOM
     refused: str = ""  # why there is nothing to label
 
+    @property
+    def files(self) -> set[Path]:
+        """All that is read of it."""
+        planes = self.series.planes if self.series else ()
+        return {self.scan, *(plane.entry.path for plane in planes)}
+
 
 def case_name(file: Path) -> str | None:
     """The case of a scan's file name, or None where the file is no hrT2 scan."""
-    for suffix in SCAN_SUFFIXES:
-        if file.name.endswith(suffix) and file.name != suffix:
-            stem = file.name.removesuffix(suffix)
-            if stem.endswith(OTHER_MARKS):
-                return None
-            mark = next((mark for mark in CONTRAST_MARKS if stem.endswith(mark)), "")
-            return stem.removesuffix(mark) or stem
-    return None
+    ending = scan_ending(file.name)
+    stem = file.name.removesuffix(ending)
+    if not ending or not stem or stem.endswith(OTHER_MARKS):
+        return None
+    mark = next((mark for mark in CONTRAST_MARKS if stem.endswith(mark)), "")
+    return stem.removesuffix(mark) or stem
 
 
 def find_cases(source: Path, output: Path) -> list[Case]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meatus.errors import UsageError
-from meatus.io.images import SCAN_SUFFIXES
+from meatus.io.images import scan_ending
 from meatus.service.cases import Case, case_name, find_cases
 
 ARCHIVE = ".zip"
@@ -47,7 +47,7 @@ def find_inputs(
 
 def _holds_scans(source: Path) -> bool:
     if not source.is_dir():
-        return source.name.endswith(SCAN_SUFFIXES)
+        return bool(scan_ending(source.name))
     try:
         names = (file for file in source.iterdir() if not file.name.startswith("."))
         return any(case_name(file) is not None for file in names)

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from meatus.io.images import SCAN_SUFFIXES
+from meatus.io.images import scan_ending
 from meatus.service.cases import Case, case_name
 
 HIDDEN = "<hidden>"
@@ -21,7 +21,8 @@ HIDDEN = "<hidden>"
 PATH_LIKE = re.compile(
     r"'[^']*/[^']*'|\"[^\"]*/[^\"]*\""
     rf"|(?:{HIDDEN}|(?<![\w<])(?:~|\.{{1,2}})?)/[^\s'\"]+"
-    r"|\S+\.(?:nii(?:\.gz)?|mha|nrrd|tiff?)(?!\w)"
+    r"|\S+\.(?:nii(?:\.gz)?|m[hg][adzh]|n?hdr|img|nrrd|tiff?|dcm)(?!\w)",
+    re.IGNORECASE,
 )
 
 # The folders in "/data/study/scan.nii.gz", "../scan.nii.gz" or "C:\study\scan.nii.gz".
@@ -36,7 +37,7 @@ def files_of(source: Path, *, deep: bool) -> list[Path]:
     """The files whose names a log must hide: of scans those of a folder, of DICOM all below."""
     if source.is_dir():
         files = list(source.glob("**/*" if deep else "*"))
-        if deep or any(file.name.endswith(SCAN_SUFFIXES) for file in files):
+        if deep or any(scan_ending(file.name) for file in files):
             return files
         return list(source.glob("**/*"))
     if not zipfile.is_zipfile(source):
