@@ -100,6 +100,12 @@ def print_unmatched(matched: Matched) -> None:
     if matched.unmatched:
         names = [file.name for file in matched.unmatched]
         say(f"without a reference, not scored: {len(names)} ({listed(names)})")
+    if matched.skipped:
+        names = [f"{file.name}{'/' * file.is_dir()}" for file in matched.skipped]
+        say(
+            f"no label maps by their names, not looked at: {len(names)} ({listed(names)}); "
+            "put label maps as <case>.nii.gz into the folder itself"
+        )
 
 
 def _score_cell(score: StructureScore, failure: str | None) -> str:

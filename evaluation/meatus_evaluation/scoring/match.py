@@ -11,7 +11,7 @@ import numpy as np
 
 from meatus.errors import InferenceError, ScanError
 from meatus.geometry import Geometry, same_grid
-from meatus.io.images import SUFFIXES, read_grid
+from meatus.io.images import SCAN_SUFFIXES, not_read, read_grid, scan_ending
 from meatus.service.cases import CONTRAST_MARKS
 
 REFERENCE_MARK = "_Label"
@@ -41,6 +41,7 @@ class Pair:
 class Matched:
     pairs: tuple[Pair, ...]  # one per reference, sorted by case
     unmatched: tuple[Path, ...]  # predictions without a reference
+    skipped: tuple[Path, ...] = ()  # what lies in either folder and is no label map by its name
 
 
 def match_folders(predictions: Path, reference: Path) -> Matched:
@@ -63,7 +64,9 @@ def match_folders(predictions: Path, reference: Path) -> Matched:
             f"expected {_names(wanted)}. Name each prediction <case>.nii.gz."
         )
     pairs = tuple(Pair(case, wanted[case], given.get(case)) for case in sorted(wanted))
-    return Matched(pairs, tuple(given[case] for case in sorted(given.keys() - common)))
+    unmatched = tuple(given[case] for case in sorted(given.keys() - common))
+    folders = dict.fromkeys((predictions, reference))
+    return Matched(pairs, unmatched, tuple(one for each in folders for one in _skipped(each)))
 
 
 def site_of(case: str) -> str:
@@ -113,15 +116,14 @@ def _by_case(folder: Path, marks: tuple[str, str]) -> dict[str, Path]:
     if not found:
         raise EvaluationError(
             f"{folder} holds no label map; expected files named <case>{REFERENCE_MARK}.nii.gz "
-            f"or <case>.nii.gz (or {', '.join(SUFFIXES[1:])})."
+            f"or <case>.nii.gz (or {', '.join(SCAN_SUFFIXES[1:])}) in the folder itself."
         )
     return found
 
 
 def _case_and_kind(file: Path) -> tuple[str, str]:
     """The case, and whether the name is a label map's (``_Label``), plain or a scan's."""
-    ending = next(suffix for suffix in SUFFIXES if file.name.endswith(suffix))
-    stem, kind = file.name.removesuffix(ending), ""
+    stem, kind = file.name.removesuffix(scan_ending(file.name)), ""
     while mark := next((m for m in (REFERENCE_MARK, *SCAN_MARKS) if stem.endswith(m)), None):
         if mark == stem:
             break
@@ -131,17 +133,25 @@ def _case_and_kind(file: Path) -> tuple[str, str]:
 
 
 def _files(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in _listed(folder)
+        if not file.name.startswith(".") and scan_ending(file.name) and not file.is_dir()
+    ]
+
+
+def _skipped(folder: Path) -> list[Path]:
+    folders = [file for file in _listed(folder) if file.is_dir() and scan_ending(file.name)]
+    return sorted([*not_read(_listed(folder)), *folders])
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
-        files = sorted(folder.iterdir())
+        return sorted(folder.iterdir())
     except OSError as error:
         raise EvaluationError(
             f"{folder} cannot be read ({error.strerror}). Pass a folder of label maps."
         ) from error
-    return [
-        file
-        for file in files
-        if not file.name.startswith(".") and file.name.endswith(SUFFIXES) and not file.is_dir()
-    ]
 
 
 def _names(cases: dict[str, Path]) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from meatus.engines import usable_threads
 from meatus.errors import ScanError
 from meatus.geometry import Geometry, nearest_labels, same_grid
-from meatus.io.images import read_scan
+from meatus.io.images import read_label_map
 from meatus.report.measure import structure_masks
 from meatus_evaluation.scoring.match import (
     EvaluationError,
@@ -45,10 +45,6 @@ LABELS: dict[Scheme, dict[int, str]] = {
     "2023": {1: "extra-meatal VS", 2: "intra-meatal VS", 3: "cochlea"},
     "2022": {1: "VS", 2: "cochlea"},
 }
-
-
-class BadLabelsError(EvaluationError):
-    """A file whose voxels are no labels of the scheme."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +119,13 @@ def score_case(pair: Pair, *, scheme: Scheme = "2023", resample: bool = False) -
     found, failure = np.zeros_like(truth), None
     try:
         if pair.prediction is None:
-            raise BadLabelsError(f"{pair.case}: no prediction")
+            raise ScanError(f"{pair.case}: no prediction")
         found, own = read_labels(pair.prediction, scheme)
         if not same_grid(own, grid):
             if not resample:
                 check_grids([pair])
             found = nearest_labels(found, own, grid)
-    except (ScanError, BadLabelsError) as error:
+    except ScanError as error:
         found, failure = np.zeros_like(truth), str(error)
     box = bounding_box(truth | found)
     given, wanted = (_masks(voxels[box], scheme) for voxels in (found, truth))
@@ -147,23 +143,11 @@ def score_case(pair: Pair, *, scheme: Scheme = "2023", resample: bool = False) -
 def read_labels(path: Path, scheme: Scheme) -> tuple[LabelMap, Geometry]:
     """A label map (Z, Y, X) and its grid.
 
-    Raises ``ScanError`` where the file cannot be read and ``BadLabelsError`` where it holds
-    numbers that are no labels of the scheme.
+    Raises ``ScanError`` where the file cannot be read or holds what is no label of the scheme.
     """
-    scan = read_scan(path)
-    with np.errstate(invalid="ignore"):  # out of range: found by the comparison
-        voxels = scan.voxels.astype(np.uint8)
-    whole = np.array_equal(voxels, scan.voxels)
-    if not whole or int(voxels.max()) > max(LABELS[scheme]):
-        values = np.unique(scan.voxels)
-        known = [0, *LABELS[scheme]]
-        strange = ", ".join(f"{value:g}" for value in values[~np.isin(values, known)][:5])
-        meant = ", ".join(f"{label} {name}" for label, name in LABELS[scheme].items())
-        raise BadLabelsError(
-            f"{path}: holds {strange}; expected 0 and the labels of scheme {scheme} ({meant}). "
-            "Pass a label map, or another scheme."
-        )
-    return voxels, scan.geometry
+    advice = f"Pass a label map of the scheme {scheme}, or another --scheme."
+    labels = read_label_map(path, {0: "background"} | LABELS[scheme], advice)
+    return labels.voxels, labels.geometry
 
 
 def failure_line(score: CaseScore) -> str:

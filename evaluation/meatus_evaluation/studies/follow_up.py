@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from meatus.errors import UsageError
-from meatus.io.images import SUFFIXES
+from meatus.io.images import scan_ending
 from meatus_evaluation.scoring.match import SCAN_MARKS
 from meatus_evaluation.studies.growth import (
     BOUNDARY_SD_MM,
@@ -130,15 +130,14 @@ def _label_maps(folder: Path) -> list[Path]:
     return [
         file
         for file in files
-        if file.name.endswith(SUFFIXES)
+        if scan_ending(file.name)
         and not file.name.startswith(".")
         and not _stem(file).endswith(SCAN_MARKS)
     ]
 
 
 def _stem(file: Path) -> str:
-    ending = next((suffix for suffix in SUFFIXES if file.name.endswith(suffix)), file.suffix)
-    return file.name.removesuffix(ending)
+    return file.name.removesuffix(scan_ending(file.name) or file.suffix)
 
 
 def _dates_in(text: str) -> list[date]:

@@ -112,7 +112,7 @@ def test_a_prediction_with_other_numbers_than_labels_is_a_failure(folders, value
 
     done = run("score", found, truth)
 
-    assert ends_in_one_line(done, 1, f"ldn_1.mha: holds {shown}; expected", "Scored as empty")
+    assert ends_in_one_line(done, 1, f"ldn_1.mha: holds {shown} in ", "Scored as empty")
 
 
 def test_predictions_without_a_reference_are_told_and_no_failure(folders):
@@ -192,7 +192,9 @@ def test_a_reference_that_cannot_be_used_ends_it(folders):
     assert ends_in_one_line(run("score", found, truth), 2, "crossmoda2023_ldn_1_Label.nii.gz: ")
 
     save(truth / "crossmoda2023_ldn_1_Label.nii.gz", {4: np.s_[0, 0, 0]})
-    assert ends_in_one_line(run("score", found, truth), 2, "holds 4; expected 0 and the labels")
+    assert ends_in_one_line(
+        run("score", found, truth), 2, "holds 4 in 1 of", "expected 0 background"
+    )
 
 
 def test_two_files_of_one_case_end_it(folders):

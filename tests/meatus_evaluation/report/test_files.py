@@ -4,7 +4,8 @@ import math
 import pytest
 
 from meatus.errors import OutputError, UsageError
-from meatus_evaluation.report.files import check_writable, write_json, write_text
+from meatus.service.destinations import check_writable
+from meatus_evaluation.report.files import write_json, write_text
 
 
 def test_undefined_numbers_become_null_at_any_depth(tmp_path):

@@ -121,7 +121,9 @@ def test_a_prediction_that_cannot_be_used_is_a_failure_and_says_why(folders, wha
 
 def test_a_reference_that_cannot_be_used_is_refused_and_named(folders):
     save(folders[1], "a_Label.nii.gz", {4: np.s_[0, 0, 0]})
-    with pytest.raises(InferenceError, match=r"a_Label.nii.gz: holds 4; expected 0 and .* scheme"):
+    with pytest.raises(
+        InferenceError, match=r"a_Label.nii.gz: holds 4 in 1 of .* expected 0 background.* scheme"
+    ):
         score_folders(*folders)
 
     (folders[1] / "a_Label.nii.gz").write_bytes(b"nothing")
@@ -130,7 +132,7 @@ def test_a_reference_that_cannot_be_used_is_refused_and_named(folders):
 
 
 def test_labels_of_2023_are_refused_by_the_scheme_of_2022(folders):
-    with pytest.raises(EvaluationError, match=r"holds 3; expected .* \(1 VS, 2 cochlea\)"):
+    with pytest.raises(InferenceError, match=r"holds 3 in .* expected .*, 1 VS, 2 cochlea"):
         score_folders(*folders, scheme="2022")
 
 

@@ -194,7 +194,7 @@ def test_maps_that_cannot_be_measured_end_in_one_line_each(tmp_path):
     damaged = save_damaged(tmp_path / "damaged.nii.gz")
     dates = ("--dates", "2022-01-01", "2020-01-01")
 
-    assert ends_in_one_line(run("growth", good, halves), 2, "halves.mha: holds 0.5; expected")
+    assert ends_in_one_line(run("growth", good, halves), 2, "halves.mha: holds 0.5 in ")
     assert ends_in_one_line(run("growth", damaged, good), 2, "damaged.nii.gz: ")
     assert ends_in_one_line(run("growth", good, tmp_path / "none.nii"), 2, "none.nii")
     assert ends_in_one_line(run("growth", good, good, *dates), 2, "is not after", "first")

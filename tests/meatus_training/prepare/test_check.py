@@ -52,8 +52,9 @@ def test_both_files_are_looked_at_even_if_one_cannot_be_read(case, problems):
     scan, label = problems()
 
     assert "_ceT1.nii.gz" in scan
-    assert label == f"{SOURCE}ldn_1_Label.nii.gz: holds 9; expected " + (
-        "0 background, 1 extra_meatal, 2 intra_meatal, 3 cochlea."
+    assert label == f"{SOURCE}ldn_1_Label.nii.gz: holds 9 in 16 of 9,600 voxels; " + (
+        "expected 0 background, 1 extra_meatal, 2 intra_meatal, 3 cochlea. "
+        "Pass a label map of these classes."
     )
 
 
@@ -74,7 +75,8 @@ def test_an_empty_label_map_is_told(case, problems):
 def test_interpolated_labels_are_told(case, problems):
     write(case.label, (labels() / 2).astype("float32"))
 
-    assert "holds 0.5, 1.5; expected whole numbers" in problems()[0]
+    assert "holds 0.5, 1.5 in 32 of 9,600 voxels; " in problems()[0]
+    assert problems()[0].endswith("Was it interpolated?")
 
 
 def test_labels_on_another_grid_are_told_with_both_grids(case, problems):

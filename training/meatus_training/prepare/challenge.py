@@ -17,10 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from meatus.io.images import SUFFIXES
+from meatus.io.images import not_read, scan_ending
 from meatus_evaluation.scoring.match import site_of
 from meatus_training.prepare.cases import Split
-from meatus_training.prepare.raw import THREE_PARTS, WHOLE_TUMOUR, Found, RawCase, duplicates, shown
+from meatus_training.prepare.raw import (
+    THREE_PARTS,
+    WHOLE_TUMOUR,
+    Found,
+    RawCase,
+    duplicates,
+    shown,
+    skipped_note,
+)
 
 Kind = Literal["ceT1", "hrT2", "label"]
 MARKS: dict[str, Kind] = {"_ceT1": "ceT1", "_T2": "hrT2", "_hrT2": "hrT2", "_Label": "label"}
@@ -45,8 +53,8 @@ class NamedFile:
 
 def find_challenge(data: Path) -> Found:
     """All scans below ``data`` that are named as the challenge names them."""
-    files, problems = [], []
-    for path in _scan_files(data):
+    files, problems, there = [], [], _all_files(data)
+    for path in (path for path in there if scan_ending(path.name)):
         file = _named(path, data)
         if file is None:
             marks = ", ".join(f"*{mark}" for mark in MARKS)
@@ -60,12 +68,12 @@ def find_challenge(data: Path) -> Found:
         layout="crossMoDA 2021/2022" if older else "crossMoDA 2023",
         cases=tuple(cases),
         problems=(*problems, *pairing, *duplicates(cases, data)),
-        notes=_notes(files, data),
+        notes=(*_notes(files, data), *skipped_note(not_read(there), data)),
     )
 
 
-def _scan_files(data: Path) -> list[Path]:
-    """Files with a scan's ending, also behind links; raises ``OSError`` for what is closed."""
+def _all_files(data: Path) -> list[Path]:
+    """Files that may be scans, also behind links; raises ``OSError`` for what is closed."""
     found: list[Path] = []
     known: set[Path] = set()
     for place, folders, names in os.walk(data, followlinks=True, onerror=_fail):
@@ -74,9 +82,7 @@ def _scan_files(data: Path) -> list[Path]:
         again = folder.resolve() in known  # a link back
         known.add(folder.resolve())
         folders[:] = [f for f in folders if not again and not _hidden(f) and f not in left_aside]
-        found += [
-            folder / n for n in names if not again and not _hidden(n) and n.endswith(SUFFIXES)
-        ]
+        found += [folder / name for name in names if not again and not _hidden(name)]
     return sorted(found)
 
 
@@ -89,7 +95,7 @@ def _fail(error: OSError) -> None:
 
 
 def _named(path: Path, data: Path) -> NamedFile | None:
-    stem = path.name.removesuffix(next(end for end in SUFFIXES if path.name.endswith(end)))
+    stem = path.name.removesuffix(scan_ending(path.name))
     mark = next((mark for mark in MARKS if stem.endswith(mark)), None)
     if mark is None or stem == mark:
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meatus.io.images import SUFFIXES
+from meatus.io.images import SCAN_SUFFIXES
 from meatus_training.prepare.cases import Modality
 from meatus_training.prepare.raw import Part
 
@@ -51,8 +51,8 @@ def describe(folder: Path) -> tuple[Description | None, list[str]]:
     channels, wrong_channels = _channels(told.get("channel_names", told.get("modality")))
     parts, wrong_parts = _parts(told.get("labels"))
     problems = wrong_channels + wrong_parts
-    if ending not in SUFFIXES:
-        problems.append(f"file_ending is {ending}; expected {', '.join(SUFFIXES)}.")
+    if ending.lower() not in SCAN_SUFFIXES:
+        problems.append(f"file_ending is {ending}; expected {', '.join(SCAN_SUFFIXES)}.")
     if problems:
         return None, problems
     known = count if isinstance(count, int) else None

@@ -16,10 +16,10 @@ from meatus import __version__
 from meatus.atomic import write_whole
 from meatus.crop import RATIO_LIMITS, Field, middle_crop, reference_crop, whole_image
 from meatus.geometry import Array, Geometry, axial, reorient
-from meatus.io.images import read_scan
+from meatus.io.images import read_label_map, read_scan
 from meatus.preprocess import prepare
 from meatus.spec import ReferenceCrop
-from meatus.volumes import Scan
+from meatus.volumes import Labels, Scan
 from meatus_evaluation.scoring.surface import bounding_box
 from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import prepare_sample
@@ -63,9 +63,9 @@ def make_case(raw: RawCase, checked: Checked, settings: PrepareSettings, folder:
     if raw.label is None:
         voxels = prepared.voxels.astype(np.float16)
     else:
-        truth = read_scan(raw.label)
-        truth = replace(truth, voxels=_renumbered(truth, raw.parts))
-        sample = prepare_sample(scan, truth, spec, field)
+        truth = read_label_map(raw.label, dict(enumerate(raw.parts)))
+        renumbered = Scan(_renumbered(truth, raw.parts), truth.geometry)
+        sample = prepare_sample(scan, renumbered, spec, field)
         voxels, labels = sample.voxels, sample.labels
     stem = folder / raw.split / raw.name
     case = PreparedCase(
@@ -121,10 +121,10 @@ def _record_file(raw: RawCase, folder: Path) -> Path:
     return folder / raw.split / f"{raw.name}.json"
 
 
-def _renumbered(truth: Scan, parts: tuple[Part, ...]) -> NDArray[np.float32]:
+def _renumbered(truth: Labels, parts: tuple[Part, ...]) -> NDArray[np.float32]:
     """The label map with the numbers of ``Structure``."""
     numbers = np.array([NUMBER[part] for part in parts], dtype=np.float32)
-    return numbers[truth.voxels.astype(np.intp)]
+    return numbers[truth.voxels]
 
 
 def training_field(split: Split, complete: bool) -> Field:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from meatus.io.images import not_read, scan_ending
 from meatus_evaluation.scoring.match import site_of
 from meatus_training.prepare.description import FILE, Description, describe
-from meatus_training.prepare.raw import Found, RawCase, duplicates, shown
+from meatus_training.prepare.raw import Found, RawCase, duplicates, shown, skipped_note
 
 
 def data_sets(data: Path) -> list[Path]:
@@ -92,7 +93,14 @@ def _incomplete(told: Description, data: Path) -> list[str]:
 
 def _notes(told: Description, data: Path) -> list[str]:
     folders = {modality: told.folder for _, modality in told.channels}
-    lines = []
+    lines: list[str] = []
+    listed = [
+        file
+        for folder in ("imagesTr", "labelsTr", "imagesTs")
+        if (told.folder / folder).is_dir()
+        for file in sorted((told.folder / folder).iterdir())
+    ]
+    lines += skipped_note(not_read(listed, (told.ending.lower(),)), data)
     if "hrT2" in folders and _files(told, "labelsTr"):
         name = shown(told.folder / "labelsTr", data)
         lines.append(f"{name}: not read for hrT2 scans; nothing may learn the target's labels.")
@@ -104,9 +112,12 @@ def _notes(told: Description, data: Path) -> list[str]:
 
 def _files(told: Description, folder: str) -> dict[str, Path]:
     """Files by their name without the ending."""
-    files = sorted((told.folder / folder).glob(f"*{told.ending}"))
+    found = (told.folder / folder).iterdir() if (told.folder / folder).is_dir() else ()
+    endings = {file: scan_ending(file.name, (told.ending.lower(),)) for file in sorted(found)}
     return {
-        file.name.removesuffix(told.ending): file for file in files if not file.name.startswith(".")
+        file.name.removesuffix(ending): file
+        for file, ending in endings.items()
+        if ending and not file.name.startswith(".")
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from meatus.io.images import SCAN_SUFFIXES
 from meatus.structures import Structure
 from meatus_training.prepare.cases import Modality, Split
 
@@ -21,6 +23,8 @@ NUMBER: dict[Part, Structure] = {
     "cochlea": Structure.COCHLEA,
     "tumour": Structure.EXTRA_MEATAL,  # only where the settings allow it
 }
+
+SHOWN = 3  # names in a line
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,15 @@ def duplicates(cases: list[RawCase], data: Path) -> list[str]:
 def shown(file: Path, data: Path) -> str:
     """``file`` as the user knows it: below the folder that was named."""
     return str(file.relative_to(data)) if file.is_relative_to(data) else str(file)
+
+
+def skipped_note(skipped: Sequence[Path], data: Path) -> tuple[str, ...]:
+    """A line that counts and names files that are no scans by their names."""
+    if not skipped:
+        return ()
+    names = ", ".join(shown(file, data) for file in skipped[:SHOWN])
+    more = ", ..." if len(skipped) > SHOWN else ""
+    return (
+        f"no scans by their names, not read: {len(skipped)} ({names}{more}); "
+        f"scans end in {', '.join(SCAN_SUFFIXES)}.",
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from meatus.atomic import write_whole
 from meatus.geometry import largest_share_labels
-from meatus.io.images import read_scan
+from meatus.io.images import read_label_map
+from meatus.structures import CLASS_NAMES
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, read_prepared
@@ -80,7 +81,7 @@ def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
         return None
     kept = cache / f"{case.name}{LABELS}"
     if not kept.exists() or kept.stat().st_mtime < image.stat().st_mtime:
-        found = read_scan(image)
+        found = read_label_map(image, dict(enumerate(CLASS_NAMES)))
         labels = largest_share_labels(found.voxels, found.geometry, case.geometry)
         write_whole(kept, array_bytes(labels))
     return kept
