@@ -7,6 +7,7 @@ containers that write into one folder are often number 1 both.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -47,9 +48,11 @@ def written_whole(
                 os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
+        advice = "make room, or see that this user may write there."
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "give what it is named after a shorter name, or choose another disk."
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); make room, or see that this "
-            "user may write there."
+            f"{path}: cannot be written ({error.strerror or error}); {advice}"
         ) from error
     finally:
         with suppress(OSError):

@@ -14,11 +14,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from meatus.atomic import write_whole
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_apart, check_folders, check_writable
 from meatus_phantom.acquisition.sites import ALL_SITES, SITES
 from meatus_phantom.cohort.dicom_series import write_dicom
-from meatus_phantom.cohort.files import read_table
+from meatus_phantom.cohort.files import TABLE, read_table
 from meatus_phantom.cohort.make import write_cohort
 from meatus_phantom.cohort.plan import CohortSettings, plan_cohort
 from meatus_phantom.contours import Patient, contour_files, import_contours, read_contours
@@ -31,6 +33,7 @@ from meatus_phantom.validate.expected import Check
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_OF_RANGE = 1
+KINDS = ("scan", "label", "tissues")  # columns of a cohort's table that name files
 COUNT = click.IntRange(min=0)
 FORMER_NAMES = {"--sheet": "--contact-sheet", "--again": "--reproducibility"}
 Command = Callable[..., None]
@@ -102,6 +105,7 @@ def cohort_command(
     **cohort: Any,
 ) -> None:
     """Write a cohort of phantoms to OUT, in the challenge's folders and names."""
+    check_folders(out)
     settings = CohortSettings(**cohort)
     patients = read_patients(contours)
     with progress(len(plan_cohort(settings))) as advance:
@@ -145,6 +149,7 @@ def read_patients(folder: Path | None) -> list[Patient]:
 @one_line_errors
 def contours_command(folder: Path, out: Path) -> None:
     """Write label maps of the real contours in FOLDER to OUT, and a table with volumes."""
+    check_folders(out)
     if import_contours(folder, out, lambda line: print(line, flush=True)):
         sys.exit(OUT_OF_RANGE)
 
@@ -168,13 +173,16 @@ def check_command(
     workers: int,
 ) -> None:
     """Measure the cohort in FOLDER; exit code 1 where a number is out of range."""
+    check_writable(json_file, contact_sheet)
+    listed = [row[kind] for row in read_table(folder) for kind in KINDS if row.get(kind)]
+    check_apart((json_file, contact_sheet), [folder / name for name in (TABLE, *listed)])
     checks = check_cohort(folder, workers, lambda line: print(line, flush=True))
     if reproducibility:
         checks.append(check_reproducible(folder, reproducibility, read_patients(contours)))
     Console(width=125).print(table_of(checks))
     if json_file:
-        listed = [asdict(check) | {"verdict": check.verdict} for check in checks]
-        json_file.write_text(json.dumps(listed, indent=2) + "\n")
+        rows = [asdict(check) | {"verdict": check.verdict} for check in checks]
+        write_whole(json_file, (json.dumps(rows, indent=2) + "\n").encode())
     if contact_sheet:
         write_contact_sheet(folder, contact_sheet)
     if failed(checks):

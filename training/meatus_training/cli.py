@@ -16,12 +16,15 @@ from rich.table import Table
 from meatus.atomic import write_whole
 from meatus.ensemble import Quality
 from meatus.io.images import read_scan
+from meatus.models.card import CARD
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.preprocess import prepare
 from meatus.service.cases import find_cases
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_apart, check_folders, check_writable
 from meatus.spec import Spec
 from meatus.volumes import Scan
+from meatus.weights import MANIFEST
 from meatus.windows import cut, plan
 from meatus_phantom.generate import Recipe, make_case
 from meatus_training.bench import run_bench
@@ -52,6 +55,7 @@ CHECK_SEED = 999_999_999
 @one_line_errors
 def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
     """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch."""
+    _check_output(out, checkpoint, scan)
     network, spec = load_checkpoint(checkpoint)[:2]
     _export(network, spec, out, fp16, scan)
 
@@ -64,8 +68,14 @@ def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
 @one_line_errors
 def import_command(file: Path, out: Path, fp16: bool, scan: Path | None) -> None:
     """Convert FILE.pth, published in the reference's format, to OUT.onnx."""
+    _check_output(out, file, scan)
     network = import_checkpoint(file)
     _export(network, imported_spec(network, file), out, fp16, scan)
+
+
+def _check_output(out: Path, *read: Path | None) -> None:
+    check_writable(out)
+    check_apart((out,), [file for file in read if file])
 
 
 def _export(network: ResUNet25d, spec: Spec, out: Path, fp16: bool, scan_file: Path | None) -> None:
@@ -94,6 +104,9 @@ def _phantom_scan() -> Scan:
 @one_line_errors
 def manifest(folder: Path, scores: Path, made: Path | None, about: Path | None) -> None:
     """Write FOLDER's manifest.json: each file's SHA-256, provenance and scores."""
+    check_folders(folder)
+    read = [file for file in (scores, made, about) if file]
+    check_apart((folder / MANIFEST, folder / CARD), read)
     notes = read_json(made) if made else {}
     of_set = read_json(about) if about else {}
     say(f"{write_manifest(folder, read_json(scores), notes, of_set)}: written")
@@ -121,6 +134,8 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
 
     Exit code 1 where a structure's mean Dice between the two is below 0.99.
     """
+    check_writable(json_file)
+    check_apart((json_file,), (scans, weights))
     cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()))
     found = {}
     for name, dices in compare_engines(cases, weights, quality):

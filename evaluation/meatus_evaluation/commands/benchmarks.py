@@ -12,6 +12,7 @@ import click
 from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.pipeline import load_model
+from meatus.service.destinations import check_apart, check_writable
 from meatus_evaluation.benchmark.budget import (
     Batch,
     Budgets,
@@ -31,7 +32,7 @@ from meatus_evaluation.commands.options import (
     weights_option,
 )
 from meatus_evaluation.report import terminal_tables
-from meatus_evaluation.report.files import check_writable, write_json
+from meatus_evaluation.report.files import write_json
 
 BUDGETS = Budgets()
 
@@ -61,6 +62,7 @@ def budget(
     """
     with one_line_errors():
         check_writable(json_file)
+        check_apart((json_file,), (source,))
         usage = measure_batch(source, Batch(image, options))
         budgets = Budgets(max_seconds, max_gpu_mib, max_rss_mib)
         lines = check_budgets(usage, budgets, require_gpu=require_gpu)
@@ -98,6 +100,7 @@ def bench(repeats: int, json_file: Path | None) -> None:
     )
 
     with one_line_errors():
+        check_writable(json_file)
         times = time_scoring(repeats)
         write_json(json_file, times.as_json())
     for line in times.lines():

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from meatus.errors import InferenceError
+from meatus.service.destinations import check_apart, check_folders, check_writable
 from meatus_evaluation.commands.options import (
     ANY,
     BROKEN,
@@ -23,7 +24,7 @@ from meatus_evaluation.commands.options import (
 )
 from meatus_evaluation.ranking import Bootstrap, rank_stability, ranking_csv, score_cube, standings
 from meatus_evaluation.report import terminal_tables
-from meatus_evaluation.report.files import check_writable, write_json, write_text
+from meatus_evaluation.report.files import write_json, write_text
 from meatus_evaluation.scoring.match import Pair, match_folders
 from meatus_evaluation.scoring.score import (
     CaseScore,
@@ -67,6 +68,9 @@ def score(
     """
     with one_line_errors():
         check_writable(csv_file, json_file, html_file)
+        check_folders(pictures)
+        read = [place for place in (predictions, reference, scans) if place]
+        check_apart((csv_file, json_file, html_file), read)
         matched = match_folders(predictions, reference)
         scores = score_pairs(matched.pairs, scheme=scheme, resample=resample)
         if verbose:
@@ -141,6 +145,7 @@ def rank(
     """
     with one_line_errors():
         check_writable(json_file, csv_file)
+        check_apart((json_file, csv_file), scores)
         cube = score_cube([score for path in scores for score in read_scores(path)], scheme)
         parts = standings(cube)
         stability = rank_stability(cube, Bootstrap(bootstrap, seed))
@@ -190,6 +195,7 @@ def compare_results(
     """Compare two results on the same cases: folders of label maps, or score tables."""
     with one_line_errors():
         check_writable(json_file)
+        check_apart((json_file,), [place for place in (a, b, reference) if place])
         sides = [read_result(side, reference, scheme, resample=resample) for side in (a, b)]
         first, second = (side.scores for side in sides)
         compared = compare(first, second, chosen, Bootstrap(bootstrap, seed))

@@ -14,6 +14,7 @@ from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError, UsageError
 from meatus.pipeline import load_model
+from meatus.service.destinations import check_apart, check_writable
 from meatus_evaluation.commands.options import (
     ANY,
     BROKEN,
@@ -25,7 +26,7 @@ from meatus_evaluation.commands.options import (
     weights_option,
 )
 from meatus_evaluation.report import growth_tables, terminal_tables
-from meatus_evaluation.report.files import check_writable, write_json
+from meatus_evaluation.report.files import write_json
 from meatus_evaluation.scoring.match import match_folders
 from meatus_evaluation.studies.follow_up import Course, find_maps, read_course
 from meatus_evaluation.studies.growth import (
@@ -75,6 +76,7 @@ def measure_growth(
     """
     with one_line_errors():
         check_writable(json_file, html_file, pdf_file)
+        check_apart((json_file, html_file, pdf_file), maps)
         dated = _dated(maps, dates)
         if dated is None:
             if html_file or pdf_file:
@@ -154,6 +156,7 @@ def measure_reliability(
     trials, unusable = [], False
     with one_line_errors():
         check_writable(json_file, picture)
+        check_apart((json_file, picture), (scans, reference, weights))
         pairs = [pair for pair in match_folders(scans, reference).pairs if pair.prediction]
         model = load_model(weights, device=device, quality=quality)
         for pair in pairs:

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from meatus.atomic import write_whole
-from meatus.errors import UsageError
-
-
-def check_writable(*files: Path | None) -> None:
-    """Before long work. Raises ``UsageError`` for a file that could not be written after it."""
-    for file in files:
-        if file is None:
-            continue
-        if file.is_dir():
-            raise UsageError(f"{file} is a folder; expected the name of a file to write.")
-        folder = next(parent for parent in file.absolute().parents if parent.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(f"{file} cannot be written: {folder} is no folder open to this user.")
 
 
 def write_text(file: Path | None, text: str) -> None:

@@ -6,8 +6,9 @@ All that a case leaves is made before any of it is put in its place, the label m
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,6 +17,7 @@ from meatus.ensemble import Model
 from meatus.errors import UsageError
 from meatus.postprocess import Rules
 from meatus.service.cases import Case
+from meatus.service.destinations import longest_name
 from meatus.service.output_folder import OutputFolder
 from meatus.volumes import Labels, Segmented
 from meatus.weights import find_networks
@@ -76,6 +78,28 @@ def paths_of(case: Case, kinds: Sequence[Kind]) -> dict[Kind, Path]:
     }
 
 
+def with_short_names(kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, tuple[Kind, ...]]:
+    """The same, but cases whose results cannot be named on their disk are refused, each alone."""
+    kept = {}
+    limits: dict[Path, int | None] = {}
+    for case, of_case in kinds.items():
+        folder = case.result.parent
+        if folder not in limits:
+            limits[folder] = longest_name(folder)
+        names = [path.name for path in paths_of(case, of_case).values()]
+        most, longest = limits[folder], max(names, key=lambda name: len(os.fsencode(name)))
+        if most is not None and len(os.fsencode(longest)) > most:
+            fault = (
+                f"the name of its result, {longest}, has {len(os.fsencode(longest))} bytes; names "
+                f"in {folder} have at most {most}. Give the scan a shorter one, or choose another "
+                "disk."
+            )
+            kept[replace(case, refused=case.refused or fault)] = of_case
+        else:
+            kept[case] = of_case
+    return kept
+
+
 @dataclass(frozen=True)
 class Results:
     """Writes what cases leave into one run's output folder."""
@@ -108,7 +132,7 @@ class Results:
         from meatus.dicom.rtstruct import structure_set
         from meatus.dicom.seg import segmentation
         from meatus.dicom.sr import report
-        from meatus.report.measure import measure
+        from meatus.report.measure import measure_found
 
         algorithm = Algorithm(self._networks, self.model.quality)
         origin = origin_of(found.labels, case.series, algorithm)
@@ -117,7 +141,7 @@ class Results:
             segments = segmentation(origin)
             made["dicom-seg"] = file_bytes(segments)
             if "dicom-sr" in kinds:
-                measures = measure(found.labels, found.certainty, self.rules.between_ears_mm)
+                measures = measure_found(found, self.rules.between_ears_mm)
                 made["dicom-sr"] = file_bytes(report(origin, segments, measures))
         if "rtstruct" in kinds:
             made["rtstruct"] = file_bytes(structure_set(origin))

@@ -26,6 +26,7 @@ from meatus.postprocess import Rules, Tumours
 from meatus.service.batch import OnError, attempts
 from meatus.service.cases import Case
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
+from meatus.service.destinations import check_apart
 from meatus.service.inputs import find_inputs
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
@@ -34,7 +35,7 @@ from meatus.service.path_scrubbing import (
     nothing_hidden,
 )
 from meatus.service.recorder import Recorder
-from meatus.service.results import Kind, Results, kinds_of, paths_of
+from meatus.service.results import Kind, Results, kinds_of, paths_of, with_short_names
 from meatus.service.stopping import stopping
 
 Fusion = Literal["mean", "vote"]
@@ -80,6 +81,9 @@ def run(request: Request) -> int:
     with _console(request) as console:
         cases = _cases(request, console)
         kinds = {case: kinds_of(case, request.kinds, console.say) for case in cases}
+        outputs = [path for case in cases for path in paths_of(case, kinds[case]).values()]
+        check_apart(outputs, [file for case in cases for file in case.files])
+        kinds = with_short_names(kinds)
         weights = _weights(request, console)
         rules = Rules(tumours=request.tumours)
         with (
@@ -187,7 +191,7 @@ def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case,
 
 
 def _is_done(case: Case, kinds: tuple[Kind, ...]) -> bool:
-    return all(path.exists() for path in paths_of(case, kinds).values())
+    return not case.refused and all(path.exists() for path in paths_of(case, kinds).values())
 
 
 def _tell_start(

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus_phantom.progress import progress
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase
@@ -100,6 +101,7 @@ def prepare_command(
     DATA: the challenge's folders of 2021 to 2023, a cohort of phantoms, or nnU-Net raw folders.
     What is done and unchanged stays.
     """
+    check_folders(work)
     settings = load_settings("prepare", preset, PrepareSettings)
     if vs_as:
         settings = replace(settings, whole_tumour=vs_as)

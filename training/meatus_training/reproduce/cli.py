@@ -9,6 +9,7 @@ import click
 
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
 from meatus_training.reproduce.plan import print_plan
@@ -57,6 +58,7 @@ def reproduce(
     Stages that are done stay as long as their settings and inputs are the same. Told to stop
     (SIGTERM), it saves its state and ends with exit code 2; the same command then goes on.
     """
+    check_folders(None if plan else work)
     settings = load_all(preset)
     if members is not None:
         settings = replace(settings, export=replace(settings.export, members=members))

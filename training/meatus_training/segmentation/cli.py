@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus_phantom.cli import read_patients
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import read_prepared
@@ -68,6 +69,7 @@ def segment(
     The result is WORK/segment/MEMBER/network.pt. Told to stop (SIGTERM), it saves its state
     and ends with exit code 2; the same command then goes on.
     """
+    check_folders(work)
     settings = load_settings("segment", preset, SegmentSettings)
     if chosen["minutes"]:
         settings = replace(settings, minutes=chosen["minutes"], steps=0, epochs=0)

@@ -12,6 +12,7 @@ import click
 
 from meatus.atomic import write_whole
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus.weights import read_manifest
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
@@ -234,6 +235,7 @@ def selftrain(
     Each round's weights are WORK/selftrain/round_<r>/weights. Told to stop (SIGTERM), it saves
     its state and ends with exit code 2; the same command then goes on.
     """
+    check_folders(work)
     settings = load_settings("selftrain", preset, SelftrainSettings)
     if rounds is not None:
         settings = replace(settings, rounds=rounds)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from meatus.atomic import write_whole
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus_training.errors import TrainingError
 from meatus_training.runs.checkpoints import write_state
 from meatus_training.runs.journal import png_bytes
@@ -222,6 +223,7 @@ def epochs(work: Path) -> None:
     take another one: meatus train translate WORK --epoch NUMBER.
     """
     folder = work / "translate"
+    check_folders(folder)
     kept = kept_epochs(folder)
     if not kept:
         raise TrainingError(

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_apart, check_folders
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
 from meatus_training.runs.launch import (
@@ -48,6 +49,8 @@ def run_translate(
     something is missing or ``should_stop`` came first: all is saved by then.
     """
     cases = read_prepared(work / "prepared")
+    outputs = [work / "translate", work / "translated"]
+    check_apart(outputs, {work / "prepared", *(case.voxels.parent for case in cases)})
     names = style_names(cases, settings.styles)
     training = settings.training
     if settings.styles == "by_site":
@@ -150,6 +153,7 @@ def translate(
     The results are WORK/translated/CASE--STYLE.voxels.npy. Told to stop (SIGTERM), it saves its
     state and ends with exit code 2; the same command then goes on.
     """
+    check_folders(work)
     settings = load_settings("translate", preset, TranslateSettings)
     if epoch is not None:
         settings = replace(settings, epoch=epoch)
