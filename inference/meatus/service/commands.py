@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from meatus.errors import MeatusError
+from meatus.service.steady_streams import steady_streams
 
 GROUP = "meatus.commands"
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -46,7 +47,11 @@ class Group(click.Group):
 
 
 class OpenGroup(Group):
-    """A group that other installed distributions add their commands to."""
+    """A group that other installed distributions add their commands to: the program itself."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with steady_streams():
+            return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         self._join()

@@ -25,6 +25,7 @@ from meatus.report.phrases import found_line
 from meatus.service.batch import Outcome, one_line
 from meatus.service.cases import Case
 from meatus.service.path_scrubbing import nothing_hidden
+from meatus.service.steady_streams import like_stderr
 
 SOME_FAILED, NOTHING_STARTED = 1, 2
 
@@ -217,7 +218,7 @@ def open_console(
         yield Console(sys.stderr, hide, form)
         return
     with stderr_to(chatter) as kept, open(kept, "w", closefd=False) as errors:
-        yield Console(errors, hide, form)
+        yield Console(like_stderr(errors), hide, form)
 
 
 def _is_the_process_stderr(stream: TextIO) -> bool:
