@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meatus.appearance import appearance_of, shown_planes, without_empty_planes
 from meatus.components import LabelMap, Mask, components
 from meatus.ensemble import EIGHT_FLIPS, Flip, Model
 from meatus.preprocess import prepare
@@ -89,7 +90,10 @@ def segment_by_vote(scan: Scan, model: Model) -> Segmented:
     with watch("restore"):
         ballots = [restore_labels(labels, prepared, scan) for labels in votes]
         fused = vote(np.stack([ballot.voxels for ballot in ballots]))
-    return Segmented(replace(ballots[0], voxels=fused), seconds=watch.seconds)
+        shown = shown_planes(scan.voxels)
+        labels = without_empty_planes(replace(ballots[0], voxels=fused), shown)
+        appearance = appearance_of(scan, labels, shown)
+    return Segmented(labels, appearance=appearance, seconds=watch.seconds)
 
 
 def _flipped_labels(prepared: Prepared, flip: Flip, model: Model) -> LabelMap:

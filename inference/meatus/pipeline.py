@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from meatus.appearance import appearance_of, shown_planes, without_empty_planes
 from meatus.certainty import certainty_of
 from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
@@ -36,9 +37,12 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
     with watch("restore"):
         restored = restore(probabilities, scan)
     with watch("clean"):
-        labels = clean(restored, rules or Rules())
+        shown = shown_planes(scan.voxels)
+        labels = without_empty_planes(clean(restored, rules or Rules()), shown)
         certainty = certainty_of(probabilities, labels)
-    return Segmented(labels, certainty, watch.seconds, probabilities, probabilities.looked)
+        appearance = appearance_of(scan, labels, shown)
+    looked = probabilities.looked
+    return Segmented(labels, certainty, appearance, watch.seconds, probabilities, looked)
 
 
 def load_model(

@@ -60,12 +60,30 @@ class Certainty:
 UNKNOWN = Certainty()
 
 
+Extent = tuple[int, int]  # the first index, and one past the last
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What a scan shows, whatever is found in it."""
+
+    slices: int = 0
+    empty_slices: tuple[int, ...] = ()  # that show nothing, counted from 1 as they lie in the file
+    # Between which planes across array axes z, y, x there is anything to be seen; None: not known.
+    shown: tuple[Extent, Extent, Extent] | None = None
+    doubts: tuple[str, ...] = ()  # why it does not look like hrT2
+
+
+UNSEEN = Appearance()
+
+
 @dataclass(frozen=True)
 class Segmented:
     """A label map and how it came about."""
 
     labels: Labels  # on the scan's own grid
     certainty: Certainty = UNKNOWN
+    appearance: Appearance = UNSEEN
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     # On the network's grid. None where labels were voted on, or once they are no longer needed.
     probabilities: Probabilities | None = None

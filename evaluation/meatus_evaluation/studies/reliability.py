@@ -16,7 +16,7 @@ from meatus.ensemble import Model
 from meatus.geometry import nearest_labels
 from meatus.io.images import read_scan
 from meatus.pipeline import segment
-from meatus.report.measure import measure, structure_masks
+from meatus.report.measure import measure_found, structure_masks
 from meatus.structures import Structure
 from meatus_evaluation.scoring.match import Pair
 from meatus_evaluation.scoring.measures import dice
@@ -96,7 +96,7 @@ def try_case(pair: Pair, model: Model) -> Trial:
     """Label the scan ``pair.prediction`` and compare with its reference.
 
     Probabilities are compared on the network's grid, label maps on the scan's.
-    Raises ``ScanError`` or ``BadLabelsError`` where a file cannot be used.
+    Raises ``ScanError`` where a file cannot be used.
     """
     assert pair.prediction is not None, "the scan"
     scan = read_scan(pair.prediction)
@@ -110,7 +110,7 @@ def try_case(pair: Pair, model: Model) -> Trial:
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
         expected_dice=found.certainty.expected_dice,
-        flags=measure(found.labels, found.certainty).flags,
+        flags=measure_found(found).flags,
         bins={
             name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
             for name, classes in CLASSES.items()

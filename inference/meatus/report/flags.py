@@ -6,6 +6,7 @@ starts with words that stay the same, so that a table can be searched for them.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from meatus.anatomy import COCHLEAS_APART_USUAL_MM, FAR_FROM_EAR_MM, SMALLEST_TUMOUR_MM3
@@ -22,6 +23,28 @@ LOW_CONFIDENCE = 0.7
 # Chosen on validation phantoms (docs/weights.md): most tumours found with a Dice below 0.7 lie
 # below it, few others do.
 USUAL_EXPECTED_DICE = 0.85
+
+
+RUNS_SHOWN = 5  # of slices, in a sentence
+
+
+def not_hrt2(doubts: tuple[str, ...]) -> str | None:
+    """What was found in another contrast than the network learnt on may be anything."""
+    return f"does not look like hrT2: {', '.join(doubts)}" if doubts else None
+
+
+def empty_slices(empty: tuple[int, ...], slices: int) -> str | None:
+    """Slices count from 1. What lies in those that show nothing cannot be found."""
+    if not empty:
+        return None
+    # Numbers that follow on one another differ from their place in the list by the same.
+    runs = [
+        [number for _, number in run]
+        for _, run in itertools.groupby(enumerate(empty), lambda pair: pair[1] - pair[0])
+    ]
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    more = f" and {len(told) - RUNS_SHOWN} more places" if len(told) > RUNS_SHOWN else ""
+    return f"{len(empty)} of {slices} slices show nothing: {', '.join(told[:RUNS_SHOWN])}{more}"
 
 
 def no_tumour(tumour_mm3: float, elsewhere_mm3: float | None) -> str | None:

@@ -18,7 +18,7 @@ from meatus.geometry import Geometry, axial, reorient
 from meatus.laterality import split_sides
 from meatus.report import flags
 from meatus.structures import CLASS_NAMES, TUMOUR, Structure
-from meatus.volumes import UNKNOWN, Certainty, Labels
+from meatus.volumes import UNKNOWN, UNSEEN, Appearance, Certainty, Labels, Segmented
 
 Components = tuple[NDArray[np.int32], NDArray[np.int64]]  # numbers (Z, Y, X), sizes
 Index = NDArray[np.float64] | NDArray[np.int64]
@@ -56,10 +56,20 @@ class Measures:
     flags: tuple[str, ...] = ()  # plain sentences about what to look at twice
 
 
+def measure_found(found: Segmented, one_ear_mm: float = anatomy.ONE_EAR_MM) -> Measures:
+    """Measure what was found in a scan; see ``measure``."""
+    return measure(found.labels, found.certainty, one_ear_mm, found.appearance)
+
+
 def measure(
-    labels: Labels, certainty: Certainty = UNKNOWN, one_ear_mm: float = anatomy.ONE_EAR_MM
+    labels: Labels,
+    certainty: Certainty = UNKNOWN,
+    one_ear_mm: float = anatomy.ONE_EAR_MM,
+    appearance: Appearance = UNSEEN,
 ) -> Measures:
     """Measure a label map of any axis order; ``certainty`` is passed on and judged.
+
+    So is what its scan looks like, its ``appearance``: the scan ends where it shows nothing more.
 
     Cochlea that spans less than ``one_ear_mm`` is of one ear: pass the value of the rules that
     the labels were cleaned by.
@@ -80,12 +90,12 @@ def measure(
         cochleas=len(ears),
         cochleas_apart_mm=_apart_mm(ears),
         tumour_to_cochlea_mm=_gap_mm(cropped, on_left, box),
-        at_border=_at_border(whole),
+        at_border=_at_border(_shown(labels.voxels, appearance)),
         spacing_mm=grid.spacing_mm,
         slices=grid.size[2],
         certainty=certainty,
     )
-    return replace(found, flags=_flags(found))
+    return replace(found, flags=_flags(found, appearance))
 
 
 def structure_masks(labels: LabelMap) -> dict[str, Mask]:
@@ -187,6 +197,14 @@ def _gap_mm(cropped: LabelMap, on_left: Mask, grid: Geometry) -> float | None:
     return max(gaps, default=None)
 
 
+def _shown(voxels: LabelMap, appearance: Appearance) -> LabelMap:
+    """The part of ``voxels`` (Z, Y, X) in which the scan shows anything."""
+    if appearance.shown is None:
+        return voxels
+    z, y, x = (slice(first, end) for first, end in appearance.shown)
+    return voxels[z, y, x]
+
+
 def _at_border(voxels: LabelMap) -> tuple[str, ...]:
     """Structures on an outermost plane of ``voxels`` (Z, Y, X)."""
     shell = [voxels.take([0, -1], axis=axis) for axis in range(3)]
@@ -194,9 +212,11 @@ def _at_border(voxels: LabelMap) -> tuple[str, ...]:
     return tuple(CLASS_NAMES[structure] for structure in sorted(present - {Structure.BACKGROUND}))
 
 
-def _flags(found: Measures) -> tuple[str, ...]:
+def _flags(found: Measures, appearance: Appearance) -> tuple[str, ...]:
     tumour_mm3 = found.total.whole_vs_mm3
     judged = (
+        flags.not_hrt2(appearance.doubts),
+        flags.empty_slices(appearance.empty_slices, appearance.slices),
         flags.no_tumour(tumour_mm3, found.certainty.elsewhere_mm3),
         flags.no_part_in_meatus(tumour_mm3, found.total.intra_meatal_mm3),
         flags.both_sides(found.tumour_side),

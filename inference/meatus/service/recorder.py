@@ -9,7 +9,7 @@ from meatus import __version__
 from meatus.ensemble import Model
 from meatus.postprocess import Rules
 from meatus.report.case_table import CaseReport, notice, read_report, write_report
-from meatus.report.measure import Measures, measure
+from meatus.report.measure import Measures, measure_found
 from meatus.service.batch import Outcome
 from meatus.service.path_scrubbing import without_paths
 from meatus.timing import peak_mib
@@ -24,7 +24,7 @@ def _measured(outcome: Outcome, rules: Rules) -> Measures | None:
     """None where the case failed."""
     if outcome.error is not None or outcome.result is None:
         return None
-    return measure(outcome.result.labels, outcome.result.certainty, rules.between_ears_mm)
+    return measure_found(outcome.result, rules.between_ears_mm)
 
 
 class Recorder:
