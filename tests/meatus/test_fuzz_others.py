@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from functools import cache
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,7 @@ from meatus.io.images import read_scan
 from meatus.report.case_table import CaseReport, read_report, write_report
 from meatus.weights import read_manifest
 from meatus_evaluation.scoring.score_tables import read_scores
+from tests.meatus.dicom import series_files
 from tests.meatus.dicom.series_files import enhanced, save_series
 from tests.meatus.dicom.series_files import save as save_datasets
 from tests.meatus.scan_files import GREY, TILTED, oblique
@@ -44,9 +46,12 @@ INPUTS = int(os.environ.get("MEATUS_FUZZ_OTHERS", "240"))
 HEAD = np.random.default_rng(1).integers(20, 900, (4, 18, 20)).astype(np.int16)
 
 
+SERIES = "1.2.3"
+
+
 def read_study(folder):
-    """As ``predict`` does: choose a series, then read it."""
-    found = find_series(folder)
+    """As ``predict`` does: find the series, then read it."""
+    found = find_series(folder, SERIES)
     for case in found.cases:
         if case.stack is not None:
             check_sound(read_series(case.stack, folder))
@@ -95,8 +100,10 @@ SCORES = (
 
 @cache
 def sound(kind):
-    """The files of a sound input by name."""
-    with TemporaryDirectory() as name:
+    """The files of a sound input by name, the same ones in every process."""
+    numbers = count(1)
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(series_files, "uid", lambda: f"1.2.4.{next(numbers)}")
         folder = Path(name)
         _write(kind, folder)
         return {
@@ -112,15 +119,17 @@ def _write(kind, folder):
     elif kind in ("pair", "detached MetaImage", "detached NRRD"):
         sitk.WriteImage(oblique(GREY.T), folder / KINDS[kind][0])
     elif kind == "DICOM":
-        save_series(folder, HEAD)
+        save_series(folder, HEAD, series=SERIES)
     elif kind == "DICOM, packed pixels":
-        save_series(folder, HEAD, syntax="1.2.840.10008.1.2.5")  # run lengths
+        save_series(folder, HEAD, series=SERIES, syntax="1.2.840.10008.1.2.5")  # run lengths
     elif kind == "enhanced DICOM":
-        save_datasets([enhanced(HEAD)], folder)
+        save_datasets([enhanced(HEAD, series=SERIES)], folder)
     elif kind == "DICOM archive":
         with TemporaryDirectory() as series, zipfile.ZipFile(folder / "study.zip", "w") as archive:
-            for file in save_series(Path(series), HEAD):
-                archive.write(file, file.name, zipfile.ZIP_DEFLATED)
+            for file in save_series(Path(series), HEAD, series=SERIES):
+                archive.writestr(
+                    zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED
+                )
     elif kind == "report":
         write_report(folder, [CaseReport("a", seconds={"read": 1.0}), CaseReport("b", error="no")])
     elif kind == "manifest":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 
-from meatus.errors import ScanError, UsageError
+from meatus.errors import ScanError, UsageError, printable
 from meatus.io.streams import regular_file
 
 ZIP = ".zip"
@@ -21,6 +24,9 @@ ENCRYPTED = 0x1  # of a zip member's flags
 # One enhanced MR file of the largest grid that is read, with room for its header. Nothing larger
 # is unpacked, whatever an archive claims to hold.
 LARGEST_MEMBER = 2**31
+
+# What is raised where an archive is damaged, or packed in ways that are not known here.
+UNPACKING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 PREAMBLE = 128
 MARK = b"DICM"
@@ -37,20 +43,23 @@ class Entry:
     member: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.member}" if self.member else str(self.path)
+        return printable(f"{self.path}: {self.member}" if self.member else str(self.path))
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         """The file for reading, which can be sought in.
 
-        Raises ``ScanError`` for what is no regular file, ``OSError``, ``zipfile.BadZipFile``.
+        Raises ``ScanError`` for what is no regular file, and ``OSError``, of archives too.
         """
         if not self.member:
             with regular_file(self.path) as file:
                 yield file
             return
-        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as unpacked:
-            yield cast(BinaryIO, unpacked)
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        except UNPACKING as error:
+            raise OSError(errno.EIO, f"the archive is damaged, {error}") from error
 
     @contextmanager
     def on_disk(self, scratch: Path | None) -> Iterator[Path]:
@@ -90,7 +99,7 @@ def _members(source: Path) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(source) as archive:
             found = [item for item in archive.infolist() if not item.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever the list of members may say
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"{source} is no zip archive that can be read ({reason}). Copy it again, or unpack "
@@ -117,6 +126,6 @@ def looks_like_dicom(entry: Entry) -> bool:
     try:
         with entry.opened() as file:
             head = file.read(PREAMBLE + len(MARK))
-    except (OSError, ScanError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (OSError, ScanError, RuntimeError, ValueError):
         return False
     return head[PREAMBLE:] == MARK or head.startswith(BARE_STARTS)

@@ -7,7 +7,6 @@ what differs between frames in functional groups.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from meatus.dicom.entries import Entry
-from meatus.errors import ScanError
+from meatus.errors import ScanError, printable
 from meatus.io.stderr import quiet
 
 # What is kept of each header while a study is looked through.
@@ -110,20 +109,20 @@ def read_image(entry: Entry) -> Image | None:
     Raises ``ScanError`` where it begins as DICOM but cannot be read.
     """
     try:
-        with quiet(), entry.opened() as file:
-            header = pydicom.dcmread(
-                file, stop_before_pixels=True, specific_tags=[*WANTED], force=True
-            )
-            left = _bytes_left(file)
-        if "Rows" not in header or "SeriesInstanceUID" not in header:
-            return None
-        traits = _traits(header)
-        planes = tuple(_planes(entry, header, traits))
-        uid = str(header.get("SOPInstanceUID", ""))
-        return Image(entry, uid, traits, planes, left < _pixel_bytes(header))
-    except (OSError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScanError(f"{entry}: cannot be read ({reason}).") from error
+        with quiet():  # values are looked at, and complained of, when they are asked for
+            with entry.opened() as file:
+                header = pydicom.dcmread(
+                    file, stop_before_pixels=True, specific_tags=[*WANTED], force=True
+                )
+                left = _bytes_left(file)
+            if "Rows" not in header or "SeriesInstanceUID" not in header:
+                return None
+            traits = _traits(header)
+            planes = tuple(_planes(entry, header, traits))
+            uid = _text(header.get("SOPInstanceUID"))
+            return Image(entry, uid, traits, planes, left < _pixel_bytes(header))
+    except OSError as error:
+        raise ScanError(f"{entry}: cannot be read ({error.strerror or error}).") from error
     except ScanError:
         raise
     except Exception as error:  # whatever pydicom meets in a damaged header
@@ -165,33 +164,33 @@ def _traits(header: Dataset) -> Traits:
     groups = (header, *_inner(shared), *_inner(frame))
     words = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
     return Traits(
-        study=str(header.get("StudyInstanceUID", "")),
-        series=str(header.SeriesInstanceUID),
-        frame_of_reference=str(header.get("FrameOfReferenceUID", "") or ""),
+        study=_text(header.get("StudyInstanceUID")),
+        series=_text(header.SeriesInstanceUID),
+        frame_of_reference=_text(header.get("FrameOfReferenceUID")),
         number=_whole(header.get("SeriesNumber")),
-        description=str(header.get("SeriesDescription", "") or ""),
-        name="; ".join(str(header.get(word, "") or "") for word in words).lower(),
-        modality=str(header.get("Modality", "")),
+        description=_text(header.get("SeriesDescription")),
+        name="; ".join(_text(header.get(word)) for word in words).lower(),
+        modality=_text(header.get("Modality")),
         image_type=_texts(header.get("ImageType")),
-        body_part=str(header.get("BodyPartExamined", "") or "").lower(),
+        body_part=_text(header.get("BodyPartExamined")).lower(),
         sequence=_texts(header.get("ScanningSequence")),
         variant=_texts(header.get("SequenceVariant")),
-        acquisition=str(header.get("MRAcquisitionType", "") or ""),
-        contrast=str(_stated(groups, "AcquisitionContrast") or ""),
-        agent=str(header.get("ContrastBolusAgent", "") or ""),
+        acquisition=_text(header.get("MRAcquisitionType")),
+        contrast=_text(_stated(groups, "AcquisitionContrast")),
+        agent=_text(header.get("ContrastBolusAgent")),
         tr_ms=_number(_stated(groups, "RepetitionTime")),
         te_ms=_echo_ms(groups),
         ti_ms=_number(_stated(groups, "InversionTime", "InversionTimes")),
         b_value=_number(_stated(groups, "DiffusionBValue")),
         samples=int(header.get("SamplesPerPixel", 1)),
         inverted=header.get("PhotometricInterpretation") == "MONOCHROME1",
-        patient_name=str(header.get("PatientName", "") or ""),
+        patient_name=_text(header.get("PatientName")),
         patient=_patient_words(header),
     )
 
 
 def _patient_words(header: Dataset) -> tuple[str, ...]:
-    found = [str(header.get(word, "") or "") for word in ("PatientName", "PatientID")]
+    found = [_text(header.get(word)) for word in ("PatientName", "PatientID")]
     found += _texts(header.get("OtherPatientIDs"))
     parts = {part for text in found for part in text.replace("^", " ").replace("=", " ").split()}
     return tuple(sorted(parts | {text for text in found if text}))
@@ -225,8 +224,8 @@ def _plane(
     kind = _texts(header.get("ImageType"))
     return Plane(
         entry,
-        str(header.get("SOPClassUID", "")),
-        str(header.get("SOPInstanceUID", "")),
+        _text(header.get("SOPClassUID")),
+        _text(header.get("SOPInstanceUID")),
         frame,
         frames,
         _whole(header.get("InstanceNumber")),
@@ -292,7 +291,12 @@ def _vector(value: Any, count: int) -> Vector | None:
 def _texts(value: Any) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
-    return (value,) if isinstance(value, str) else tuple(str(word) for word in value)
+    return (_text(value),) if isinstance(value, str) else tuple(_text(word) for word in value)
+
+
+def _text(value: Any) -> str:
+    """As it may stand in a line, as a damaged header may hold anything; empty: not stated."""
+    return printable(str(value or ""))
 
 
 def study_date(file: Path) -> str:
@@ -301,4 +305,4 @@ def study_date(file: Path) -> str:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["StudyDate"])
     except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError):
         return ""
-    return str(header.get("StudyDate", ""))
+    return _text(header.get("StudyDate"))

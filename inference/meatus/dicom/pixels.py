@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from meatus.dicom.entries import Entry
 from meatus.dicom.headers import Plane
-from meatus.errors import ScanError
+from meatus.errors import ScanError, printable
 from meatus.geometry import Array
 from meatus.io.stderr import quiet
 
@@ -32,8 +32,9 @@ def read_planes(
             if stored is None:
                 stored = _by_pydicom(file, shape, planes)
                 stored = -stored if inverted else stored  # GDCM does it itself
-    except OSError as error:
-        raise ScanError(f"{entry}: cannot be read ({error.strerror or error}).") from error
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScanError(f"{entry}: cannot be read ({reason}).") from error
     except ScanError as error:
         raise ScanError(f"{entry}: {error}") from error
     return stored[[plane.frame for plane in planes]]
@@ -66,11 +67,9 @@ def _by_pydicom(file: Path, shape: tuple[int, int, int], planes: list[Plane]) ->
             dataset = pydicom.dcmread(file, force=True)
             stored = np.asarray(dataset.pixel_array, dtype=np.float32)
     except Exception as error:  # every decoder has errors of its own
-        syntax = pydicom.dcmread(file, stop_before_pixels=True, force=True).file_meta
-        name = getattr(syntax.get("TransferSyntaxUID"), "name", "not stated")
         raise ScanError(
-            f"its pixels cannot be decoded (transfer syntax {name}): damaged, cut short, or "
-            "compressed in a way that is not known here. Export the series uncompressed."
+            f"its pixels cannot be decoded (transfer syntax {_syntax(file)}): damaged, cut short, "
+            "or compressed in a way that is not known here. Export the series uncompressed."
         ) from error
     if stored.size != math.prod(shape):
         raise ScanError(f"{stored.size:,} pixel values; its header promises {math.prod(shape):,}.")
@@ -78,3 +77,13 @@ def _by_pydicom(file: Path, shape: tuple[int, int, int], planes: list[Plane]) ->
     for plane in planes:
         stored[plane.frame] = stored[plane.frame] * plane.slope + plane.intercept
     return stored
+
+
+def _syntax(file: Path) -> str:
+    """The name of the file's transfer syntax, as far as it states one."""
+    try:
+        with quiet():
+            stated = pydicom.dcmread(file, stop_before_pixels=True, force=True).file_meta
+            return printable(str(getattr(stated.get("TransferSyntaxUID"), "name", "not stated")))
+    except Exception:  # the header may be as damaged as the pixels
+        return "not stated"

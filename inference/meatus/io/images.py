@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from meatus.atomic import written_whole
-from meatus.errors import OutputError, ScanError
+from meatus.errors import OutputError, ScanError, printable
 from meatus.geometry import Geometry
 from meatus.io import metaimage, nifti, nrrd
 from meatus.io.checks import check_extent, finite
@@ -155,7 +155,7 @@ def _faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except ScanError as error:
-        raise ScanError(f"{name}: {error}") from error
+        raise ScanError(f"{name}: {printable(str(error))}") from error
     except OSError as error:
         link = " that this link points to" if path.is_symlink() else ""
         raise ScanError(

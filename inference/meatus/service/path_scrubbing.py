@@ -40,10 +40,11 @@ def files_of(source: Path, *, deep: bool) -> list[Path]:
         if deep or any(scan_ending(file.name) for file in files):
             return files
         return list(source.glob("**/*"))
-    if not zipfile.is_zipfile(source):
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return [source, *map(Path, archive.namelist())]
+    except Exception:  # no archive, or a damaged one, of which nothing can be told
         return [source]
-    with zipfile.ZipFile(source) as archive:
-        return [source, *map(Path, archive.namelist())]
 
 
 def nothing_hidden(text: str) -> str:
