@@ -5,14 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from meatus.components import Mask
+from meatus.crop import TISSUE_SHARE
 from meatus.geometry import Array, Geometry, axial
+from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Appearance, Labels, Scan
 
 # Of what planes of the scan usually span, the median: a plane that spans less shows nothing. Even
 # the noise of air spans 2 to 4 % of the bright end.
 NOTHING = 0.01
+
+# A scanner stores at least 8 bits; a label map of many structures has fewer values.
+FEWEST_VALUES = 16
+SAMPLED = 500_000  # voxels, about
+
+# Of the brightness of fluid. Brain has 0.2 to 0.35 at the long echo times of hrT2 and in CISS, 0.5
+# at the shortest (80 ms, T2 of 90 ms against 2 s); T1-weighted, or with suppressed fluid, more.
+BRIGHTEST_TISSUE = 0.55
+HEAVILY_WEIGHTED = 1 / 3
+
+# A tumour that has taken up contrast agent outshines nearly all that is about it. In hrT2 it lies
+# in fluid, or beside it, and is darker, unless it is a cyst.
+MOST_AROUND = 0.95
+AROUND_MM = (1.0, 4.0)  # off its outline, where voxels are of one tissue
 
 Shown = tuple[Mask, Mask, Mask]
 
@@ -36,8 +53,8 @@ def _usual(spread: Array) -> float:
     return float(np.median(spread[spread > 0])) if spread.any() else 0.0
 
 
-def appearance_of(scan: Scan, shown: Shown) -> Appearance:
-    """Which slices show nothing, and between which planes the scan shows anything at all."""
+def appearance_of(scan: Scan, labels: Labels, shown: Shown) -> Appearance:
+    """What ``scan`` shows and where, and whether it looks like hrT2, given what was found in it."""
     stack = stack_axis(scan.geometry)
     empty = np.flatnonzero(~shown[stack]) + 1
     box = tuple(_extent(one) for one in shown)
@@ -45,6 +62,7 @@ def appearance_of(scan: Scan, shown: Shown) -> Appearance:
         slices=int(shown[stack].size),
         empty_slices=tuple(int(number) for number in empty),
         shown=(box[0], box[1], box[2]),
+        doubts=doubts(scan, labels),
     )
 
 
@@ -66,6 +84,56 @@ def without_empty_planes(labels: Labels, shown: Shown) -> Labels:
         return labels
     z, y, x = (one.astype(np.uint8) for one in shown)
     return replace(labels, voxels=labels.voxels * z[:, None, None] * y[:, None] * x)
+
+
+def doubts(scan: Scan, labels: Labels) -> tuple[str, ...]:
+    """Why ``scan`` does not look like hrT2: a sentence for each reason, none where it does.
+
+    Fluid is what hrT2 is taken for. It is two to five times as bright as brain, and as or more so
+    than fat: its T2 is twenty times as long. Where T1 weighs, where fluid is suppressed, or grey
+    values are turned round, tissue lies nearer to the bright end.
+    """
+    sample = _sampled(scan.voxels)
+    if (values := np.unique(sample).size) < FEWEST_VALUES:
+        return (f"{values} grey values in all, as a label map has",)
+    low, bright = (float(value) for value in np.percentile(sample, [1, 99]))
+    cochlea = scan.voxels[labels.voxels == Structure.COCHLEA]
+    if cochlea.size:  # fluid too, and all there is of it in a narrow field
+        bright = max(bright, float(np.median(cochlea)))
+    tissue = sample[sample > low + TISSUE_SHARE * (bright - low)]
+    if not tissue.size or bright <= low:
+        return ()  # nothing to be seen; whoever looks for a head says so
+    level = (float(np.median(tissue)) - low) / (bright - low)
+    if level > BRIGHTEST_TISSUE:
+        return (f"tissue has {level:.0%} of the brightness of fluid, usual is a half at most",)
+    darker = _darker_around_tumour(scan, labels)
+    if level > HEAVILY_WEIGHTED and darker is not None and darker > MOST_AROUND:
+        return (f"the tumour is brighter than {darker:.0%} of what is around it, fluid too",)
+    return ()
+
+
+def _sampled(voxels: Array) -> Array:
+    """A share of ``voxels`` that is enough for percentiles."""
+    step = max(1, round((voxels.size / SAMPLED) ** (1 / 3)))
+    return voxels[::step, ::step, ::step]
+
+
+def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:
+    """Which share of what lies about the tumour is darker than it; None without a tumour."""
+    tumour = np.isin(labels.voxels, TUMOUR)
+    if not tumour.any():
+        return None
+    reach = [int(np.ceil(AROUND_MM[1] / step)) for step in labels.geometry.spacing_mm[::-1]]
+    (box,) = ndimage.find_objects(tumour.view(np.uint8))
+    wider = tuple(
+        slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
+    )
+    near = tumour[wider]
+    distance_mm = ndimage.distance_transform_edt(~near, sampling=labels.geometry.spacing_mm[::-1])
+    around = scan.voxels[wider][(distance_mm > AROUND_MM[0]) & (distance_mm <= AROUND_MM[1])]
+    if not around.size:
+        return None
+    return float((around < np.median(scan.voxels[wider][near])).mean())
 
 
 def _extent(shown: Mask) -> tuple[int, int]:

@@ -111,6 +111,7 @@ def main() -> None:
     envvar="MEATUS_PATIENT_NAMES",
     help="DICOM: name results, log and report after the patient, which is left out otherwise.",
 )
+@click.option("--strict", is_flag=True, help="Refuse a scan that does not look like hrT2.")
 @click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
 @click.option(
     "--on-error",
@@ -179,6 +180,7 @@ def predict(
     kinds: tuple[Kind, ...] | None,
     series: str | None,
     patient_names: bool,
+    strict: bool,
     resume: bool,
     on_error: OnError,
     cache: Path | None,
@@ -211,6 +213,7 @@ def predict(
         kinds=kinds,
         series=series,
         patient_names=patient_names,
+        strict=strict,
         resume=resume,
         on_error=on_error,
         cache=cache,

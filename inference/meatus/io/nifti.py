@@ -234,7 +234,6 @@ def label_bytes(labels: Labels) -> bytes:
     header["intent_code"], header["intent_name"] = LABELS, b""
     for field in (*INTENT_NUMBERS, *OF_FRAMES):
         header[field] = 0
-    header["pixdim"][4:] = 1
     header["magic"], header["vox_offset"] = MAGIC[length], FIRST_VOXEL[length]
     gap = bytes(FIRST_VOXEL[length] - length)
     return bytes(header.binaryblock) + gap + labels.voxels.astype(np.uint8, copy=False).tobytes()

@@ -11,7 +11,7 @@ from typing import Literal
 from meatus import __version__
 from meatus.engines import Device
 from meatus.ensemble import EIGHT_FLIPS, Model, Quality
-from meatus.errors import UsageError
+from meatus.errors import ScanError, UsageError
 from meatus.grand_challenge import (
     MODEL_FOLDER,
     OUTPUT_SLUG,
@@ -23,6 +23,7 @@ from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
 from meatus.postprocess import Rules, Tumours
+from meatus.report.flags import not_hrt2
 from meatus.service.batch import OnError, attempts
 from meatus.service.cases import Case
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
@@ -37,6 +38,7 @@ from meatus.service.path_scrubbing import (
 from meatus.service.recorder import Recorder
 from meatus.service.results import Kind, Results, kinds_of, paths_of, with_short_names
 from meatus.service.stopping import stopping
+from meatus.volumes import Segmented
 
 Fusion = Literal["mean", "vote"]
 
@@ -70,6 +72,7 @@ class Request:
     kinds: tuple[Kind, ...] | None = None  # None: what the input gives
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
+    strict: bool = False
     debug: bool = False
 
 
@@ -102,10 +105,13 @@ def run(request: Request) -> int:
             with console.told_cases(titles, request.debug) as tell:
                 for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
                     with attempt.failing_alone():
-                        if request.fusion == "vote":
-                            attempt.keep(segment_by_vote(attempt.read(), model))
-                        else:
-                            attempt.keep(segment(attempt.read(), model, rules))
+                        scan = attempt.read()
+                        vote = request.fusion == "vote"
+                        found = (
+                            segment_by_vote(scan, model) if vote else segment(scan, model, rules)
+                        )
+                        _check_contrast(found, strict=request.strict)
+                        attempt.keep(found)
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
@@ -209,6 +215,13 @@ def _tell_start(
     cases, todo = count
     line = f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
     console.event("start", line, cases=cases, to_do=todo, version=__version__)
+
+
+def _check_contrast(found: Segmented, *, strict: bool) -> None:
+    """Raise ``ScanError`` for a scan of another contrast where that is to be refused."""
+    why = not_hrt2(found.appearance.doubts)
+    if strict and why:
+        raise ScanError(f"{why}. Pass the hrT2 scan, or leave out --strict.")
 
 
 def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:
