@@ -44,3 +44,20 @@ BOTH_COCHLEAE_MM3: Range = (70.0, 380.0)
 SMALLEST_TUMOUR_MM3 = INTRA_MEATAL_MM3[0] / 2
 # Of a cochlea's largest component: under a third of the smallest per side.
 SMALLEST_COCHLEA_MM3 = 10.0
+
+# Of heads, or of what is left once the skull is painted out: ear to ear, and nose or forehead to
+# the back. What is narrower or longer is no whole head, or has an arm or a frame beside it.
+HEAD_WIDTH_MM: Range = (110.0, 210.0)
+HEAD_LENGTH_MM: Range = (130.0, 260.0)
+# The canal opens 10 to 15 mm from the midline and ends at the cochlea, 39 mm off at most; a tumour
+# grows from it towards the midline. The rest is room for a head that lies aslant.
+TUMOUR_FROM_MIDLINE_MM: Range = (-60.0, 60.0)
+# In front of and behind the middle of the head's length, which the canals lie near: up to 25 mm
+# behind it where it is level, in front of it where the chin is on the chest. A tumour reaches 20 mm
+# about them. The frontal lobe, the eyes and the nose lie farther in front.
+TUMOUR_BEHIND_MIDDLE_MM: Range = (-45.0, 70.0)
+# The canals lie about 110 mm below the vertex.
+TUMOUR_BELOW_VERTEX_MM = 60.0
+# By how much the other ear may lie higher or lower, in front of or behind the mirrored place of
+# one: ten degrees of tilt over the width between them.
+EARS_UNLIKE_MM = 15.0

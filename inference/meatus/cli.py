@@ -90,6 +90,9 @@ def main() -> None:
 )
 @click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
 @click.option(
+    "--keep-doubtful", is_flag=True, help="Also write a tumour that lies where no ear can be."
+)
+@click.option(
     "--fusion",
     type=click.Choice(get_args(Fusion)),
     default="mean",
@@ -176,6 +179,7 @@ def predict(
     device: Device,
     quality: Quality | None,
     tumours: Tumours,
+    keep_doubtful: bool,
     fusion: Fusion,
     kinds: tuple[Kind, ...] | None,
     series: str | None,
@@ -209,6 +213,7 @@ def predict(
         device=device,
         quality=quality,
         tumours=tumours,
+        keep_doubtful=keep_doubtful,
         fusion=fusion,
         kinds=kinds,
         series=series,

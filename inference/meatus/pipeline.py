@@ -10,7 +10,8 @@ from meatus.appearance import appearance_of, shown_planes, without_empty_planes
 from meatus.certainty import certainty_of
 from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
-from meatus.postprocess import Rules, clean
+from meatus.head import reach_of
+from meatus.postprocess import Rules, clean, misplaced_mm3
 from meatus.preprocess import prepare
 from meatus.regions import Scout
 from meatus.restore import restore
@@ -38,11 +39,15 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
         restored = restore(probabilities, scan)
     with watch("clean"):
         shown = shown_planes(scan.voxels)
-        labels = without_empty_planes(clean(restored, rules or Rules()), shown)
+        rules, reach = rules or Rules(), reach_of(scan)
+        cleaned = clean(restored, rules, reach)
+        misplaced = misplaced_mm3(restored, cleaned, rules, reach)
+        labels = without_empty_planes(cleaned, shown)
         certainty = certainty_of(probabilities, labels)
         appearance = appearance_of(scan, labels, shown)
-    looked = probabilities.looked
-    return Segmented(labels, certainty, appearance, watch.seconds, probabilities, looked)
+    return Segmented(
+        labels, certainty, appearance, watch.seconds, probabilities, probabilities.looked, misplaced
+    )
 
 
 def load_model(

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, spatial
 
 from meatus import anatomy
 from meatus.components import (
@@ -25,7 +25,8 @@ from meatus.components import (
     mask_of,
 )
 from meatus.geometry import Geometry
-from meatus.laterality import Ear, nearest_ears, on_left
+from meatus.head import ANYWHERE, Reach
+from meatus.laterality import Ear, nearest_ears, on_left, split_sides
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 
@@ -63,12 +64,14 @@ class Rules:
     # From a tumour to the nearest cochlea, where two are found as far apart as ears are.
     from_ear_mm: float = anatomy.TUMOUR_TO_COCHLEA_MM
     ears_apart_mm: tuple[float, float] = anatomy.COCHLEAS_APART_USUAL_MM
+    keep_doubtful: bool = False  # tumours where no ear can be, too
 
 
-def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
+def clean(labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE) -> Labels:
     """Keep the tumours asked for, by an ear, without islands or holes, and one cochlea per side.
 
-    The result lies on the same grid; cleaning it again changes nothing.
+    ``reach`` is where a tumour can lie in this head. The result lies on the same grid; cleaning it
+    again changes nothing.
     """
     if not labels.voxels.any():
         return labels
@@ -78,16 +81,35 @@ def clean(labels: Labels, rules: Rules = Rules()) -> Labels:
     # A component that goes may leave a hole behind, which changes what is largest: seldom, but
     # until nothing changes the result would not be clean.
     while before is None or not np.array_equal(cropped, before):
-        cropped, before = _clean_once(cropped, planes, geometry, rules), cropped
+        cropped, before = _clean_once(cropped, planes, geometry, rules, reach), cropped
     voxels = np.zeros(geometry.shape, dtype=np.uint8)
     voxels[np.ix_(*planes)] = cropped
     return replace(labels, voxels=voxels)
 
 
-def _clean_once(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
+def misplaced_mm3(labels: Labels, cleaned: Labels, rules: Rules, reach: Reach) -> float:
+    """How much of ``labels`` would be the tumour if one could lie where no ear is.
+
+    ``cleaned`` is what was made of them by the same ``rules``, by which it is in it or not.
+    """
+    tumour = np.isin(labels.voxels, TUMOUR)
+    if not tumour.any() or (
+        not rules.keep_doubtful and np.array_equal(tumour, np.isin(cleaned.voxels, TUMOUR))
+    ):
+        return 0.0
+    anywhere, by_an_ear = (
+        np.isin(clean(labels, replace(rules, keep_doubtful=doubtful), reach).voxels, TUMOUR)
+        for doubtful in (True, False)
+    )
+    return float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
+
+
+def _clean_once(
+    labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
+) -> LabelMap:
     labels = fill_holes(labels, Structure.COCHLEA, geometry)
     labels = _keep_cochleas(labels, planes, geometry, rules)
-    labels = _keep_tumours(labels, planes, geometry, rules)
+    labels = _keep_tumours(labels, planes, geometry, rules, reach)
     labels = join_islands(fill_tumours(labels, geometry))
     return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3)
 
@@ -113,14 +135,20 @@ def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
     return z, y, x
 
 
-def _keep_tumours(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:
-    """Drop tumours that are too small or far from both ears, and all but those asked for."""
+def _keep_tumours(
+    labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
+) -> LabelMap:
+    """Drop tumours that are too small or where no ear is, and all but those asked for."""
     numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
-    ears = _ears_of(numbers, sizes.size, labels == Structure.COCHLEA, planes, geometry, rules)
+    cochlea = labels == Structure.COCHLEA
+    ears = _ears_of(numbers, sizes.size, cochlea, planes, geometry, rules)
     keep = volumes_mm3 >= rules.smallest_tumour_mm3
-    if ears is not None:
-        keep &= ears != Ear.NEITHER
+    if not rules.keep_doubtful:
+        if ears is None:
+            keep &= _possible(numbers, sizes.size, cochlea, planes, geometry, rules, reach)
+        else:
+            keep &= ears != Ear.NEITHER
     if rules.tumours == "all":
         return _without(labels, numbers, keep)
     inside = np.bincount(numbers[labels == Structure.INTRA_MEATAL], minlength=sizes.size)
@@ -154,6 +182,47 @@ def _ears_of(
     tumour = numbers > 0
     tumours_mm = _points_mm(tumour, planes, geometry)
     return nearest_ears(tumours_mm, numbers[tumour], count, ears_mm, left, rules.from_ear_mm)
+
+
+def _possible(
+    numbers: NDArray[np.int32],
+    count: int,
+    cochlea: Mask,
+    planes: Planes,
+    geometry: Geometry,
+    rules: Rules,
+    reach: Reach,
+) -> Mask:
+    """Which of ``count`` tumours lie where an ear may be though not both are found as ears lie.
+
+    That is within the head's ``reach`` and, where cochlea is found, by it or where the other ear
+    would be. A tumour that touches such a place may lie there.
+    """
+    tumour = numbers > 0
+    places, ears = (
+        np.array(geometry.origin_mm) + _points_mm(mask, planes, geometry) @ geometry.axes.T
+        for mask in (tumour, cochlea)
+    )
+    within = reach.holds(places)
+    if len(ears):
+        left = split_sides(ears[:, 0], rules.between_ears_mm)
+        groups = [ears] if left is None else [ears[~left], ears[left]]
+        by_any = spatial.KDTree(ears).query(places)[0] <= rules.from_ear_mm
+        for group in groups:
+            by_any |= _by_the_other_ear(places - group.mean(axis=0), rules)
+        within &= by_any
+    possible = np.zeros(count, dtype=np.bool_)
+    possible[numbers[tumour][within]] = True
+    return possible
+
+
+def _by_the_other_ear(from_ear: NDArray[np.float64], rules: Rules) -> Mask:
+    """(N,): whether a place that lies so from one cochlea (mm, LPS+) may be by the other one."""
+    near, far = rules.ears_apart_mm
+    across, *along = np.abs(from_ear).T
+    aside = (across >= near - rules.from_ear_mm) & (across <= far + rules.from_ear_mm)
+    level = np.maximum(*along) <= rules.from_ear_mm + anatomy.EARS_UNLIKE_MM
+    return np.asarray(aside & level)
 
 
 def _points_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.float64]:

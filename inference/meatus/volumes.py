@@ -88,3 +88,4 @@ class Segmented:
     # On the network's grid. None where labels were voted on, or once they are no longer needed.
     probabilities: Probabilities | None = None
     looked: str = ""  # where the ensemble looked closely, and why, in words
+    misplaced_mm3: float = 0.0  # of what would be a tumour if one could lie where no ear is

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from meatus.errors import UsageError
+from meatus.errors import UsageError, printable
 from meatus_evaluation.scoring.match import site_of
 from meatus_evaluation.scoring.measures import MEASURES, Measure, ranked_by
 
@@ -150,7 +150,7 @@ def _row_scores(row: Row, team: str, where: str) -> Iterator[Score]:
     for name, value in cells.items():
         column = column_of(prefix + name)
         if column:
-            number = _number(value, column, f"{where} (case {case})")
+            number = _number(value, column, f"{where} (case {printable(case)})")
             site = about.get("site") or site_of(case)
             yield Score(about.get("team") or team, case, site, column, number)
 
@@ -177,5 +177,5 @@ def _number(value: object, column: Column, where: str) -> float:
     if not (0 <= number <= highest and math.isfinite(number)):
         unit = UNITS.get(measure.unit, measure.unit)
         wanted = "a share from 0 to 1" if measure.is_share else f"{unit}, 0 or more"
-        raise UsageError(f"{where}: {column} is '{text}'; expected {wanted}.")
+        raise UsageError(f"{where}: {column} is '{printable(text)}'; expected {wanted}.")
     return number

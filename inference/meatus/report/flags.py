@@ -25,6 +25,14 @@ LOW_CONFIDENCE = 0.7
 USUAL_EXPECTED_DICE = 0.85
 
 
+def misplaced(misplaced_mm3: float, *, kept: bool) -> str | None:
+    """``misplaced_mm3`` of what looks like a tumour, and was ``kept`` as one or left out."""
+    if not misplaced_mm3:
+        return None
+    what = "tumour where no ear can be" if kept else "left out as no ear can be there"
+    return f"{what}: {misplaced_mm3:.0f} mm3"
+
+
 RUNS_SHOWN = 5  # of slices, in a sentence
 
 

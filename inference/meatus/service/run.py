@@ -73,6 +73,7 @@ class Request:
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
     strict: bool = False
+    keep_doubtful: bool = False
     debug: bool = False
 
 
@@ -88,7 +89,7 @@ def run(request: Request) -> int:
         check_apart(outputs, [file for case in cases for file in case.files])
         kinds = with_short_names(kinds)
         weights = _weights(request, console)
-        rules = Rules(tumours=request.tumours)
+        rules = Rules(tumours=request.tumours, keep_doubtful=request.keep_doubtful)
         with (
             open_output_folder(cases[0].result.parent) as folder,
             stopping(_leaver(console, folder)),
