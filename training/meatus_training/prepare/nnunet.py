@@ -66,14 +66,16 @@ def _incomplete(told: Description, data: Path) -> list[str]:
     """A line for each file that is missing, and for each label map without a scan."""
     images, labels = _files(told, "imagesTr"), _files(told, "labelsTr")
     names = _names(images)
-    wanted = [
+    missing = [
         told.folder / "imagesTr" / f"{name}_{channel}{told.ending}"
         for name in names
         for channel, _ in told.channels
+        if f"{name}_{channel}" not in images
     ]
     if any(modality == "ceT1" for _, modality in told.channels):
-        wanted += [told.folder / "labelsTr" / f"{name}{told.ending}" for name in names]
-    lines = [f"{shown(file, data)}: is missing." for file in wanted if not file.exists()]
+        unlabelled = (name for name in names if name not in labels)
+        missing += [told.folder / "labelsTr" / f"{name}{told.ending}" for name in unlabelled]
+    lines = [f"{shown(file, data)}: is missing." for file in missing]
     channels = {channel for channel, _ in told.channels}
     lines += [
         f"{shown(file, data)}: not <case>_<channel>{told.ending} of a channel in {FILE}."

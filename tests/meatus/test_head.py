@@ -1,0 +1,129 @@
+"""Where in a head an ear's tumour can lie, by its outline; and what is made of one elsewhere."""
+
+import numpy as np
+import pytest
+
+from meatus.geometry import Geometry
+from meatus.head import ANYWHERE, reach_of
+from meatus.postprocess import Rules, clean, misplaced_mm3
+from meatus.report.measure import measure_found
+from meatus.structures import Structure
+from meatus.volumes import Labels, Scan, Segmented
+
+EXTRA, INTRA, COCHLEA = Structure.EXTRA_MEATAL, Structure.INTRA_MEATAL, Structure.COCHLEA
+# The head is 150 mm wide and 190 long, and its top lies 15 mm below the uppermost plane.
+SIZE, STEP = (120, 150, 100), 1.5
+MIDDLE = (10.0, -20.0)  # of the head, in the patient
+GRID = Geometry(SIZE, (STEP,) * 3, (MIDDLE[0] - 59.5 * STEP, MIDDLE[1] - 74.5 * STEP, -60.0))
+TOP = -60 + 99 * STEP - 15
+
+
+def head(grid=GRID, centre=(*MIDDLE, TOP - 90), radii=(75, 95, 90)):
+    """An ellipsoid of tissue in air."""
+    z, y, x = (
+        grid.origin_mm[axis] + np.arange(grid.size[axis]) * grid.spacing_mm[axis]
+        for axis in (2, 1, 0)
+    )
+    inside = (
+        ((x - centre[0]) / radii[0]) ** 2
+        + ((y[:, None] - centre[1]) / radii[1]) ** 2
+        + ((z[:, None, None] - centre[2]) / radii[2]) ** 2
+    ) < 1
+    noise = np.random.default_rng(0).normal(0, 5, inside.shape)
+    return Scan((np.where(inside, 400, 10) + noise).astype(np.float32), grid)
+
+
+def test_a_whole_head_tells_its_middle_front_and_top():
+    reach = reach_of(head())
+
+    assert reach.middle_x == pytest.approx(MIDDLE[0], abs=3)
+    assert reach.x == pytest.approx((MIDDLE[0] - 60, MIDDLE[0] + 60), abs=3)
+    assert reach.y == pytest.approx((MIDDLE[1] - 45, MIDDLE[1] + 70), abs=3)
+    assert reach.z[1] == pytest.approx(TOP - 60, abs=8)
+
+
+def test_a_field_within_the_head_tells_nothing():
+    narrow = Geometry((60, 40, 20), (STEP,) * 3, (MIDDLE[0] - 45, MIDDLE[1] - 30, TOP - 100))
+
+    assert reach_of(head(narrow)) == ANYWHERE
+
+
+def test_a_head_that_is_cut_in_front_tells_its_sides_alone():
+    cut = Geometry((120, 80, 20), (STEP,) * 3, (GRID.origin_mm[0], MIDDLE[1] - 60, TOP - 100))
+
+    reach = reach_of(head(cut))
+
+    assert reach.middle_x == pytest.approx(MIDDLE[0], abs=3)
+    assert (reach.y, reach.z) == (ANYWHERE.y, ANYWHERE.z)
+
+
+def test_what_is_too_large_or_small_for_a_head_tells_nothing():
+    assert reach_of(head(radii=(30, 35, 40))).x == ANYWHERE.x
+    assert reach_of(head(radii=(30, 35, 40))).y == ANYWHERE.y
+
+
+def labelled(*blocks):
+    """Boxes of (label, middle in the patient, size in mm)."""
+    voxels = np.zeros(GRID.shape, np.uint8)
+    for label, middle, size in blocks:
+        first = [
+            round((m - o - size / 2) / STEP) for m, o in zip(middle, GRID.origin_mm, strict=True)
+        ]
+        x, y, z = (slice(at, at + round(size / STEP)) for at in first)
+        voxels[z, y, x] = label
+    return Labels(voxels, GRID)
+
+
+EAR_HEIGHT = TOP - 110
+RIGHT = (COCHLEA, (MIDDLE[0] - 36, MIDDLE[1], EAR_HEIGHT), 4.5)
+BY_RIGHT = (INTRA, (MIDDLE[0] - 25, MIDDLE[1] + 6, EAR_HEIGHT), 6)
+BY_LEFT = (INTRA, (MIDDLE[0] + 25, MIDDLE[1] + 8, EAR_HEIGHT + 6), 6)
+FRONTAL = (EXTRA, (MIDDLE[0] + 20, MIDDLE[1] - 75, EAR_HEIGHT), 9)
+ORBIT = (EXTRA, (MIDDLE[0] - 36, MIDDLE[1] - 60, EAR_HEIGHT), 9)
+VERTEX = (EXTRA, (MIDDLE[0], MIDDLE[1], TOP - 20), 9)
+
+
+@pytest.mark.parametrize("tumour", [FRONTAL, VERTEX, ORBIT])
+@pytest.mark.parametrize("ears", [(), (RIGHT,)])
+def test_a_tumour_where_no_ear_can_be_is_left_out(tumour, ears):
+    found, reach = labelled(*ears, tumour), reach_of(head())
+
+    cleaned = clean(found, Rules(), reach)
+    kept = clean(found, Rules(keep_doubtful=True), reach)
+
+    np.testing.assert_array_equal(cleaned.voxels, labelled(*ears).voxels)
+    np.testing.assert_array_equal(kept.voxels, found.voxels)
+    assert misplaced_mm3(found, cleaned, Rules(), reach) == 9**3
+    assert misplaced_mm3(found, kept, Rules(keep_doubtful=True), reach) == 9**3
+
+
+@pytest.mark.parametrize("tumour", [BY_RIGHT, BY_LEFT])
+@pytest.mark.parametrize("ears", [(), (RIGHT,)])
+def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears):
+    found, reach = labelled(*ears, tumour), reach_of(head())
+
+    cleaned = clean(found, Rules(), reach)
+
+    np.testing.assert_array_equal(cleaned.voxels, found.voxels)
+    assert misplaced_mm3(found, cleaned, Rules(), reach) == 0
+
+
+def test_the_one_by_an_ear_is_kept_where_a_larger_one_lies_in_the_brain():
+    found, reach = labelled(RIGHT, BY_LEFT, FRONTAL), reach_of(head())
+
+    np.testing.assert_array_equal(
+        clean(found, Rules(), reach).voxels, labelled(RIGHT, BY_LEFT).voxels
+    )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_left_out_or_kept_is_flagged(kept):
+    found, reach = labelled(RIGHT, FRONTAL), reach_of(head())
+    rules = Rules(keep_doubtful=kept)
+    cleaned = clean(found, rules, reach)
+    misplaced = misplaced_mm3(found, cleaned, rules, reach)
+
+    flags = measure_found(Segmented(cleaned, misplaced_mm3=misplaced)).flags
+
+    words = "tumour where no ear can be" if kept else "left out as no ear can be there"
+    assert flags[0] == f"{words}: 729 mm3"
