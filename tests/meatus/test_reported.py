@@ -139,7 +139,8 @@ def test_a_study_that_lacks_what_it_should_state_gives_all_objects(tmp_path, wei
         "--output", "nifti,dicom-seg,dicom-sr,rtstruct",
     )  # fmt: skip
 
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stderr == ""
+    assert done.exit_code == 0
     kinds = sorted(file.name.partition(".")[2] for file in (tmp_path / "out").iterdir())
     assert kinds == ["nii.gz", "rtstruct.dcm", "seg.dcm", "sr.dcm"]
 

@@ -55,8 +55,9 @@ def test_labels_are_the_same_at_any_linear_scale(model, power):
 @pytest.mark.parametrize("scale", [1e-20, 1e-9, 1e-3, 1e20])
 def test_the_published_rule_by_slice_leaves_out_the_same_slices_at_any_scale(scale):
     voxels = head()
-    voxels[0] = 500 + 8 * (voxels[0] > 10)  # spans less than 10 of 1000
-    voxels[-1] = 500 + 12 * (voxels[-1] > 10)
+    # Slices span 119 as a rule; the first spans less than a hundredth of it, the last more.
+    voxels[0] = 50 + 1 * (voxels[0] > 10)
+    voxels[-1] = 50 + 2 * (voxels[-1] > 10)
     one, other = (
         prepare(Scan((voxels * by).astype(np.float32), GRID), PUBLISHED) for by in (1, scale)
     )

@@ -104,14 +104,19 @@ def origin_of(labels: Labels, stack: Stack, algorithm: Algorithm) -> Origin:
     """
     placed = place(stack)
     headers = {
-        entry: _usable(full_header(entry))
+        entry: _usable(full_header(entry), placed.geometry.spacing_mm[2])
         for entry in dict.fromkeys(plane.entry for plane in placed.planes)
     }
     return Origin(stack, placed, headers, on_planes(labels, placed), algorithm)
 
 
-def _usable(header: Dataset) -> Dataset:
-    """With everything that highdicom reads; what was missing is empty."""
+def _usable(header: Dataset, slices_apart_mm: float) -> Dataset:
+    """With everything that highdicom reads; what was missing is empty.
+
+    Without a thickness slices are taken to be as thick as they lie apart.
+    """
+    if not header.get("SliceThickness"):
+        header.SliceThickness = slices_apart_mm
     for keyword in MUST_BE_THERE:
         if keyword not in header:
             setattr(header, keyword, "")
