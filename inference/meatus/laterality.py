@@ -1,14 +1,24 @@
-"""Which ear a tumour lies by. Points are (N, 3) in mm along any one grid's x, y and z."""
+"""Which ear a tumour lies by, and where the other ear is. Points (N, 3) are in mm."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
+from meatus import anatomy
+from meatus.components import components
+from meatus.structures import Structure
+from meatus.volumes import Labels, Probabilities
+
 Points = NDArray[np.float64]
+
+# Everyone has two cochleas. Where one is found, so much is enough at the mirrored place: the most
+# probable of four classes may have little more.
+FAINT = 0.2
 
 
 class Ear(IntEnum):
@@ -45,6 +55,42 @@ def on_left(
     between = np.linalg.norm(cochleas[left].mean(axis=0) - cochleas[~left].mean(axis=0))
     near, far = apart_mm
     return left if near <= between <= far else None
+
+
+def with_faint_cochlea(
+    probabilities: Probabilities, labels: Labels, middle_x: float | None, one_ear_mm: float
+) -> Probabilities | None:
+    """``probabilities`` in which the other ear's cochlea is certain where it was faint.
+
+    The place is that of the one that ``labels`` have, mirrored at ``middle_x``, or else at the
+    middle of the field, which lies about the head's. None where they have none, or both, or nothing
+    is there.
+    """
+    at = np.argwhere(labels.voxels == Structure.COCHLEA)[:, ::-1] * labels.geometry.spacing_mm
+    found = np.array(labels.geometry.origin_mm) + at @ labels.geometry.axes.T
+    if not len(found) or np.ptp(found[:, 0]) >= one_ear_mm:
+        return None
+    ear, grid = found.mean(axis=0), probabilities.geometry
+    x, y, z = ((size - 1) / 2 for size in grid.size)
+    middle = grid.position_mm((x, y, z))[0] if middle_x is None else middle_x
+    mirrored = ear * (-1, 1, 1) + (2 * middle, 0, 0)
+    cochlea = probabilities.voxels[Structure.COCHLEA]
+    faint = np.argwhere(cochlea >= FAINT)
+    places = np.array(grid.origin_mm) + (faint[:, ::-1] * grid.spacing_mm) @ grid.axes.T
+    apart = np.linalg.norm(places - ear, axis=1)
+    near, far = anatomy.COCHLEAS_APART_USUAL_MM
+    likely = (np.abs(places - mirrored) <= anatomy.EARS_UNLIKE_MM).all(axis=1)
+    mask = np.zeros(cochlea.shape, dtype=np.bool_)
+    mask[tuple(faint[likely & (apart >= near) & (apart <= far)].T)] = True
+    numbers, sizes = components(mask)
+    volumes_mm3 = np.bincount(numbers[mask], cochlea[mask], sizes.size) * grid.voxel_mm3
+    best = int(np.argmax(volumes_mm3))
+    if sizes[best] * grid.voxel_mm3 < anatomy.SMALLEST_COCHLEA_MM3:
+        return None
+    voxels = probabilities.voxels.copy()
+    voxels[:, numbers == best] = 0
+    voxels[Structure.COCHLEA, numbers == best] = 1
+    return replace(probabilities, voxels=voxels)
 
 
 def nearest_ears(

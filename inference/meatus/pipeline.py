@@ -11,6 +11,7 @@ from meatus.certainty import certainty_of
 from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
 from meatus.head import reach_of
+from meatus.laterality import with_faint_cochlea
 from meatus.postprocess import Rules, clean, misplaced_mm3
 from meatus.preprocess import prepare
 from meatus.regions import Scout
@@ -41,6 +42,10 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
         shown = shown_planes(scan.voxels)
         rules, reach = rules or Rules(), reach_of(scan)
         cleaned = clean(restored, rules, reach)
+        other = with_faint_cochlea(probabilities, cleaned, reach.middle_x, rules.between_ears_mm)
+        if other is not None:
+            restored = restore(other, scan)
+            cleaned = clean(restored, rules, reach)
         misplaced = misplaced_mm3(restored, cleaned, rules, reach)
         labels = without_empty_planes(cleaned, shown)
         certainty = certainty_of(probabilities, labels)

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import meatus.atomic
 import meatus.cli
+import meatus.dicom.seg
 import meatus.pipeline
+import meatus.report.figures
+import meatus.report.pages
 import meatus.service.batch
+import meatus.service.recorder
 import meatus.service.run
 from meatus.ensemble import Model
 from meatus.service.output_folder import OutputFolder
@@ -36,6 +40,11 @@ def hold_with_half_a_file(ready, output, *_):
     hold(ready)
 
 
+def hold_with_half_a_page(ready, path, *_):
+    path.touch()
+    hold(ready)
+
+
 # Where each stage is called, in which of its calls it is held, and how.
 STAGES = {
     "loading weights": (meatus.service.run, "load_model", 1, hold),
@@ -48,11 +57,24 @@ STAGES = {
     "writing": (OutputFolder, "put", 3, hold_with_half_a_file),
     "before the file takes its name": (meatus.atomic.os, "fsync", 3, hold),
 }
+# With a report, and of a DICOM study.
+REPORTING = {
+    "its table": (meatus.service.recorder, "write_report", 3, hold),
+    "a picture": (meatus.report.figures, "draw_case", 3, hold),
+    "a page": (meatus.report.pages, "write_case_page", 3, hold),
+    "the index": (meatus.report.pages, "write_index", 1, hold),
+    "within a file": (meatus.atomic.Path, "write_bytes", 9, hold_with_half_a_page),
+}
+OBJECTS = {
+    "segments": (meatus.dicom.seg, "segmentation", 1, hold),
+    "an object": (OutputFolder, "put_bytes", 2, hold),
+    "the label map": (OutputFolder, "put", 1, hold_with_half_a_file),
+}
 
 
 def main():
     stage, ready, *arguments = sys.argv[1:]
-    place, name, held_call, held = STAGES[stage]
+    place, name, held_call, held = (STAGES | REPORTING | OBJECTS)[stage]
     inner, calls = getattr(place, name), []
 
     def step(*arguments, **named):

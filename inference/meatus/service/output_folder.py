@@ -130,7 +130,12 @@ def _remove_stale(output: Path) -> None:
         with suppress(OSError), _claimed(folder) as free:
             if free:
                 shutil.rmtree(folder, ignore_errors=True)
-    for file in output.glob(UNFINISHED):  # of callers of ``write_labels``, which know no lock
+    remove_unfinished(output)  # of callers of ``write_labels``, which know no lock
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove from ``folder`` what killed runs were writing, once nobody can be writing it still."""
+    for file in folder.glob(UNFINISHED):
         with suppress(OSError):
             if _age_s(file) > STALE_FILE_S:
                 file.unlink()

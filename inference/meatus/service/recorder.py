@@ -8,9 +8,10 @@ from pathlib import Path
 from meatus import __version__
 from meatus.ensemble import Model
 from meatus.postprocess import Rules
-from meatus.report.case_table import CaseReport, notice, read_report, write_report
+from meatus.report.case_table import JSON_NAME, CaseReport, notice, read_report, write_report
 from meatus.report.measure import Measures, measure_found
 from meatus.service.batch import Outcome
+from meatus.service.output_folder import remove_unfinished
 from meatus.service.path_scrubbing import without_paths
 from meatus.timing import peak_mib
 from meatus.volumes import Scan
@@ -40,10 +41,19 @@ class Recorder:
         self._folder, self._model, self._rules, self._pdf = folder, model, rules, pdf
         earlier = read_report(folder) if resume and folder else []
         self._reports = {report.case: report for report in earlier}
+        self._goes_on = bool(earlier) or (
+            resume and folder is not None and (folder / JSON_NAME).exists()
+        )
         self._thumbnails: dict[str, str] = {}
         self._index_written = time.monotonic()
         if folder is not None:
+            for place in (folder, *folder.glob("*/")):
+                remove_unfinished(place)
             write_report(folder, self._all)  # a folder that cannot be written is known at once
+
+    def lacks(self, case: str) -> bool:
+        """Whether an earlier report goes on without it: its run ended before it was reported."""
+        return self._goes_on and case not in self._reports
 
     @property
     def _all(self) -> list[CaseReport]:

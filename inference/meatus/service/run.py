@@ -95,11 +95,11 @@ def run(request: Request) -> int:
             stopping(_leaver(console, folder)),
         ):
             model = _model(request, weights, console)
-            titles = _titles(request, kinds)
-            _tell_start(request, console, model, weights, (len(cases), len(titles)))
             recorder = Recorder(
                 request.report, model, rules, resume=request.resume, pdf=request.pdf
             )
+            titles = _titles(request, kinds, recorder)
+            _tell_start(request, console, model, weights, (len(cases), len(titles)))
             record = recorder.record
             write = Results(folder, kinds, weights, model, rules).write
             todo = list(titles)
@@ -188,12 +188,14 @@ def _model(request: Request, weights: Path, console: Console) -> Model:
     )
 
 
-def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, str]:
+def _titles(
+    request: Request, kinds: dict[Case, tuple[Kind, ...]], recorder: Recorder
+) -> dict[Case, str]:
     """The cases to do, in order, and what the log calls them."""
     return {
         case: f"case {number}" if request.anonymous_log else case.name
         for number, case in enumerate(kinds, 1)
-        if not (request.resume and _is_done(case, kinds[case]))
+        if not (request.resume and _is_done(case, kinds[case]) and not recorder.lacks(case.name))
     }
 
 
