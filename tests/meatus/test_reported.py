@@ -151,7 +151,7 @@ def test_a_home_that_cannot_be_written_costs_no_word(tmp_path, weights):
     arguments = ("predict", scan, tmp_path / "out", "--weights", weights, "--quality", "fast")
 
     done = run(
-        *arguments, "--report", tmp_path / "report", "--pdf",
+        *arguments, "--report", tmp_path / "report",
         HOME="/proc/none", XDG_CONFIG_HOME="/proc/none", XDG_CACHE_HOME="/proc/none",
         MPLCONFIGDIR="",
     )  # fmt: skip
