@@ -111,6 +111,12 @@ def main() -> None:
     envvar="MEATUS_PATIENT_NAMES",
     help="DICOM: name results, log and report after the patient, which is left out otherwise.",
 )
+@click.option(
+    "--recursive/--no-recursive",
+    default=True,
+    show_default=True,
+    help="Search INPUT's sub-folders; results lie as the scans do.",
+)
 @click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
 @click.option(
     "--on-error",
@@ -179,6 +185,7 @@ def predict(
     kinds: tuple[Kind, ...] | None,
     series: str | None,
     patient_names: bool,
+    recursive: bool,
     resume: bool,
     on_error: OnError,
     cache: Path | None,
@@ -197,6 +204,10 @@ def predict(
 
     INPUT may be a DICOM study: a folder of any depth, a .zip or a file. Its hrT2 series is found.
 
+    OUTPUT is a folder or, for one scan, a file: *.nii.gz, *.nii, *.mha or *.nrrd.
+
+    Files in a folder whose names say another contrast or a label map are left out, and named.
+
     With an inputs.json in INPUT, both folders are laid out as on grand-challenge.org.
     """
     request = Request(
@@ -211,6 +222,7 @@ def predict(
         kinds=kinds,
         series=series,
         patient_names=patient_names,
+        recursive=recursive,
         resume=resume,
         on_error=on_error,
         cache=cache,

@@ -121,7 +121,7 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
 
     Exit code 1 where a structure's mean Dice between the two is below 0.99.
     """
-    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()))
+    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()).cases)
     found = {}
     for name, dices in compare_engines(cases, weights, quality):
         found[name] = dices

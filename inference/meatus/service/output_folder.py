@@ -49,6 +49,7 @@ class OutputFolder:
         """Write ``result``, whole or not at all. Raises ``OutputError`` as ``put`` does."""
         with written_whole(result, within=self.folder, durable=True) as unfinished:
             unfinished.write_bytes(data)
+            result.parent.mkdir(parents=True, exist_ok=True)  # of a case in a sub-folder
 
     def discard(self) -> None:
         """Leave nothing of this run but its finished results.

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from meatus.ensemble import Model
 from meatus.errors import UsageError
+from meatus.io.images import SUFFIXES
 from meatus.postprocess import Rules
 from meatus.service.cases import Case
 from meatus.service.output_folder import OutputFolder
@@ -67,12 +68,17 @@ def kinds_of(
     return ("nifti",)
 
 
+def result_stem(result: Path) -> str:
+    """A result's path without its ending."""
+    ending = next(end for end in (*ENDINGS.values(), *SUFFIXES) if result.name.endswith(end))
+    return str(result).removesuffix(ending)
+
+
 def paths_of(case: Case, kinds: Sequence[Kind]) -> dict[Kind, Path]:
     """The files that ``case`` leaves."""
-    folder = case.result.parent
+    stem = result_stem(case.result)
     return {
-        kind: case.result if kind == "nifti" else folder / f"{case.name}{ENDINGS[kind]}"
-        for kind in kinds
+        kind: Path(f"{stem}{ENDINGS[kind]}") if kind in ENDINGS else case.result for kind in kinds
     }
 
 

@@ -24,9 +24,9 @@ from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
 from meatus.postprocess import Rules, Tumours
 from meatus.service.batch import OnError, attempts
-from meatus.service.cases import Case
+from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
-from meatus.service.inputs import find_inputs
+from meatus.service.inputs import Inputs, find_inputs
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
     files_of,
@@ -69,26 +69,51 @@ class Request:
     kinds: tuple[Kind, ...] | None = None  # None: what the input gives
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
+    recursive: bool = True  # whether sub-folders of ``source`` are searched
     debug: bool = False
 
 
-def run(request: Request) -> int:
-    """Label the cases of ``request`` and tell how it went; the exit code.
+def find(request: Request, console: Console) -> Inputs:
+    """What ``request`` wants labelled: scans, a DICOM study, or a job of grand-challenge.org."""
+    source, output = request.source, request.output
+    if not is_layout(source):
+        return find_inputs(
+            source,
+            output,
+            console.say,
+            kinds=request.kinds,
+            series=request.series,
+            recursive=request.recursive,
+            anonymous=request.anonymous_log,
+            patient_names=request.patient_names,
+        )
+    input_slug, output_slug = request.input_slug, request.output_slug
+    case = find_case(source, output, input_slug=input_slug, output_slug=output_slug)
+    return Inputs([case], case.result.parent, request.kinds)
+
+
+def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> int:
+    """Label the cases that ``find`` finds and tell how it went; the exit code.
 
     Ends the process with a code of its own where nothing could start, or it is stopped.
     """
     with _console(request) as console:
-        cases = _cases(request, console)
-        kinds = {case: kinds_of(case, request.kinds, console.say) for case in cases}
+        inputs = find(request, console)
+        cases = inputs.cases
+        kinds = {case: kinds_of(case, inputs.kinds, console.say) for case in cases}
         weights = _weights(request, console)
         rules = Rules(tumours=request.tumours)
         with (
-            open_output_folder(cases[0].result.parent) as folder,
+            open_output_folder(inputs.folder) as folder,
             stopping(_leaver(console, folder)),
         ):
             model = _model(request, weights, console)
             titles = _titles(request, kinds)
             _tell_start(request, console, model, weights, (len(cases), len(titles)))
+            for line in skipped_lines(inputs.skipped, named=not request.anonymous_log):
+                console.say(line)
+            for path, data in inputs.common.items():
+                folder.put_bytes(data, path)
             recorder = Recorder(
                 request.report, model, rules, resume=request.resume, pdf=request.pdf
             )
@@ -105,7 +130,7 @@ def run(request: Request) -> int:
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
-            tell.close(recorder.finish)
+            tell.close(recorder.finish, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 
 
@@ -119,7 +144,7 @@ def _console(request: Request) -> Iterator[Console]:
     source, in_layout = request.source, is_layout(request.source)
     hide: Callable[[str], str] = nothing_hidden
     if request.anonymous_log:
-        hide = name_hider([source, request.output], files_of(source, deep=in_layout))
+        hide = name_hider([source, request.output], files_of(source))
     chatter: Literal["stdout", "stderr"] = "stdout" if in_layout else "stderr"
     with (
         open_console(
@@ -140,21 +165,6 @@ def _console(request: Request) -> Iterator[Console]:
 
 def _form(request: Request) -> Form:
     return "json" if request.log_json else "quiet" if request.quiet else "lines"
-
-
-def _cases(request: Request, console: Console) -> list[Case]:
-    source, output = request.source, request.output
-    if not is_layout(source):
-        return find_inputs(
-            source,
-            output,
-            console.say,
-            series=request.series,
-            anonymous=request.anonymous_log,
-            patient_names=request.patient_names,
-        )
-    input_slug, output_slug = request.input_slug, request.output_slug
-    return [find_case(source, output, input_slug=input_slug, output_slug=output_slug)]
 
 
 def _weights(request: Request, console: Console) -> Path:
