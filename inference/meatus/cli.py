@@ -104,6 +104,17 @@ def main() -> None:
     help=f"What to write, with commas between: {', '.join(KINDS)}. "
     "Default: nifti; of a DICOM study nifti,dicom-seg.",
 )
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Write <case>_probabilities.nii.gz too: four maps on the scan's grid, background first.",
+)
+@click.option(
+    "--label-names",
+    is_flag=True,
+    help="Write what the labels are called into NIfTI results, and beside them for ITK-SNAP and "
+    "3D Slicer.",
+)
 @click.option("--series", metavar="UID", help="DICOM: label this series; else the hrT2 is found.")
 @click.option(
     "--patient-names",
@@ -183,6 +194,8 @@ def predict(
     tumours: Tumours,
     fusion: Fusion,
     kinds: tuple[Kind, ...] | None,
+    probabilities: bool,
+    label_names: bool,
     series: str | None,
     patient_names: bool,
     recursive: bool,
@@ -220,6 +233,8 @@ def predict(
         tumours=tumours,
         fusion=fusion,
         kinds=kinds,
+        probabilities=probabilities,
+        label_names=label_names,
         series=series,
         patient_names=patient_names,
         recursive=recursive,
@@ -264,4 +279,11 @@ def version() -> None:
 
 main.add_command(
     Later("models", "meatus.models.commands:models", "List, verify and install sets of weights.")
+)
+main.add_command(
+    Later(
+        "bids",
+        "meatus.bids.commands:bids",
+        "Label the T2w scans of a BIDS dataset: a derivative dataset.",
+    )
 )

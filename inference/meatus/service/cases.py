@@ -47,6 +47,8 @@ class Case:
     result: Path
     series: Stack | None = None  # of DICOM
     refused: str = ""  # why there is nothing to label
+    soft: Path | None = None  # where its soft maps go; None: beside the result, by its name
+    sidecars: tuple[tuple[Path, bytes], ...] = ()  # files that stand beside its result
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,23 @@ class OutputFolder:
 
     folder: Path
 
-    def put(self, labels: Labels, result: Path) -> None:
+    def put(self, labels: Labels, result: Path, *, named: bool = False) -> None:
         """Write ``labels`` as ``result``, whole or not at all, also where the power fails.
 
         Raises ``OutputError`` where the file cannot be written.
         """
-        self.put_bytes(label_bytes(labels, result.name), result)
+        self.put_bytes(label_bytes(labels, result.name, named=named), result)
 
     def put_bytes(self, data: bytes, result: Path) -> None:
         """Write ``result``, whole or not at all. Raises ``OutputError`` as ``put`` does."""
-        with written_whole(result, within=self.folder, durable=True) as unfinished:
+        with self.putting(result) as unfinished:
             unfinished.write_bytes(data)
+
+    @contextmanager
+    def putting(self, result: Path) -> Iterator[Path]:
+        """A path to write to, which becomes ``result``. Raises ``OutputError`` as ``put`` does."""
+        with written_whole(result, within=self.folder, durable=True) as unfinished:
+            yield unfinished
             result.parent.mkdir(parents=True, exist_ok=True)  # of a case in a sub-folder
 
     def discard(self) -> None:

@@ -19,6 +19,7 @@ from meatus.grand_challenge import (
     is_layout,
     model_weights,
 )
+from meatus.io.label_names import name_files
 from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
@@ -34,7 +35,7 @@ from meatus.service.path_scrubbing import (
     nothing_hidden,
 )
 from meatus.service.recorder import Recorder
-from meatus.service.results import Kind, Results, kinds_of, paths_of
+from meatus.service.results import Kind, Results, is_done, kinds_of
 from meatus.service.stopping import stopping
 
 Fusion = Literal["mean", "vote"]
@@ -69,6 +70,8 @@ class Request:
     kinds: tuple[Kind, ...] | None = None  # None: what the input gives
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
+    probabilities: bool = False  # whether soft maps are written
+    label_names: bool = False  # whether what NIfTI viewers read of them is written
     recursive: bool = True  # whether sub-folders of ``source`` are searched
     debug: bool = False
 
@@ -100,7 +103,10 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
     with _console(request) as console:
         inputs = find(request, console)
         cases = inputs.cases
-        kinds = {case: kinds_of(case, inputs.kinds, console.say) for case in cases}
+        kinds = {
+            case: kinds_of(case, inputs.kinds, console.say, probabilities=request.probabilities)
+            for case in cases
+        }
         weights = _weights(request, console)
         rules = Rules(tumours=request.tumours)
         with (
@@ -112,21 +118,22 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
             _tell_start(request, console, model, weights, (len(cases), len(titles)))
             for line in skipped_lines(inputs.skipped, named=not request.anonymous_log):
                 console.say(line)
-            for path, data in inputs.common.items():
+            for path, data in (inputs.common | _name_files(request, inputs)).items():
                 folder.put_bytes(data, path)
             recorder = Recorder(
                 request.report, model, rules, resume=request.resume, pdf=request.pdf
             )
             record = recorder.record
-            write = Results(folder, kinds, weights, model, rules).write
+            write = Results(folder, kinds, weights, model, rules, request.label_names).write
             todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
                 for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
                     with attempt.failing_alone():
                         if request.fusion == "vote":
-                            attempt.keep(segment_by_vote(attempt.read(), model))
+                            made = segment_by_vote(attempt.read(), model)
                         else:
-                            attempt.keep(segment(attempt.read(), model, rules))
+                            made = segment(attempt.read(), model, rules)
+                        attempt.keep(made, probabilities=request.probabilities)
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
@@ -158,6 +165,8 @@ def _console(request: Request) -> Iterator[Console]:
             raise UsageError("--log-json writes lines and --quiet writes none; choose one.")
         if request.pdf and request.report is None:
             raise UsageError("--pdf is a part of the report; name its folder with --report too.")
+        if request.probabilities and request.fusion == "vote":
+            raise UsageError("--fusion vote knows labels and no --probabilities; choose one.")
         if request.patient_names and request.anonymous_log:
             raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
@@ -187,17 +196,19 @@ def _model(request: Request, weights: Path, console: Console) -> Model:
     )
 
 
+def _name_files(request: Request, inputs: Inputs) -> dict[Path, bytes]:
+    """What tells viewers the labels' names, where that is asked for."""
+    files = name_files() if request.label_names else {}
+    return {inputs.folder / name: data for name, data in files.items()}
+
+
 def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, str]:
     """The cases to do, in order, and what the log calls them."""
     return {
         case: f"case {number}" if request.anonymous_log else case.name
         for number, case in enumerate(kinds, 1)
-        if not (request.resume and _is_done(case, kinds[case]))
+        if not (request.resume and is_done(case, kinds[case]))
     }
-
-
-def _is_done(case: Case, kinds: tuple[Kind, ...]) -> bool:
-    return all(path.exists() for path in paths_of(case, kinds).values())
 
 
 def _tell_start(
