@@ -17,26 +17,47 @@ from meatus.service.console import Console
 from meatus.service.inputs import Inputs
 from meatus.service.run import Request, run
 
+LEVEL = "participant"
+LABEL_OPTIONS = {
+    "--participant-label", "--participant_label", "--session-label", "--session_label",
+}  # fmt: skip
 
-@click.command(short_help="Label the T2w scans of a BIDS dataset: a derivative dataset.")
+
+class AppCommand(click.Command):
+    """Takes several labels after one option where it stands behind LEVEL, as BIDS Apps do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words: list[str] = []
+        option, labels = "", 0
+        for word in args:
+            if word.startswith("-"):
+                option, labels = word if word in LABEL_OPTIONS and LEVEL in words else "", 0
+            elif option:
+                labels += 1
+                words += [option] * (labels > 1)
+            words.append(word)
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=AppCommand)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.argument("level", type=click.Choice(["participant"]))
+@click.argument("level", type=click.Choice([LEVEL]))
 @click.option(
     "--participant-label",
     "--participant_label",
     "participants",
     multiple=True,
-    metavar="LABEL",
-    help="Of this participant alone; may be repeated.",
+    metavar="LABEL...",
+    help="Of these participants alone, with or without sub-; may be repeated.",
 )
 @click.option(
     "--session-label",
     "--session_label",
     "sessions",
     multiple=True,
-    metavar="LABEL",
-    help="Of this session alone; may be repeated.",
+    metavar="LABEL...",
+    help="Of these sessions alone, with or without ses-; may be repeated.",
 )
 @weights_option
 @models_option
@@ -87,7 +108,7 @@ def bids(
 
     LEVEL is participant. OUT is usually DATASET/derivatives/meatus.
     """
-    assert level == "participant"  # no other passes click
+    assert level == LEVEL  # no other passes click
     request = Request(
         source=dataset,
         output=out,

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
+from meatus.bids.commands import bids
 from meatus.bids.dataset import find_scans
 from meatus.bids.derivative import case_of, common_files
 from meatus.errors import UsageError
@@ -55,6 +56,21 @@ def test_scans_are_the_t2w_files_of_participants_and_sessions(dataset):
         entities(["7"])
     with pytest.raises(UsageError, match="no T2w scan of what was asked for"):
         entities(["02"], ["b"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DATA OUT participant --participant_label 01 sub-02 --session-label a --quiet",
+        "--participant-label 01 DATA OUT participant --participant-label 02 --session-label a",
+    ],
+)
+def test_labels_are_taken_as_bids_apps_take_them(words):
+    context = bids.make_context("bids", words.split())
+
+    assert [label[-2:] for label in context.params["participants"]] == ["01", "02"]
+    assert context.params["sessions"] == ("a",)
+    assert (context.params["dataset"].name, context.params["out"].name) == ("DATA", "OUT")
 
 
 def test_results_are_named_after_their_scans_and_point_at_them(dataset, tmp_path):
