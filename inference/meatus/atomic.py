@@ -8,6 +8,7 @@ containers that write into one folder are often number 1 both.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from meatus.errors import OutputError
 # Files that are being written, or were when their process was killed; up to 0.1.0 the final
 # name followed.
 UNFINISHED = ".*.part*"
+UNFINISHED_NAME = re.compile(r"\.(?:[0-9a-f]{16}\.part|\d+\.part\..+)")  # of those, our own
 
 
 def write_whole(path: Path, data: bytes) -> None:

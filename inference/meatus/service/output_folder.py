@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from meatus.atomic import UNFINISHED, written_whole
+from meatus.atomic import UNFINISHED, UNFINISHED_NAME, written_whole
 from meatus.errors import UsageError
 from meatus.io.images import label_bytes
 from meatus.volumes import Labels
@@ -139,7 +139,7 @@ def _remove_stale(output: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
     for file in output.glob(UNFINISHED):  # of callers of ``write_labels``, which know no lock
         with suppress(OSError):
-            if _age_s(file) > STALE_FILE_S:
+            if UNFINISHED_NAME.fullmatch(file.name) and _age_s(file) > STALE_FILE_S:
                 file.unlink()
 
 
