@@ -32,7 +32,7 @@ def case_of(scan: Scan, dataset: Path, out: Path, *, probabilities: bool) -> Cas
     stem = f"{scan.entities}_{MARKS}"
     folder = out / scan.folder
     source = f"bids:raw:{quote(scan.file.relative_to(dataset).as_posix())}"
-    about = {
+    about: dict[str, Any] = {
         "Description": "Vestibular schwannoma and cochlea",
         "Sources": [source],
         "SpatialReference": source,

@@ -105,7 +105,7 @@ def write_maps(maps: Iterable[NDArray[np.float32]], count: int, like: Labels, fi
     ):
         out.write(nifti.maps_head(like, count))
         for voxels in maps:
-            out.write(np.ascontiguousarray(voxels, dtype="<f4"))
+            out.write(np.ascontiguousarray(voxels, dtype="<f4").data)
 
 
 @contextmanager

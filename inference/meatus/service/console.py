@@ -168,8 +168,9 @@ class ToldCases:
         text = f"{done} of {total} cases done" + f", {self.failed} failed" * bool(self.failed)
         if skipped:
             text += f", {skipped_words(skipped, named=self.console.hide is nothing_hidden)}"
-        counts = {"done": done, "failed": self.failed, "left_out": len(skipped)}
-        self.console.event("end", text, **counts, check=self.checks)
+        self.console.event(
+            "end", text, done=done, failed=self.failed, left_out=len(skipped), check=self.checks
+        )
 
     def _told(self, title: str, text: str, entries: dict[str, Any]) -> None:
         width = min(max(map(len, self.titles.values())), LONGEST_TITLE)
