@@ -14,6 +14,7 @@ from meatus.io.images import read_scan
 from meatus.io.tree import files_below
 from meatus.report.case_table import read_report
 from meatus.service.cases import SHOWN, Skipped, find_cases, skipped_lines, skipped_words
+from meatus.service.inputs import find_inputs
 from tests.meatus.dicom.series_files import save_series
 from tests.meatus.tiny_runs import run_here, save_scan, write_weights
 
@@ -228,6 +229,17 @@ def test_a_series_becomes_the_file_that_is_named(tmp_path, weights, name, option
 
     assert done.exit_code == 0, done.output
     assert files_in(tmp_path / "out") == written
+
+
+def test_a_study_in_a_sub_folder_is_not_searched_where_that_is_not_wanted(tmp_path):
+    save_series(tmp_path / "study" / "deep")
+
+    def find(**options):
+        return find_inputs(tmp_path / "study", tmp_path / "out", print, **options).cases
+
+    assert len(find()) == 1
+    with pytest.raises(UsageError, match="holds no scan"):
+        find(recursive=False)
 
 
 def test_dicom_beside_scans_is_told(tmp_path, weights):
