@@ -65,7 +65,7 @@ class Attempt:
         self.warnings = self.scan.warnings
         return self.scan
 
-    def keep(self, found: Segmented, *, probabilities: bool) -> None:
+    def keep(self, found: Segmented, *, probabilities: bool = False) -> None:
         """The ``probabilities`` only where they are asked for: they take most memory."""
         self.result = found if probabilities else replace(found, probabilities=None)
 
