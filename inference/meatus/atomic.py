@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from meatus.errors import OutputError
 # Files that are being written, or were when their process was killed; up to 0.1.0 the final
 # name followed.
 UNFINISHED = ".*.part*"
+UNFINISHED_NAME = re.compile(r"\.(?:[0-9a-f]{16}\.part|\d+\.part\..+)")  # of those, our own
 
 
 def write_whole(path: Path, data: bytes) -> None:

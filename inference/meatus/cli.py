@@ -107,6 +107,17 @@ def main() -> None:
     help=f"What to write, with commas between: {', '.join(KINDS)}. "
     "Default: nifti; of a DICOM study nifti,dicom-seg.",
 )
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Write <case>_probabilities.nii.gz too: four maps on the scan's grid, background first.",
+)
+@click.option(
+    "--label-names",
+    is_flag=True,
+    help="Write what the labels are called into NIfTI results, and beside them for ITK-SNAP and "
+    "3D Slicer.",
+)
 @click.option("--series", metavar="UID", help="DICOM: label this series; else the hrT2 is found.")
 @click.option(
     "--patient-names",
@@ -115,6 +126,12 @@ def main() -> None:
     help="DICOM: name results, log and report after the patient, which is left out otherwise.",
 )
 @click.option("--strict", is_flag=True, help="Refuse a scan that does not look like hrT2.")
+@click.option(
+    "--recursive/--no-recursive",
+    default=True,
+    show_default=True,
+    help="Search INPUT's sub-folders; results lie as the scans do.",
+)
 @click.option("--resume", is_flag=True, help="Skip cases whose result exists.")
 @click.option(
     "--on-error",
@@ -182,9 +199,12 @@ def predict(
     keep_doubtful: bool,
     fusion: Fusion,
     kinds: tuple[Kind, ...] | None,
+    probabilities: bool,
+    label_names: bool,
     series: str | None,
     patient_names: bool,
     strict: bool,
+    recursive: bool,
     resume: bool,
     on_error: OnError,
     cache: Path | None,
@@ -203,6 +223,10 @@ def predict(
 
     INPUT may be a DICOM study: a folder of any depth, a .zip or a file. Its hrT2 series is found.
 
+    OUTPUT is a folder or, for one scan, a file: *.nii.gz, *.nii, *.mha or *.nrrd.
+
+    Files in a folder whose names say another contrast or a label map are left out, and named.
+
     With an inputs.json in INPUT, both folders are laid out as on grand-challenge.org.
     """
     request = Request(
@@ -216,9 +240,12 @@ def predict(
         keep_doubtful=keep_doubtful,
         fusion=fusion,
         kinds=kinds,
+        probabilities=probabilities,
+        label_names=label_names,
         series=series,
         patient_names=patient_names,
         strict=strict,
+        recursive=recursive,
         resume=resume,
         on_error=on_error,
         cache=cache,
@@ -260,4 +287,11 @@ def version() -> None:
 
 main.add_command(
     Later("models", "meatus.models.commands:models", "List, verify and install sets of weights.")
+)
+main.add_command(
+    Later(
+        "bids",
+        "meatus.bids.commands:bids",
+        "Label the T2w scans of a BIDS dataset: a derivative dataset.",
+    )
 )

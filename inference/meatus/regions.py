@@ -8,17 +8,18 @@ field, so that nothing is lost that the whole field shows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meatus import anatomy
 from meatus.components import Mask, components
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
 from meatus.intensity import pooled
-from meatus.laterality import split_sides
+from meatus.laterality import Points
 from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation
 from meatus.structures import Structure
 from meatus.volumes import Prepared
@@ -33,7 +34,10 @@ POSSIBLE, FOUND = 0.05, 0.5
 LATERAL_MM, MEDIAL_MM = 16.0, 40.0
 FRONT_MM, BEHIND_MM = 18.0, 30.0
 ABOVE_AND_BELOW_MM = 11.0
-AROUND_MM = 8.0  # about whatever may be a structure
+AROUND_MM = (8.0, 8.0, 4.0)  # x, y, z; about whatever may be a structure
+
+# So much of tumour that lies by no ear is not left unseen; cleaning removes less.
+FAR_MASS_MM3 = 100.0
 
 # Regions that together are more of the field than this save little.
 MOST_OF_FIELD = 0.6
@@ -93,28 +97,66 @@ def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
     """
     everything = whole_field(prepared, spec)
     (field,) = everything.boxes
-    coarse, steps = _coarse_look(prepared, spec, scout)
+    coarse = _coarse_look(prepared, spec, scout)
+    cochleae = coarse.spots(coarse.p[Structure.COCHLEA], FOUND)
+    middles = _pair([spot.middle for spot in cochleae])
+    if middles is None:
+        found = ("no ear was", "one ear was")[len(cochleae)] if len(cochleae) < 2 else "no pair was"
+        return whole_field(prepared, spec, f"{found} found")
+    near: list[_Spot] = []
+    far: list[_Spot] = []
+    for spot in coarse.spots(coarse.p[1:].max(axis=0), POSSIBLE):
+        (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
+    if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
+        return whole_field(prepared, spec, "there may be a tumour far from either ear")
+    boxes = _boxes_mm(middles, np.concatenate([spot.places_mm for spot in near]))
     spacing = np.array(prepared.geometry.spacing_mm)
-    cochlea = _large_enough(coarse[Structure.COCHLEA] >= FOUND, float(np.prod(spacing * steps)))
-    cochleas_mm = _places(cochlea, steps) * spacing
-    left = split_sides(cochleas_mm[:, 0], anatomy.ONE_EAR_MM)
-    if left is None:
-        why = "one ear was found" if len(cochleas_mm) else "no ear was found"
-        return whole_field(prepared, spec, why)
-    middles = [cochleas_mm[side].mean(axis=0) for side in (~left, left)]
-    apart, (near, far) = np.linalg.norm(middles[1] - middles[0]), anatomy.COCHLEAS_APART_USUAL_MM
-    if not near <= apart <= far:
-        return whole_field(prepared, spec, f"two ears were found {apart:.0f} mm apart")
-    spots_mm = _places(coarse[1:].max(axis=0) >= POSSIBLE, steps) * spacing
-    boxes = [box / spacing for box in _boxes_mm(middles, spots_mm)]
-    regions = _alike(boxes, field, spec.window.depth)
+    regions = _alike([box / spacing for box in boxes], field, spec.window.depth)
     if sum(math.prod(one.shape) for one in regions) > MOST_OF_FIELD * math.prod(field.shape):
         return whole_field(prepared, spec, "two regions would be most of it")
     return Regions(regions, BOTH_EARS)
 
 
-def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> tuple[Array, NDArray[np.int_]]:
-    """Probabilities (C, Z, Y, X) on the coarse grid, and its steps (x, y, z) in fine voxels."""
+@dataclass(frozen=True)
+class _Spot:
+    """What the coarse look takes for one structure; mm from the prepared grid's first voxel."""
+
+    places_mm: Points  # (N, 3) along x, y, z
+    expected_mm3: float
+
+    @property
+    def middle(self) -> Points:
+        return np.asarray(self.places_mm.mean(axis=0))
+
+    def gap_mm(self, points: Sequence[Points]) -> float:
+        """From its nearest place to the nearest of ``points``."""
+        return min(float(np.linalg.norm(self.places_mm - at, axis=1).min()) for at in points)
+
+
+@dataclass(frozen=True)
+class _Coarse:
+    """What the scout says, on its grid."""
+
+    p: Array  # (C, Z, Y, X)
+    step_mm: Points  # (3,) along x, y, z
+    first_mm: Points  # the middle of the first voxel
+
+    def spots(self, p: Array, least: float) -> list[_Spot]:
+        """Components of ``p`` (Z, Y, X) >= ``least`` that may be a structure, largest first."""
+        numbers, sizes = components(p >= least)
+        expected = np.bincount(numbers.ravel(), p.ravel(), len(sizes)) * np.prod(self.step_mm)
+        expected[0] = 0
+        order = np.argsort(-expected, kind="stable")
+        return [
+            _Spot(self._places_mm(numbers == number), float(expected[number]))
+            for number in order[expected[order] >= anatomy.SMALLEST_COCHLEA_MM3]
+        ]
+
+    def _places_mm(self, mask: Mask) -> Points:
+        return np.asarray(np.argwhere(mask)[:, ::-1] * self.step_mm + self.first_mm)
+
+
+def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> _Coarse:
     rule, fine = scout.spec.crop, spec.crop
     assert isinstance(rule, PhysicalCrop)
     assert isinstance(fine, PhysicalCrop)
@@ -125,30 +167,28 @@ def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> tuple[Array, N
     small = pooled(prepared.voxels, (thick, wide, wide), spec.normalisation)
     rows, columns = filled_extent(small)
     seen, window = small[:, rows, columns], scout.spec.window
-    spans = plan(len(seen), window)
-    result = np.zeros((len(scout.spec.classes), *small.shape), dtype=np.float32)
-    result[Structure.BACKGROUND] = 1
-    for span in spans:  # where two overlap, what either may have seen counts
+    p = np.zeros((len(scout.spec.classes), *small.shape), dtype=np.float32)
+    p[Structure.BACKGROUND] = 1
+    for span in plan(len(seen), window):  # where two overlap, what either may have seen counts
         look = scout.engine(cut(seen, span, window.depth))[:, span.held]
-        held = result[:, span.start : span.stop, rows, columns]
+        held = p[:, span.start : span.stop, rows, columns]
         held[1:] = np.maximum(held[1:], look[1:])
-    return result, np.array([wide, wide, thick])
+    steps, spacing = np.array([wide, wide, thick]), np.array(prepared.geometry.spacing_mm)
+    return _Coarse(p, steps * spacing, (steps - 1) / 2 * spacing)
 
 
-def _large_enough(mask: Mask, voxel_mm3: float) -> Mask:
-    """``mask`` without components that are smaller than any cochlea."""
-    numbers, sizes = components(mask)
-    return np.asarray(sizes * voxel_mm3 >= anatomy.SMALLEST_COCHLEA_MM3)[numbers] & mask
+def _pair(middles: Sequence[Points]) -> tuple[Points, Points] | None:
+    """The first two of ``middles`` as far apart as cochleas, the one at lower x first."""
+    low, high = anatomy.COCHLEAS_APART_USUAL_MM
+    for one, other in sorted(combinations(range(len(middles)), 2), key=sum):
+        right, left = sorted((middles[one], middles[other]), key=lambda middle: float(middle[0]))
+        apart = np.linalg.norm(left - right)
+        if low <= apart <= high and left[0] - right[0] >= anatomy.ONE_EAR_MM:
+            return right, left
+    return None
 
 
-def _places(mask: Mask, steps: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Where the coarse voxels of ``mask`` (Z, Y, X) lie, (N, 3) fine voxels along x, y, z."""
-    return np.argwhere(mask)[:, ::-1] * steps + (steps - 1) / 2
-
-
-def _boxes_mm(
-    middles: list[NDArray[np.float64]], spots: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
+def _boxes_mm(middles: tuple[Points, Points], spots: Points) -> list[Points]:
     """Lowest and highest (x, y, z) in mm, (2, 3), of each ear's region.
 
     ``middles`` are those of the two cochleas, the one at lower x first; ``spots`` (N, 3) is all
@@ -162,15 +202,15 @@ def _boxes_mm(
         low = middle + np.array([ends[0], -FRONT_MM, -ABOVE_AND_BELOW_MM])
         high = middle + np.array([ends[1], BEHIND_MM, ABOVE_AND_BELOW_MM])
         if own.any():
-            low = np.minimum(low, spots[own].min(axis=0) - AROUND_MM)
-            high = np.maximum(high, spots[own].max(axis=0) + AROUND_MM)
+            low = np.minimum(low, spots[own].min(axis=0) - np.array(AROUND_MM))
+            high = np.maximum(high, spots[own].max(axis=0) + np.array(AROUND_MM))
         boxes.append(np.array([low, high]))
     return boxes
 
 
-def _alike(boxes: list[NDArray[np.float64]], field: Region, depth: int) -> tuple[Region, ...]:
+def _alike(boxes: list[Points], field: Region, depth: int) -> tuple[Region, ...]:
     """Regions of one shape within ``field`` about ``boxes``, (2, 3) voxels along x, y, z each."""
-    extents = np.max([np.ceil(high - low) + 1 for low, high in boxes], axis=0).astype(int)
+    extents = np.ceil(np.max([high - low for low, high in boxes], axis=0) - 1e-6).astype(int)
     multiples = (2 * GRID_MULTIPLE, 2 * GRID_MULTIPLE, 1)
     sides = []
     for axis, whole in enumerate(reversed(field.box)):

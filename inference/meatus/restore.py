@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +33,33 @@ def restore(probabilities: Probabilities, scan: Scan) -> Labels:
     result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
     found = where_found(probabilities)
     x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
+    for slab, values in _slabs(probabilities, target, (x, y, z)):
+        result[slab, y, x] = values.argmax(axis=0)
+    return _native(result, scan)
+
+
+def class_maps(probabilities: Probabilities, geometry: Geometry) -> Iterator[NDArray[np.float32]]:
+    """The probability of each class at every voxel of a scan's own grid, (Z, Y, X), one by one.
+
+    The most probable class is what ``restore`` gives; what the network did not see is background.
+    Values have the precision of float16, which compresses; they sum to one but for that.
+    """
+    target = axial(geometry)
+    x, y, z = (covered(probabilities.field, target, axis) for axis in range(3))
+    for structure in Structure:
+        one = replace(probabilities, voxels=probabilities.voxels[structure : structure + 1])
+        outside = float(structure == Structure.BACKGROUND)
+        result = np.full(target.shape, outside, dtype=np.float32)
+        for slab, values in _slabs(one, target, (x, y, z)):
+            result[slab, y, x] = values[0].astype(np.float16)
+        yield reorient(result, target, geometry)
+
+
+def _slabs(
+    probabilities: Probabilities, target: Geometry, box: tuple[slice, slice, slice]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Slices of ``target`` and the probabilities (C, Z, Y, X) there, within a ``box`` (x, y, z)."""
+    x, y, z = box
     for first in range(z.start, z.stop, SLAB):
         slab = slice(first, min(first + SLAB, z.stop))
         wanted = target.crop(
@@ -37,8 +67,7 @@ def restore(probabilities: Probabilities, scan: Scan) -> Labels:
             (x.stop - x.start, y.stop - y.start, slab.stop - slab.start),
         )
         values, grid = near(probabilities, wanted)
-        result[slab, y, x] = resample(values, grid, wanted).argmax(axis=0)
-    return _native(result, scan)
+        yield slab, resample(values, grid, wanted)
 
 
 def restore_labels(labels: NDArray[np.uint8], prepared: Prepared, scan: Scan) -> Labels:

@@ -15,4 +15,15 @@ class Structure(IntEnum):
 
 
 CLASS_NAMES = ("background", "extra_meatal", "intra_meatal", "cochlea")
+LABEL_NAMES = {
+    Structure.EXTRA_MEATAL: "Vestibular schwannoma, extra-meatal part",
+    Structure.INTRA_MEATAL: "Vestibular schwannoma, intra-meatal part",
+    Structure.COCHLEA: "Cochlea",
+}
+# The challenge's red, green and blue, light enough to be seen on dark tissue.
+RGB = {
+    Structure.EXTRA_MEATAL: (255, 64, 64),
+    Structure.INTRA_MEATAL: (64, 255, 64),
+    Structure.COCHLEA: (64, 160, 255),
+}
 TUMOUR = (Structure.EXTRA_MEATAL, Structure.INTRA_MEATAL)

@@ -148,7 +148,13 @@ WRONG = {
     "empty folder": ("empty", "out", (), "holds no scan"),
     "no weights": ("scans", "out", ("--weights", "missing"), "missing"),
     "no such device": ("scans", "out", ("--device", "cuda"), "CUDA|NVIDIA|cuda"),
-    "output is a file": ("scans", "scans/a_T2.nii.gz", (), "cannot be written"),
+    "output is the scan": ("scans", "scans/a_T2.nii.gz", (), "is the scan itself"),
+    "output below a file": ("scans", "scans/a_T2.nii.gz/out", (), "cannot be written"),
+    "several scans, one file": ("pair", "out/seg.nii.gz", (), "2 scans"),
+    "output is a folder named as a file": ("scans", "folder.nii.gz", (), "is a folder"),
+    "a format that is not written": ("scans", "out/seg.mgz", (), "no result is written"),
+    "one file of two kinds": ("scans", "a.mha", ("--output", "dicom-seg"), "writes no such file"),
+    "all left out by name": ("others", "out", (), "a_T1w.nii.gz"),
     "two scans, one result": ("twins", "out", (), "would both write"),
 }
 
@@ -156,12 +162,19 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_use_ends_in_one_line_and_exit_code_two(tmp_path, weights, name):
     source, output, more, reason = WRONG[name]
-    for folder in ("empty", "scans", "twins"):
+    for folder in ("empty", "scans", "twins", "pair", "others"):
         (tmp_path / folder).mkdir()
     save_scan(tmp_path / "scans" / "a_T2.nii.gz")
     os.mkfifo(tmp_path / "pipe")
-    for twin in ("a_T2.nii.gz", "a_0000.nii.gz"):
-        save_scan(tmp_path / "twins" / twin)
+    (tmp_path / "folder.nii.gz").mkdir()
+    for file in (
+        "twins/a_T2.nii.gz",
+        "twins/a_0000.nii.gz",
+        "pair/a_T2.nii.gz",
+        "pair/b_T2.nii.gz",
+    ):
+        save_scan(tmp_path / file)
+    save_scan(tmp_path / "others" / "a_T1w.nii.gz")
     default = () if "--weights" in more else ("--weights", weights)
 
     done = run("predict", tmp_path / source, tmp_path / output, *default, *more)
@@ -196,6 +209,15 @@ NAMES = {
     "readme.txt": None,
     "crossmoda2023_ldn_1_Label.nii.gz": None,
     "crossmoda2023_ldn_1_ceT1.nii.gz": None,
+    "sub-01_ses-2_T2w.nii.gz": "sub-01_ses-2",
+    "a_t1W.nii.gz": None,
+    "a-FLAIR.mha": None,
+    "a_T2_seg.nii.gz": None,
+    "a.seg.nrrd": None,
+    "mask.nii": None,
+    "a_dseg.nii.gz": None,
+    "case_0012.nii.gz": "case_0012",
+    "exact.nii.gz": "exact",
     ".nii.gz": None,
 }
 

@@ -14,7 +14,7 @@ from meatus import __version__
 from meatus.cli import main
 from meatus.service.commands import GROUP, Later
 
-OWN = {"predict", "info", "models", "version"}
+OWN = {"predict", "bids", "info", "models", "version"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
 TOOLS = {"epochs", "export", "import-checkpoint", "manifest", "engines", "bench"}

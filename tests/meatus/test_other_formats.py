@@ -53,7 +53,7 @@ def test_formats_of_nifti_space_lie_as_the_same_nifti_file(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".mhd", ".mgz", ".hdr"])
 def test_the_header_is_the_case_and_its_data_file_none(tmp_path, suffix):
     save(tmp_path, suffix)
-    (case,) = find_cases(tmp_path, tmp_path)
+    (case,) = find_cases(tmp_path, tmp_path).cases
     assert case.name == "scan"
 
 

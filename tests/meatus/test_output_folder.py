@@ -102,12 +102,14 @@ def test_a_folder_taken_away_before_it_was_locked_is_replaced(tmp_path, monkeypa
 
 def test_only_old_leftovers_of_single_writers_are_cleared_up(tmp_path):
     old, young = tmp_path / ".12.part.a.nii.gz", tmp_path / ".0123456789abcdef.part"
-    for part in (old, young):
+    foreign = tmp_path / ".film.part"
+    for part in (old, young, foreign):
         part.write_bytes(b"")
-    os.utime(old, (0, 0))
+    for part in (old, foreign):
+        os.utime(part, (0, 0))
 
     with open_output_folder(tmp_path):
-        assert [part.exists() for part in (old, young)] == [False, True]
+        assert [part.exists() for part in (old, young, foreign)] == [False, True, True]
 
 
 def test_containers_with_the_same_process_number_do_not_mix_their_results(tmp_path, monkeypatch):

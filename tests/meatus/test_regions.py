@@ -101,8 +101,9 @@ def test_a_tumour_widens_its_ear_s_region_and_none_of_it_is_lost():
     [
         ([], "no ear"),
         ([cochlea(RIGHT)], "one ear"),
-        ([cochlea(RIGHT), cochlea((20, 100, 160))], "44 mm apart"),
+        ([cochlea(RIGHT), cochlea((20, 100, 160))], "no pair"),
         ([(TUMOUR, (22, 128, 144), (20, 110, 130)), *EARS], "most of it"),
+        ([*EARS, (TUMOUR, (22, 30, 144), (4, 16, 16))], "far from either ear"),
     ],
 )
 def test_where_the_coarse_look_is_not_sure_the_whole_field_is_seen(places, why):
@@ -112,6 +113,14 @@ def test_where_the_coarse_look_is_not_sure_the_whole_field_is_seen(places, why):
     assert only.shape == (44, 256, 288)
     assert looked.told.startswith("the whole field: ")
     assert why in looked.told
+
+
+def test_specks_and_what_cleaning_removes_widen_nothing():
+    plain = regions(head(*EARS))
+    speck, second = (TUMOUR, (40, 240, 20), (1, 1, 1)), (COCHLEA, (22, 30, 144), (2, 4, 4))
+
+    assert regions(head(*EARS, speck)) == plain
+    assert regions(head(*EARS, second)) == plain
 
 
 def test_thick_slices_stay_as_they_are():

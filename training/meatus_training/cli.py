@@ -136,7 +136,7 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
     """
     check_writable(json_file)
     check_apart((json_file,), (scans, weights))
-    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()))
+    cases = ((case.name, read_scan(case.scan)) for case in find_cases(scans, Path()).cases)
     found = {}
     for name, dices in compare_engines(cases, weights, quality):
         found[name] = dices

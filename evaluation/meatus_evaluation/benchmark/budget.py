@@ -85,7 +85,7 @@ def measure_batch(source: Path, batch: Batch) -> Usage:
     Raises ``InferenceError`` where there is no case, or the batch fails.
     """
     source = source.absolute()
-    cases = 1 if is_layout(source) else len(find_cases(source, source))
+    cases = 1 if is_layout(source) else len(find_cases(source, source).cases)
     rss = TreeMeter()
     with open_gpu_meter() as gpu:
         warm_up_s = _warm_up(source, batch, rss, gpu)
@@ -131,7 +131,7 @@ def _warm_up(source: Path, batch: Batch, rss: TreeMeter, gpu: GpuMeter) -> float
     if is_layout(source):
         return run_batch(batch, source, rss, gpu)
     with tempfile.TemporaryDirectory() as folder:
-        first = find_cases(source, source)[0].scan
+        first = find_cases(source, source).cases[0].scan
         shutil.copy(first, folder)
         return run_batch(batch, Path(folder), rss, gpu)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
-from meatus.structures import Structure
+from meatus.structures import LABEL_NAMES, RGB, Structure
 
 OWN_SCHEME = "99MEATUS"
 
@@ -52,27 +52,34 @@ class Term:
 
 TERMS = {
     Structure.EXTRA_MEATAL: Term(
-        "Vestibular schwannoma, extra-meatal part",
+        LABEL_NAMES[Structure.EXTRA_MEATAL],
         "VS_extrameatal",
         ABNORMAL,
         SCHWANNOMA,
         NERVE,
         OUTSIDE,
-        (255, 64, 64),
+        RGB[Structure.EXTRA_MEATAL],
         "GTV",
     ),
     Structure.INTRA_MEATAL: Term(
-        "Vestibular schwannoma, intra-meatal part",
+        LABEL_NAMES[Structure.INTRA_MEATAL],
         "VS_intrameatal",
         ABNORMAL,
         SCHWANNOMA,
         MEATUS,
         INSIDE,
-        (64, 255, 64),
+        RGB[Structure.INTRA_MEATAL],
         "GTV",
     ),
     Structure.COCHLEA: Term(
-        "Cochlea", "Cochlea", ANATOMY, COCHLEA, None, None, (64, 160, 255), "ORGAN"
+        LABEL_NAMES[Structure.COCHLEA],
+        "Cochlea",
+        ANATOMY,
+        COCHLEA,
+        None,
+        None,
+        RGB[Structure.COCHLEA],
+        "ORGAN",
     ),
 }
 WHOLE = Term(

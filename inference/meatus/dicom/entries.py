@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import lzma
-import os
 import shutil
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from typing import BinaryIO, cast
 
 from meatus.errors import ScanError, UsageError, printable
 from meatus.io.streams import regular_file
+from meatus.io.tree import files_below
 
 ZIP = ".zip"
 ENCRYPTED = 0x1  # of a zip member's flags
@@ -74,25 +74,18 @@ class Entry:
             yield copy
 
 
-def entries_in(source: Path) -> Iterator[Entry]:
+def entries_in(source: Path, *, recursive: bool = True) -> Iterator[Entry]:
     """Every file of ``source`` that is not hidden, in order of their names.
 
     Raises ``UsageError`` where ``source`` cannot be read.
     """
     if source.is_dir():
-        for folder, below, names in os.walk(source, onerror=_refuse):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            yield from (Entry(Path(folder) / name) for name in sorted(names) if name[:1] != ".")
+        found = files_below(source, recursive=recursive)
+        yield from (Entry(path) for path in found if not path.is_dir())
     elif source.name.lower().endswith(ZIP):
         yield from _members(source)
     else:
         yield Entry(source)
-
-
-def _refuse(error: OSError) -> None:
-    raise UsageError(
-        f"{error.filename} cannot be read ({error.strerror}). Give this user the right to read it."
-    ) from error
 
 
 def _members(source: Path) -> Iterator[Entry]:

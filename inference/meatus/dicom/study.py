@@ -43,14 +43,20 @@ class Found:
 
 
 def find_series(
-    source: Path, series: str | None = None, *, anonymous: bool = False, patient_names: bool = False
+    source: Path,
+    series: str | None = None,
+    *,
+    recursive: bool = True,
+    anonymous: bool = False,
+    patient_names: bool = False,
 ) -> Found:
     """The hrT2 series of each study in ``source``, or the one with the UID ``series``.
 
-    ``source`` is a folder of any depth, a .zip archive or a file. With ``patient_names`` cases are
+    ``source`` is a folder, searched with all below it where ``recursive``, a .zip archive or a
+    file. With ``patient_names`` cases are
     named after the patient. Raises ``UsageError`` where there is nothing to label.
     """
-    images, lines = _images(source, anonymous)
+    images, lines = _images(source, recursive, anonymous)
     by_series: dict[str, list[Image]] = {}
     for image in images:
         by_series.setdefault(image.traits.series, []).append(image)
@@ -71,13 +77,13 @@ def find_series(
     return Found(_with_names_apart(cases), tuple(lines))
 
 
-def _images(source: Path, anonymous: bool) -> tuple[list[Image], list[str]]:
+def _images(source: Path, recursive: bool, anonymous: bool) -> tuple[list[Image], list[str]]:
     """All images of ``source``, each once, and lines about what else is there."""
     images: dict[str, Image] = {}
     other: list[Entry] = []
     damaged: list[str] = []
     twice = 0
-    for entry in entries_in(source):
+    for entry in entries_in(source, recursive=recursive):
         if not looks_like_dicom(entry):
             other.append(entry)
             continue

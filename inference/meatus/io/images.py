@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meatus.atomic import written_whole
 from meatus.errors import OutputError, ScanError, printable
@@ -138,14 +139,31 @@ def write_labels(labels: Labels, path: Path) -> None:
         unfinished.write_bytes(data)
 
 
-def label_bytes(labels: Labels, name: str) -> bytes:
-    """What a file ``name`` holds; its ending says in which format. ``OutputError`` if none."""
+def label_bytes(labels: Labels, name: str, *, named: bool = False) -> bytes:
+    """What a file ``name`` holds; its ending says in which format. ``OutputError`` if none.
+
+    An NRRD file always tells its labels' names, a NIfTI file where it is to be ``named``.
+    """
     if name.endswith(NIFTI):
-        data = nifti.label_bytes(labels)
+        data = nifti.label_bytes(labels, named=named)
         return gzip.compress(data, compresslevel=3, mtime=0) if name.endswith(".gz") else data
     if not name.endswith(SUFFIXES):
         raise OutputError(f"{name}: not a label map's name; expected *{', *'.join(SUFFIXES)}.")
     return metaimage.label_bytes(labels) if name.endswith(".mha") else nrrd.label_bytes(labels)
+
+
+def write_maps(maps: Iterable[NDArray[np.float32]], count: int, like: Labels, file: Path) -> None:
+    """Write ``count`` maps (Z, Y, X) on the grid of ``like`` as one NIfTI file, compressed.
+
+    One of them is in memory at a time. Raises ``OSError``.
+    """
+    with (
+        file.open("wb") as packed,
+        gzip.GzipFile("", "wb", compresslevel=3, fileobj=packed, mtime=0) as out,
+    ):
+        out.write(nifti.maps_head(like, count))
+        for voxels in maps:
+            out.write(np.ascontiguousarray(voxels, dtype="<f4").data)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from meatus.errors import ScanError
 from meatus.geometry import Geometry
 from meatus.io.headers import Floats, Header, grid, spacing_and_axes, volume_size
+from meatus.io.label_names import caret_extension
 from meatus.io.lone_nibabel import nib, quat2mat
 from meatus.volumes import Labels
 
@@ -218,25 +219,46 @@ def _apart_mm(one: Geometry, other: Geometry) -> float:
     return max(math.dist(one.position_mm(at), other.position_mm(at)) for at in corners)
 
 
-def label_bytes(labels: Labels) -> bytes:
+def label_bytes(labels: Labels, *, named: bool = False) -> bytes:
     """A label map as a NIfTI file, under the scan's own header where there is one.
 
     That header's forms and their codes, units and text stay as they are. What says how its numbers
     are to be understood does not: a label map is no scan, and no vectors, whatever the scan was.
+    With its labels' names in an extension where it is to be ``named``.
     """
+    header = _result_header(labels)
+    header["datatype"], header["bitpix"] = 2, 8
+    length = int(header["sizeof_hdr"])
+    gap = caret_extension() if named else bytes(FIRST_VOXEL[length] - length)
+    header["vox_offset"] = length + len(gap)
+    return bytes(header.binaryblock) + gap + labels.voxels.astype(np.uint8, copy=False).tobytes()
+
+
+def maps_head(labels: Labels, count: int) -> bytes:
+    """What stands before the voxels of ``count`` maps of float32, the fourth axis of a NIfTI file.
+
+    The maps lie on the grid of ``labels``.
+    """
+    header = _result_header(labels)
+    header["dim"][0], header["dim"][4], header["pixdim"][4] = 4, count, 1
+    header["datatype"], header["bitpix"] = 16, 32
+    length = int(header["sizeof_hdr"])
+    return bytes(header.binaryblock) + bytes(FIRST_VOXEL[length] - length)
+
+
+def _result_header(labels: Labels) -> nib.Nifti1Header:
+    """Of the scan, or a new one; what it says of the scan's voxels is taken out."""
     header = _own_header(labels) if labels.header is None else _fields(labels.header)
     header = header.as_byteswapped("<")
     length = int(header["sizeof_hdr"])
     header["dim"] = (3, *labels.geometry.size, 1, 1, 1, 1)
-    header["datatype"], header["bitpix"] = 2, 8
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0
     header["intent_code"], header["intent_name"] = LABELS, b""
     for field in (*INTENT_NUMBERS, *OF_FRAMES):
         header[field] = 0
     header["magic"], header["vox_offset"] = MAGIC[length], FIRST_VOXEL[length]
-    gap = bytes(FIRST_VOXEL[length] - length)
-    return bytes(header.binaryblock) + gap + labels.voxels.astype(np.uint8, copy=False).tobytes()
+    return header
 
 
 def _own_header(labels: Labels) -> nib.Nifti1Header:

@@ -18,6 +18,7 @@ from meatus.io.headers import (
     volume_size,
     whole_numbers,
 )
+from meatus.io.label_names import segment_fields
 from meatus.volumes import Labels
 
 TYPES = {"signed char": "i1", "int8": "i1", "uchar": "u1", "unsigned char": "u1", "uint8": "u1",
@@ -167,7 +168,7 @@ def _field(fields: Fields, name: str) -> str:
 
 
 def label_bytes(labels: Labels) -> bytes:
-    """A label map as an .nrrd file."""
+    """A label map as an .nrrd file, with its labels' names as 3D Slicer's segments."""
     geometry = labels.geometry
     steps = (geometry.axes * np.array(geometry.spacing_mm)).T
     lines = (
@@ -181,6 +182,7 @@ def label_bytes(labels: Labels) -> bytes:
         "endian: little",
         "encoding: gzip",
         f"space origin: {_bracketed(geometry.origin_mm)}",
+        *segment_fields(geometry.size),
     )
     voxels = labels.voxels.astype(np.uint8, copy=False).tobytes()
     packed = gzip.compress(voxels, compresslevel=3, mtime=0)

@@ -80,6 +80,7 @@ def write_case_page(folder: Path, report: CaseReport) -> None:
     picture, found = picture_of(folder, report), report.measures
     values = {
         "report": report,
+        "index": "../" * (1 + report.case.count("/")) + INDEX,
         "flags": found.flags if found else (),
         "picture": data_url(picture.read_bytes(), "png") if picture else "",
         "words": f"{report.case}: {found_line(found)}" if found else report.case,

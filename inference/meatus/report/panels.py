@@ -7,13 +7,10 @@ import numpy as np
 from meatus.geometry import Geometry
 from meatus.report.plotting import AbstractPathEffect, Axes, withStroke
 from meatus.report.views import Slices, View
-from meatus.structures import Structure
+from meatus.structures import RGB
 
-# The challenge's red, green and blue, light enough to be seen on dark tissue.
 COLOURS = {
-    Structure.EXTRA_MEATAL: "#ff4040",
-    Structure.INTRA_MEATAL: "#40ff40",
-    Structure.COCHLEA: "#40a0ff",
+    structure: f"#{red:02x}{green:02x}{blue:02x}" for structure, (red, green, blue) in RGB.items()
 }
 POWER = 0.7  # lifts tissue, which is dark beside hrT2's bright fluid
 WHITE = "#f0f0f0"

@@ -65,9 +65,9 @@ class Attempt:
         self.warnings = self.scan.warnings
         return self.scan
 
-    def keep(self, found: Segmented) -> None:
-        """Without the probabilities: they take most memory, and nobody asks for them here."""
-        self.result = replace(found, probabilities=None)
+    def keep(self, found: Segmented, *, probabilities: bool = False) -> None:
+        """The ``probabilities`` only where they are asked for: they take most memory."""
+        self.result = found if probabilities else replace(found, probabilities=None)
 
     @contextmanager
     def failing_alone(self) -> Iterator[None]:

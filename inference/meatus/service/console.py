@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
@@ -23,7 +23,7 @@ from meatus.errors import InferenceError, printable
 from meatus.io.stderr import stderr_to
 from meatus.report.phrases import found_line
 from meatus.service.batch import Outcome, one_line
-from meatus.service.cases import Case
+from meatus.service.cases import Case, Skipped, skipped_words
 from meatus.service.path_scrubbing import nothing_hidden
 from meatus.service.steady_streams import like_stderr
 
@@ -152,8 +152,8 @@ class ToldCases:
         details = outcome.details if self.debug else ""
         self.console.fail(outcome.error or "", of=f"{title}: ", details=details)
 
-    def close(self, finish: Callable[[], None]) -> None:
-        """``finish`` the report; the cases to look at twice, with all reasons; how many are done.
+    def close(self, finish: Callable[[], None], skipped: Sequence[Skipped] = ()) -> None:
+        """``finish`` the report; what to look at twice, and why; what was left out; how many done.
 
         A report that cannot be finished costs no label map, and is told as an error.
         """
@@ -167,7 +167,11 @@ class ToldCases:
         for line in _checks_table(self.checks) if self.console.form == "lines" else ():
             self.console.event("table", line)
         text = f"{done} of {total} cases done" + f", {self.failed} failed" * bool(self.failed)
-        self.console.event("end", text, done=done, failed=self.failed, check=self.checks)
+        if skipped:
+            text += f", {skipped_words(skipped, named=self.console.hide is nothing_hidden)}"
+        self.console.event(
+            "end", text, done=done, failed=self.failed, left_out=len(skipped), check=self.checks
+        )
 
     def _told(self, title: str, text: str, entries: dict[str, Any]) -> None:
         width = min(max(map(len, self.titles.values())), LONGEST_TITLE)

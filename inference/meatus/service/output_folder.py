@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from meatus.atomic import UNFINISHED, written_whole
+from meatus.atomic import UNFINISHED, UNFINISHED_NAME, written_whole
 from meatus.errors import UsageError
 from meatus.io.images import label_bytes
 from meatus.volumes import Labels
@@ -38,17 +38,24 @@ class OutputFolder:
 
     folder: Path
 
-    def put(self, labels: Labels, result: Path) -> None:
+    def put(self, labels: Labels, result: Path, *, named: bool = False) -> None:
         """Write ``labels`` as ``result``, whole or not at all, also where the power fails.
 
         Raises ``OutputError`` where the file cannot be written.
         """
-        self.put_bytes(label_bytes(labels, result.name), result)
+        self.put_bytes(label_bytes(labels, result.name, named=named), result)
 
     def put_bytes(self, data: bytes, result: Path) -> None:
         """Write ``result``, whole or not at all. Raises ``OutputError`` as ``put`` does."""
-        with written_whole(result, within=self.folder, durable=True) as unfinished:
+        with self.putting(result) as unfinished:
             unfinished.write_bytes(data)
+
+    @contextmanager
+    def putting(self, result: Path) -> Iterator[Path]:
+        """A path to write to, which becomes ``result``. Raises ``OutputError`` as ``put`` does."""
+        with written_whole(result, within=self.folder, durable=True) as unfinished:
+            yield unfinished
+            result.parent.mkdir(parents=True, exist_ok=True)  # of a case in a sub-folder
 
     def discard(self) -> None:
         """Leave nothing of this run but its finished results.
@@ -137,7 +144,7 @@ def remove_unfinished(folder: Path) -> None:
     """Remove from ``folder`` what killed runs were writing, once nobody can be writing it still."""
     for file in folder.glob(UNFINISHED):
         with suppress(OSError):
-            if _age_s(file) > STALE_FILE_S:
+            if UNFINISHED_NAME.fullmatch(file.name) and _age_s(file) > STALE_FILE_S:
                 file.unlink()
 
 

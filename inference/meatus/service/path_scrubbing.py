@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from meatus.io.images import scan_ending
 from meatus.service.cases import Case, case_name
 
 HIDDEN = "<hidden>"
@@ -33,12 +32,9 @@ FOLDERS = re.compile(r"(?<![\w\\/<])(?:[A-Za-z]:|~|\.{1,2})?[\\/](?:[^\s\\/:'\"]
 COUNTS = {str(number) for number in range(1000)}
 
 
-def files_of(source: Path, *, deep: bool) -> list[Path]:
-    """The files whose names a log must hide: of scans those of a folder, of DICOM all below."""
+def files_of(source: Path) -> list[Path]:
+    """The files and folders whose names a log must hide: all below a folder, or in an archive."""
     if source.is_dir():
-        files = list(source.glob("**/*" if deep else "*"))
-        if deep or any(scan_ending(file.name) for file in files):
-            return files
         return list(source.glob("**/*"))
     try:
         with zipfile.ZipFile(source) as archive:

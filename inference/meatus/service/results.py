@@ -7,27 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from meatus.ensemble import Model
 from meatus.errors import UsageError
+from meatus.io.images import SUFFIXES, write_maps
 from meatus.postprocess import Rules
+from meatus.restore import class_maps
 from meatus.service.cases import Case
 from meatus.service.destinations import longest_name
 from meatus.service.output_folder import OutputFolder
+from meatus.structures import Structure
 from meatus.volumes import Labels, Segmented
 from meatus.weights import find_networks
 
-Kind = Literal["nifti", "dicom-seg", "dicom-sr", "rtstruct"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Kind = Literal["nifti", "dicom-seg", "dicom-sr", "rtstruct", "probabilities"]
+KINDS: tuple[Kind, ...] = ("nifti", "dicom-seg", "dicom-sr", "rtstruct")  # by --output
 DEFAULT_OF_DICOM: tuple[Kind, ...] = ("nifti", "dicom-seg")
 ENDINGS: dict[Kind, str] = {
     "dicom-seg": ".seg.dcm", "dicom-sr": ".sr.dcm", "rtstruct": ".rtstruct.dcm",
 }  # fmt: skip
+SOFT_ENDING = "_probabilities.nii.gz"
 
 
 def parse_kinds(text: str) -> tuple[Kind, ...]:
@@ -41,12 +46,24 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
 
 
 def kinds_of(
-    case: Case, asked: Sequence[Kind] | None, say: Callable[[str], None] = lambda _line: None
+    case: Case,
+    asked: Sequence[Kind] | None,
+    say: Callable[[str], None] = lambda _line: None,
+    *,
+    probabilities: bool = False,
 ) -> tuple[Kind, ...]:
     """What ``case`` leaves. ``say`` hears what is left out where nothing was ``asked`` for.
 
     Raises ``UsageError`` where something was asked for that its scan cannot give.
     """
+    kinds = _kinds_of(case, asked, say)
+    return (*kinds, "probabilities") if probabilities else kinds
+
+
+def _kinds_of(
+    case: Case, asked: Sequence[Kind] | None, say: Callable[[str], None]
+) -> tuple[Kind, ...]:
+    """Raises ``UsageError`` where something was asked for that its scan cannot give."""
     dicom = [kind for kind in asked or () if kind != "nifti"]
     if case.series is None:
         if dicom and not case.refused:
@@ -69,13 +86,26 @@ def kinds_of(
     return ("nifti",)
 
 
+def result_stem(result: Path) -> str:
+    """A result's path without its ending."""
+    ending = next(end for end in (*ENDINGS.values(), *SUFFIXES) if result.name.endswith(end))
+    return str(result).removesuffix(ending)
+
+
 def paths_of(case: Case, kinds: Sequence[Kind]) -> dict[Kind, Path]:
     """The files that ``case`` leaves."""
-    folder = case.result.parent
-    return {
-        kind: case.result if kind == "nifti" else folder / f"{case.name}{ENDINGS[kind]}"
-        for kind in kinds
-    }
+    stem = result_stem(case.result)
+    places: dict[Kind, Path] = {kind: Path(f"{stem}{end}") for kind, end in ENDINGS.items()}
+    places |= {"nifti": case.result, "probabilities": case.soft or Path(f"{stem}{SOFT_ENDING}")}
+    return {kind: places[kind] for kind in kinds}
+
+
+def is_done(case: Case, kinds: Sequence[Kind]) -> bool:
+    """Whether all that ``case`` leaves is there."""
+    beside = (path for path, _ in case.sidecars)
+    return not case.refused and all(
+        path.exists() for path in (*paths_of(case, kinds).values(), *beside)
+    )
 
 
 def with_short_names(kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, tuple[Kind, ...]]:
@@ -109,6 +139,7 @@ class Results:
     weights: Path
     model: Model
     rules: Rules
+    named: bool = False  # whether NIfTI label maps tell their labels' names
 
     def write(self, case: Case, found: Segmented | Labels) -> None:
         """All files of ``case``; of ``Labels`` that stand for a failed one, the map alone.
@@ -118,14 +149,28 @@ class Results:
         paths = paths_of(case, self.kinds[case])
         labels = found if isinstance(found, Labels) else found.labels
         made = {} if isinstance(found, Labels) else self._objects(case, found)
-        for kind, data in made.items():
-            self.folder.put_bytes(data, paths[kind])
+        with self._soft_maps(found, paths.get("probabilities")):
+            for kind, data in made.items():
+                self.folder.put_bytes(data, paths[kind])
+            for path, data in case.sidecars:
+                self.folder.put_bytes(data, path)
         if "nifti" in paths:
-            self.folder.put(labels, paths["nifti"])
+            self.folder.put(labels, paths["nifti"], named=self.named)
+
+    @contextmanager
+    def _soft_maps(self, found: Segmented | Labels, path: Path | None) -> Iterator[None]:
+        """They are made before the block, and put in their place after it."""
+        if path is None or isinstance(found, Labels) or found.probabilities is None:
+            yield
+            return
+        maps = class_maps(found.probabilities, found.labels.geometry)
+        with self.folder.putting(path) as unfinished:
+            write_maps(maps, len(Structure), found.labels, unfinished)
+            yield
 
     def _objects(self, case: Case, found: Segmented) -> dict[Kind, bytes]:
         """The DICOM files of ``case``."""
-        kinds = set(self.kinds[case]) - {"nifti"}
+        kinds = set(self.kinds[case]) & ENDINGS.keys()
         if case.series is None or not kinds:
             return {}
         from meatus.dicom.origin import Algorithm, file_bytes, origin_of

@@ -19,16 +19,17 @@ from meatus.grand_challenge import (
     is_layout,
     model_weights,
 )
+from meatus.io.label_names import name_files
 from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
 from meatus.postprocess import Rules, Tumours
 from meatus.report.flags import not_hrt2
 from meatus.service.batch import OnError, attempts
-from meatus.service.cases import Case
+from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
 from meatus.service.destinations import check_apart
-from meatus.service.inputs import find_inputs
+from meatus.service.inputs import Inputs, find_inputs
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
     files_of,
@@ -36,7 +37,14 @@ from meatus.service.path_scrubbing import (
     nothing_hidden,
 )
 from meatus.service.recorder import Recorder
-from meatus.service.results import Kind, Results, kinds_of, paths_of, with_short_names
+from meatus.service.results import (
+    Kind,
+    Results,
+    is_done,
+    kinds_of,
+    paths_of,
+    with_short_names,
+)
 from meatus.service.stopping import stopping
 from meatus.volumes import Segmented
 
@@ -72,26 +80,52 @@ class Request:
     kinds: tuple[Kind, ...] | None = None  # None: what the input gives
     series: str | None = None  # UID of the DICOM series to label
     patient_names: bool = False
-    strict: bool = False
-    keep_doubtful: bool = False
+    strict: bool = False  # whether scans of another contrast are refused
+    keep_doubtful: bool = False  # whether tumours where no ear can be are written
+    probabilities: bool = False  # whether soft maps are written
+    label_names: bool = False  # whether what NIfTI viewers read of them is written
+    recursive: bool = True  # whether sub-folders of ``source`` are searched
     debug: bool = False
 
 
-def run(request: Request) -> int:
-    """Label the cases of ``request`` and tell how it went; the exit code.
+def find(request: Request, console: Console) -> Inputs:
+    """What ``request`` wants labelled: scans, a DICOM study, or a job of grand-challenge.org."""
+    source, output = request.source, request.output
+    if not is_layout(source):
+        return find_inputs(
+            source,
+            output,
+            console.say,
+            kinds=request.kinds,
+            series=request.series,
+            recursive=request.recursive,
+            anonymous=request.anonymous_log,
+            patient_names=request.patient_names,
+        )
+    input_slug, output_slug = request.input_slug, request.output_slug
+    case = find_case(source, output, input_slug=input_slug, output_slug=output_slug)
+    return Inputs([case], case.result.parent, request.kinds)
+
+
+def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> int:
+    """Label the cases that ``find`` finds and tell how it went; the exit code.
 
     Ends the process with a code of its own where nothing could start, or it is stopped.
     """
     with _console(request) as console:
-        cases = _cases(request, console)
-        kinds = {case: kinds_of(case, request.kinds, console.say) for case in cases}
+        inputs = find(request, console)
+        cases = inputs.cases
+        kinds = {
+            case: kinds_of(case, inputs.kinds, console.say, probabilities=request.probabilities)
+            for case in cases
+        }
         outputs = [path for case in cases for path in paths_of(case, kinds[case]).values()]
         check_apart(outputs, [file for case in cases for file in case.files])
         kinds = with_short_names(kinds)
         weights = _weights(request, console)
         rules = Rules(tumours=request.tumours, keep_doubtful=request.keep_doubtful)
         with (
-            open_output_folder(cases[0].result.parent) as folder,
+            open_output_folder(inputs.folder) as folder,
             stopping(_leaver(console, folder)),
         ):
             model = _model(request, weights, console)
@@ -100,23 +134,26 @@ def run(request: Request) -> int:
             )
             titles = _titles(request, kinds, recorder)
             _tell_start(request, console, model, weights, (len(cases), len(titles)))
+            for line in skipped_lines(inputs.skipped, named=not request.anonymous_log):
+                console.say(line)
+            for path, data in (inputs.common | _name_files(request, inputs)).items():
+                folder.put_bytes(data, path)
             record = recorder.record
-            write = Results(folder, kinds, weights, model, rules).write
+            write = Results(folder, kinds, weights, model, rules, request.label_names).write
             todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
                 for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
                     with attempt.failing_alone():
-                        scan = attempt.read()
-                        vote = request.fusion == "vote"
-                        found = (
-                            segment_by_vote(scan, model) if vote else segment(scan, model, rules)
-                        )
-                        _check_contrast(found, strict=request.strict)
-                        attempt.keep(found)
+                        if request.fusion == "vote":
+                            made = segment_by_vote(attempt.read(), model)
+                        else:
+                            made = segment(attempt.read(), model, rules)
+                        _check_contrast(made, strict=request.strict)
+                        attempt.keep(made, probabilities=request.probabilities)
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
-            tell.close(recorder.finish)
+            tell.close(recorder.finish, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 
 
@@ -130,7 +167,7 @@ def _console(request: Request) -> Iterator[Console]:
     source, in_layout = request.source, is_layout(request.source)
     hide: Callable[[str], str] = nothing_hidden
     if request.anonymous_log:
-        hide = name_hider([source, request.output], files_of(source, deep=in_layout))
+        hide = name_hider([source, request.output], files_of(source))
     chatter: Literal["stdout", "stderr"] = "stdout" if in_layout else "stderr"
     with (
         open_console(
@@ -144,6 +181,8 @@ def _console(request: Request) -> Iterator[Console]:
             raise UsageError("--log-json writes lines and --quiet writes none; choose one.")
         if request.pdf and request.report is None:
             raise UsageError("--pdf is a part of the report; name its folder with --report too.")
+        if request.probabilities and request.fusion == "vote":
+            raise UsageError("--fusion vote knows labels and no --probabilities; choose one.")
         if request.patient_names and request.anonymous_log:
             raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
@@ -151,21 +190,6 @@ def _console(request: Request) -> Iterator[Console]:
 
 def _form(request: Request) -> Form:
     return "json" if request.log_json else "quiet" if request.quiet else "lines"
-
-
-def _cases(request: Request, console: Console) -> list[Case]:
-    source, output = request.source, request.output
-    if not is_layout(source):
-        return find_inputs(
-            source,
-            output,
-            console.say,
-            series=request.series,
-            anonymous=request.anonymous_log,
-            patient_names=request.patient_names,
-        )
-    input_slug, output_slug = request.input_slug, request.output_slug
-    return [find_case(source, output, input_slug=input_slug, output_slug=output_slug)]
 
 
 def _weights(request: Request, console: Console) -> Path:
@@ -188,6 +212,12 @@ def _model(request: Request, weights: Path, console: Console) -> Model:
     )
 
 
+def _name_files(request: Request, inputs: Inputs) -> dict[Path, bytes]:
+    """What tells viewers the labels' names, where that is asked for."""
+    files = name_files() if request.label_names else {}
+    return {inputs.folder / name: data for name, data in files.items()}
+
+
 def _titles(
     request: Request, kinds: dict[Case, tuple[Kind, ...]], recorder: Recorder
 ) -> dict[Case, str]:
@@ -195,12 +225,8 @@ def _titles(
     return {
         case: f"case {number}" if request.anonymous_log else case.name
         for number, case in enumerate(kinds, 1)
-        if not (request.resume and _is_done(case, kinds[case]) and not recorder.lacks(case.name))
+        if not (request.resume and is_done(case, kinds[case]) and not recorder.lacks(case.name))
     }
-
-
-def _is_done(case: Case, kinds: tuple[Kind, ...]) -> bool:
-    return not case.refused and all(path.exists() for path in paths_of(case, kinds).values())
 
 
 def _tell_start(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,8 @@ from torch.nn.functional import interpolate
 Range = tuple[float, float]
 
 
-def _later(default: Any) -> Any:
-    """A field that came after weights were trained, which were as if it had its ``default``."""
-    return field(default=default, metadata={"later": True})
+# Of fields that came after weights were trained, which were as if they had the default.
+LATER = {"later": True}
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,12 @@ class LookSettings:
     plug_chance: float = 0.25  # that the part in the canal has a level of its own
     plug: Range = (0.35, 1.2)  # of the tumour's level
     # Of tumours with pockets of nearly fluid signal, as mixed and cystic ones have, of any form.
-    pockets_chance: float = _later(0.0)
-    pocket_share: Range = _later((0.15, 0.75))  # of the tumour
-    pocket_level: Range = _later((0.55, 1.05))
+    pockets_chance: float = field(default=0.0, metadata=LATER)
+    pocket_share: Range = field(default=(0.15, 0.75), metadata=LATER)  # of the tumour
+    pocket_level: Range = field(default=(0.55, 1.05), metadata=LATER)
     # Of inner ears darker than fluid: thick slices, and tumours that fill the canal, leave little.
-    dim_ear_chance: float = _later(0.0)
-    dim_ear: Range = _later((0.25, 1.0))  # of their level
+    dim_ear_chance: float = field(default=0.0, metadata=LATER)
+    dim_ear: Range = field(default=(0.25, 1.0), metadata=LATER)  # of their level
 
 
 @dataclass(frozen=True)

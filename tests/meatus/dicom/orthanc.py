@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +10,8 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+
+from tests.programs import program
 
 PATIENCE_S = 30
 
@@ -24,9 +25,7 @@ def free_port():
 @contextmanager
 def orthanc(folder):
     """Its address; the test that asks for it is skipped where Orthanc is not installed."""
-    program = shutil.which("Orthanc")
-    if program is None:
-        pytest.skip("Orthanc is not here: apt-get install orthanc")
+    server_program = program("Orthanc", "orthanc")
     port = free_port()
     (folder / "orthanc.json").write_text(
         json.dumps(
@@ -42,7 +41,7 @@ def orthanc(folder):
         )
     )
     with subprocess.Popen(
-        [program, str(folder / "orthanc.json")],
+        [server_program, str(folder / "orthanc.json")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:

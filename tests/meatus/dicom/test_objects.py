@@ -1,7 +1,6 @@
 """SEG, SR and RTSTRUCT: read back, they say what the label map says, where it says it."""
 
 import json
-import shutil
 import subprocess
 
 import highdicom as hd
@@ -22,6 +21,7 @@ from meatus.report.measure import measure
 from meatus.volumes import Labels
 from tests.meatus.dicom.orthanc import orthanc, request
 from tests.meatus.dicom.series_files import PLANES, enhanced, head, save, save_series, series
+from tests.programs import program
 
 WEIGHTS = "a.onnx SHA-256 0123"
 KINDS = ("seg", "sr", "rtstruct")
@@ -299,11 +299,10 @@ def test_nothing_found_is_written_as_nothing(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dciodvfy_finds_no_error(oblique, kind):
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not here: apt-get install dicom3tools")
+    validator = program("dciodvfy", "dicom3tools")
     _, _, folder, _ = oblique
 
-    done = subprocess.run(["dciodvfy", str(folder / f"{kind}.dcm")], capture_output=True, text=True)
+    done = subprocess.run([validator, str(folder / f"{kind}.dcm")], capture_output=True, text=True)
 
     told = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
     # That our own scheme of codes is not one of the standard's is as it should be.
@@ -312,12 +311,10 @@ def test_dciodvfy_finds_no_error(oblique, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dcmtk_reads_all_of_it(oblique, kind):
-    program = "dsrdump" if kind == "sr" else "dcmdump"
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not here: apt-get install dcmtk")
+    reader = program("dsrdump" if kind == "sr" else "dcmdump", "dcmtk")
     _, _, folder, _ = oblique
 
-    done = subprocess.run([program, str(folder / f"{kind}.dcm")], capture_output=True, text=True)
+    done = subprocess.run([reader, str(folder / f"{kind}.dcm")], capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "Meatus" in done.stdout
