@@ -242,6 +242,7 @@ def maps_head(labels: Labels, count: int) -> bytes:
     header = _result_header(labels)
     header["dim"][0], header["dim"][4], header["pixdim"][4] = 4, count, 1
     header["datatype"], header["bitpix"] = 16, 32
+    header["intent_code"] = 0  # probabilities, no labels
     length = int(header["sizeof_hdr"])
     return bytes(header.binaryblock) + bytes(FIRST_VOXEL[length] - length)
 
