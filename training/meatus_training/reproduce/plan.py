@@ -6,6 +6,7 @@ random numbers. A processor measures a part of each window and takes the rest to
 
 from __future__ import annotations
 
+import math
 import shutil
 import statistics
 import time
@@ -24,6 +25,7 @@ from meatus.geometry import axial
 from meatus.io.images import read_grid, read_scan
 from meatus.preprocess import prepare
 from meatus.timing import peak_mib
+from meatus.windows import GRID_MULTIPLE
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.raw import Found, RawCase
 from meatus_training.prepare.stage import find_scans
@@ -32,6 +34,7 @@ from meatus_training.segmentation.member import spec_for
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import start_state as start_segmenter
 from meatus_training.segmentation.step import pass_alone
+from meatus_training.translation.data import Pairs
 from meatus_training.translation.settings import TranslatorSettings
 from meatus_training.translation.state import start_state as start_translator
 from meatus_training.translation.train import train_step
@@ -51,6 +54,7 @@ class Side:
 
     scans: int
     slices: int  # of all of them
+    sites: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class PlannedStage:
 
 def count_slices(cases: Sequence[RawCase]) -> Side:
     """Slices by the headers of the files; see ``read_grid`` for what is raised."""
-    return Side(len(cases), sum(axial(read_grid(case.scan)[0]).size[2] for case in cases))
+    slices = sum(axial(read_grid(case.scan)[0]).size[2] for case in cases)
+    return Side(len(cases), slices, len({case.site for case in cases}))
 
 
 def plan_stages(
@@ -88,16 +93,20 @@ def plan_stages(
     processes: int,
     workers: int,
 ) -> list[PlannedStage]:
-    """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``."""
+    """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``.
+
+    Each source scan is translated into as many styles as ``target`` has sites, where the settings
+    say so.
+    """
     training, segment, rounds = settings.translate.training, settings.segment, settings.selftrain
     plane = settings.prepare.crop.size[0] * settings.prepare.crop.size[1]
     scans, slices = source.scans + target.scans, source.slices + target.slices
-    styles = training.styles or 1
+    styles = target.sites if settings.translate.styles == "by_site" else 1
     epoch = training.steps_per_epoch or -(-max(source.slices, target.slices) // training.batch)
     translate = epoch * (training.epochs + training.decay_epochs)
     applied = source.slices * styles * (2 if settings.translate.apply.mirrored else 1)
     steps = segment_steps(segment, source.scans * styles)
-    step_s = segment.batch / processes * costs.segment_pass_s
+    step_s = segment.batch / processes * costs.segment_pass_s * mean_window(settings)
     members, length = settings.export.members, rounds.length
     again = round(rounds.rounds * length * segment_steps(segment, source.scans * styles))
     depth = spec_for(segment, settings.prepare, "", "").window
@@ -139,6 +148,14 @@ def plan_stages(
     ]
 
 
+def mean_window(settings: ReproduceSettings) -> float:
+    """Voxels of a training window against those of a ``patch``: some see the whole field."""
+    segment, (columns, rows) = settings.segment, settings.prepare.crop.size
+    depth = segment.full_field_depth if segment.full_field_order == "mixed" else 0
+    whole = (depth or segment.depth) * rows * columns / math.prod(segment.patch)
+    return 1 + segment.full_field_fraction * (whole - 1)
+
+
 def segment_steps(settings: SegmentSettings, scans: int) -> int:
     """Steps of a member's training; of one that ends by time none are known."""
     return settings.steps or -(-settings.epochs * scans // settings.batch)
@@ -151,6 +168,9 @@ def measure_costs(found: Found, settings: ReproduceSettings, fabric: Fabric) -> 
     prepare(read_scan(first.scan), settings.prepare.spec())
     prepare_s = time.perf_counter() - started
     translate = settings.translate.training
+    if settings.translate.styles == "by_site":
+        sites = {case.site for case in found.cases if case.split == "target"}
+        translate = replace(translate, styles=len(sites))
     step_s, slice_s = _translation_costs(translate, fabric)
     window, times = _measured_window(settings.segment, fabric)
     state = start_segmenter(settings.segment, fabric, None)
@@ -207,12 +227,13 @@ def _translation_costs(settings: TranslatorSettings, fabric: Fabric) -> tuple[fl
     share = max(settings.batch // fabric.world_size, 1)
     cpu = fabric.device.type == "cpu"
     count = 1 if cpu else share
-    size = settings.size // PART // 4 * 4 if cpu else settings.size
+    size = settings.size // PART // GRID_MULTIPLE * GRID_MULTIPLE if cpu else settings.size
     size = max(size, 32)
     times = (settings.size / size) ** 2 * share / count
     state = start_translator(settings, fabric)
-    images = torch.rand((count, 1, size, size), device=fabric.device) * 2 - 1
+    images = torch.rand((count, settings.channels, size, size), device=fabric.device) * 2 - 1
     styles = torch.zeros(count, dtype=torch.long, device=fabric.device) if settings.styles else None
+    labels = torch.zeros((count, size, size), dtype=torch.uint8, device=fabric.device)
     own = replace(settings, patches=min(settings.patches, size * size // 64))
 
     @torch.no_grad()
@@ -221,7 +242,7 @@ def _translation_costs(settings: TranslatorSettings, fabric: Fabric) -> tuple[fl
             state.generator(images, styles)
 
     def step() -> None:
-        train_step(state, (images, images, styles), own, 0, fabric)
+        train_step(state, Pairs(images, images, styles, labels), own, own.segmenter_from, fabric)
 
     slice_s = _median(translate, fabric) * times / share
     return _median(step, fabric) * times, slice_s
@@ -236,8 +257,8 @@ def _measured_window(
         return settings.patch, 1.0
     part = (
         min(depth, PART_DEPTH),
-        max(rows // PART // 16 * 16, 32),
-        max(columns // PART // 16 * 16, 32),
+        max(rows // PART // GRID_MULTIPLE * GRID_MULTIPLE, 32),
+        max(columns // PART // GRID_MULTIPLE * GRID_MULTIPLE, 32),
     )
     return part, depth * rows * columns / (part[0] * part[1] * part[2])
 

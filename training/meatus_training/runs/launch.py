@@ -19,6 +19,7 @@ from typing import Literal
 import click
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from meatus_training.errors import TrainingError
@@ -89,6 +90,16 @@ def make_fabric(
     except (ValueError, RuntimeError) as error:  # of Lightning: Slurm's numbers do not fit ours
         raise TrainingError(f"the processes did not start: {error}") from error
     return fabric
+
+
+def lone_fabric(device: torch.device, precision: Precision = "fp32") -> Fabric:
+    """A Fabric of this process alone on its ``device``, whatever other processes run beside it."""
+    return Fabric(
+        accelerator="cpu" if device.type == "cpu" else "cuda",
+        strategy=SingleDeviceStrategy(device),
+        devices=1 if device.type == "cpu" else [device.index or 0],
+        precision=FABRIC_PRECISION[usable_precision(precision, device.type)],
+    )
 
 
 def usable_precision(wanted: Precision, accelerator: str) -> Precision:

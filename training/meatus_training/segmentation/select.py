@@ -10,7 +10,7 @@ from meatus.geometry import largest_share_labels
 from meatus.io.images import read_scan
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.cases import PreparedCase, read_prepared
+from meatus_training.prepare.cases import PreparedCase, Split, read_prepared
 from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import Source
 
@@ -46,7 +46,7 @@ def select_samples(
     ]
 
 
-def split_of(on: Source) -> str:
+def split_of(on: Source) -> Split:
     """The split whose scans those are."""
     return "target" if on == "target" else "source"
 
