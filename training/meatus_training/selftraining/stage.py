@@ -107,9 +107,11 @@ def _gather(
         )
     if settings.rounds and not any(case.split == "target" for case in cases):
         raise TrainingError(f"{work / 'prepared'} holds no target scan to train on.")
-    train_on = read_segment_settings(first[0]).train_on
-    samples = select_samples(work, train_on, None, work / SELFTRAIN / "labels")
-    return Rounds(settings, cases, tuple(samples), first, truth, context)
+    samples: tuple[TrainingSample, ...] = ()
+    if settings.rounds:
+        train_on = read_segment_settings(first[0]).train_on
+        samples = tuple(select_samples(work, train_on, None, work / SELFTRAIN / "labels"))
+    return Rounds(settings, cases, samples, first, truth, context)
 
 
 def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:

@@ -48,8 +48,10 @@ CHECKPOINT = "state.pt"
 # Processes ask one another whether to stop after so many steps: each time, the GPUs wait.
 ASK_EVERY = 10
 
-LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity")
-LOSSES += ("edge", "head", "segmenter", "generator")
+LOSSES = (
+    *("critic_fake", "critic_real", "adversarial", "nce", "identity"),
+    *("edge", "head", "segmenter", "generator"),
+)
 
 
 @dataclass(frozen=True)
