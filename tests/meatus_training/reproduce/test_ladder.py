@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from meatus_phantom.cohort.make import write_cohort
 from meatus_phantom.cohort.plan import CohortSettings
 from meatus_training.errors import TrainingError
-from meatus_training.reproduce.ladder import RUNGS, ladder, read_rungs
+from meatus_training.reproduce.ladder import RUNGS, ladder, read_rungs, share_folders
 from meatus_training.reproduce.stage import load_all
 from meatus_training.settings_files import SettingsError
 from tests.meatus_phantom.scenes import tiny_case
@@ -65,6 +65,23 @@ def test_what_rungs_share_is_made_once(climbed):
     assert len({(work / name / "prepared").resolve() for name in ("c", "looks", "f")}) == 1
     assert (work / "c" / "segment").resolve() != (work / "looks" / "segment").resolve()
     assert not (work / "f" / "translate" / "state.pt").exists()
+
+
+def test_rounds_of_self_training_go_on_from_the_rung_below(tmp_path):
+    names = ("b", "c", "d", "e", "edge")
+    for name, changes in read_rungs(RUNGS, names).items():
+        share_folders(tmp_path, tmp_path / name, load_all("ladder", changes))
+
+    homes = {
+        part: [(tmp_path / name / part).resolve() for name in names]
+        for part in ("translated", "segment", "selftrain")
+    }
+
+    assert len({*homes["translated"][:4]}) == 1
+    for part in ("segment", "selftrain"):
+        b, c, d, e, edge = homes[part]
+        assert c == d == e
+        assert len({b, c, edge}) == 3
 
 
 def test_a_second_climb_finds_everything_done(climbed):

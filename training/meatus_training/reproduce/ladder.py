@@ -31,6 +31,8 @@ from meatus_training.runs.launch import launch_options, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext
 from meatus_training.runs.stage_records import key_of
 from meatus_training.selftraining.judge import predict_scans, score
+from meatus_training.selftraining.retrain import training_key
+from meatus_training.selftraining.stage import SELFTRAIN
 from meatus_training.settings_files import PRESETS, SettingsError, read_yaml, settings_hash
 
 RUNGS = PRESETS / "ladder" / "rungs.yaml"
@@ -71,8 +73,8 @@ def climb(
 ) -> dict[str, Any]:
     """Train every rung into WORK/<rung>, label and score the test phantoms; the scores by rung.
 
-    Prepared scans, and translations of one translator, are made once for all. What is done and
-    unchanged stays, as in ``run_reproduce``. Raises ``TrainingError`` where ``data`` is no cohort
+    What rungs have in common is made once. What is done and unchanged stays, as in
+    ``run_reproduce``. Raises ``TrainingError`` where ``data`` is no cohort
     with a truth for its test scans.
     """
     truth, folder = data / "truth", data / FOLDERS["test"]
@@ -96,13 +98,23 @@ def climb(
 
 
 def share_folders(work: Path, rung: Path, settings: ReproduceSettings) -> None:
-    """Links in the folder of a ``rung`` to what others of ``work`` have use for too."""
-    common = work / COMMON
-    translated = common / translation_key(settings.translate)
-    for name, parent in ((PREPARED, common), ("translate", translated), ("translated", translated)):
-        home, link = parent / name, rung / name
+    """Links in the folder of a ``rung`` to what others of ``work`` have use for too.
+
+    Translations of one translator, members trained alike on them, and rounds that these take.
+    """
+    translator = translation_key(settings.translate)
+    members = key_of(translator, training_key(settings.segment), settings.export.members)
+    rounds = key_of(members, settings_hash(replace(settings.selftrain, rounds=0)))
+    rung.mkdir(parents=True, exist_ok=True)
+    for name, key in (
+        (PREPARED, ""),
+        ("translate", translator),
+        ("translated", translator),
+        ("segment", members),
+        (SELFTRAIN, rounds),
+    ):
+        home, link = work / COMMON / key / name, rung / name
         home.mkdir(parents=True, exist_ok=True)
-        rung.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink() and not link.exists():
             link.symlink_to(os.path.relpath(home, rung), target_is_directory=True)
 
