@@ -33,8 +33,8 @@ def step_of(values):
     return image
 
 
-def test_an_edge_is_sobels_gradient_against_the_slices_mean():
-    # Two columns of eight touch the step, each with the same gradient g; the mean is g / 4.
+def test_an_edge_is_sobels_gradient_against_the_slices_mean_square():
+    # Two columns of eight touch the step, each with the same gradient g; the mean is g^2 / 4.
     found = edges(step_of((-0.5, 0.5)))[0, 0, 4]
 
     assert found[3:5].tolist() == pytest.approx([1 / (1 + 1 / 4)] * 2)
@@ -147,3 +147,11 @@ def test_with_all_of_it_a_stopped_run_ends_as_the_unbroken_one(tmp_path):
 def test_slices_that_the_segmenter_cannot_halve_are_refused():
     with pytest.raises(ValueError, match="size: 72 must be a multiple of 16"):
         TranslatorSettings(size=72, segmenter=1.0)
+
+
+def test_grain_beside_an_edge_counts_as_flat():
+    source = step_of((-0.5, 0.5))
+    grainy = source + 0.05 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+
+    assert edges(grainy)[0, 0, :, [0, 1, 6, 7]].max() < 0.2
+    assert edge_loss(source, grainy) < 0.1

@@ -23,7 +23,7 @@ BRAIN_RING = 12  # voxels about a tumour in the plane that its brain is looked f
 FLUID_SHARE = 0.98  # of a window's voxels are darker than fluid
 DARK_SHARE = 0.15  # of the fluid's level: darker ones are bone and air, not brain
 PHANTOM_LOOK = LookSettings()
-FINE_VOXELS, COARSE_VOXELS = (1.0, 3.5), (5.0, 16.0)  # between the knots of a texture, as phantoms'
+FINE_VOXELS, COARSE_VOXELS = (2.0, 4.0), (5.0, 16.0)  # between the knots of a texture
 
 
 def vary_image(
@@ -89,8 +89,9 @@ def draw_tumour_look(
     if chance(own, rules.cyst_chance):
         field = _noise(unit, COARSE_VOXELS, own)
         dry = 1 - own.uniform(*rules.cyst_share)
-        cysts = field > torch.quantile(field[inside].float(), dry)
-        look = torch.where(cysts, look.new_tensor(cyst_level(own, level)), look)
+        cysts = (field > torch.quantile(field[inside].float(), dry)).to(unit.dtype)
+        wall = gaussian(cysts, settings.targets.edge_voxels)
+        look = torch.lerp(look, look.new_tensor(cyst_level(own, level)), wall)
     share = gaussian(inside.to(unit.dtype), settings.targets.edge_voxels)
     changed = image.clone()
     changed[box] = to_range(torch.lerp(unit, look * fluid, share))
@@ -117,9 +118,8 @@ def brain_and_fluid(unit: Tensor, tumour: Tensor) -> tuple[float, float]:
 
 def _some(values: Tensor) -> Tensor:
     """At most a million of ``values`` (N,), evenly: as many as ``torch.quantile`` takes in."""
-    return (
-        values[:: max(len(values) // 1_000_000, 1)].float() if len(values) else values.new_zeros(1)
-    )
+    step = max(len(values) // 1_000_000, 1)
+    return values[::step].float() if len(values) else values.new_zeros(1)
 
 
 def _noise(like: Tensor, knots: Range, rng: np.random.Generator) -> Tensor:

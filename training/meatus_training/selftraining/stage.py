@@ -83,12 +83,12 @@ def run_selftrain(
     _publish(rounds, 0, networks)
     for number in range(1, settings.rounds + 1):
         round_ = _label(rounds, number)
-        members = [
+        parts = [
             retrained(first, previous, round_, settings, context.work)
             for first, previous in zip(rounds.first, networks, strict=True)
         ]
-        context.carry_out_all(members)
-        networks = tuple(member.folder / NETWORK for member in members)
+        context.carry_out_all(parts)
+        networks = tuple(part.folder / NETWORK for part in parts)
         _publish(rounds, number, networks)
     return networks
 

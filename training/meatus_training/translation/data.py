@@ -28,6 +28,7 @@ Z_JITTER = 0.08  # of a scan's height: how far apart slices of the same place ma
 LABEL_EDGE = 0.7  # SD in voxels of the Gaussian that softens what labels change in a slice
 
 Item = TypeVar("Item")
+Voxel = TypeVar("Voxel", np.float16, np.uint8)
 Place = tuple[float, float]  # shares of the way along y and x that a part may be moved
 
 
@@ -121,17 +122,22 @@ class SlicePairs(Dataset[Pairs]):
             up = z / len(self.data.source[scan]) + rng.uniform(-Z_JITTER, Z_JITTER)
             other_z = self._slice_near(other, up * len(self.data.target[other]))
         style = self.data.styles[other] if self.data.styles else 0
-        near = neighbourhood(z, len(self.data.source[scan]), self.settings.neighbours)
-        labels = self.data.labels[scan][near]
+        source, labels = (
+            self._stack(self.data.source[scan], z),
+            self._stack(self.data.labels[scan], z),
+        )
         at = _place(labels[self.settings.neighbours] if labelled else None, self.settings.size, rng)
-        source = with_target_contrast(self.data.source[scan][near], labels, self.settings)
-        image, marked = self._fitted(source, at), self._marked(labels, at)
+        image = self._fitted(with_target_contrast(source, labels, self.settings), at)
+        marked = self._marked(labels, at)
         if rng.random() < 0.5:  # mirrored from side to side, as the target on its own
             image, marked = image.flip(-1), marked.flip(-1)
-        near = neighbourhood(other_z, len(self.data.target[other]), self.settings.neighbours)
-        real = self._fitted(self.data.target[other][near], at)
+        real = self._fitted(self._stack(self.data.target[other], other_z), at)
         real = real.flip(-1) if rng.random() < 0.5 else real
         return Pairs(image, real, torch.tensor(style), marked)
+
+    def _stack(self, scan: NDArray[Voxel], z: int) -> NDArray[Voxel]:
+        """Slice ``z`` of (Z, Y, X) between its neighbours, (C, Y, X)."""
+        return scan[neighbourhood(z, len(scan), self.settings.neighbours)]
 
     def _fitted(self, voxels: NDArray[np.floating], at: Place) -> Tensor:
         """(C, Y, X) to (C, size, size)."""

@@ -85,18 +85,21 @@ def edge_loss(fake: Tensor, source: Tensor) -> Tensor:
 
     The mean difference of both slices' edges, weighted by the source's: what the other contrast
     adds (fluid about a cochlea) costs nothing where the source is flat. An edge counts by its
-    strength against the slice's own mean, so that a contrast turned round or halved costs nothing.
+    strength against the slice's own, so that a contrast turned round or halved costs nothing.
     """
     wanted = edges(source)
     return (wanted * (edges(fake) - wanted).abs()).sum() / wanted.sum().clamp(min=TINY)
 
 
 def edges(images: Tensor) -> Tensor:
-    """(N, C, H, W): Sobel's gradient of each slice against its mean, from 0 (flat) to 1."""
+    """(N, C, H, W): Sobel's gradient against its mean square in the slice, from 0 (flat) to 1.
+
+    Squares, so that grain, far below the mean square of a slice with edges, counts as flat.
+    """
     kernel = images.new_tensor(SOBEL)
     flat = images.flatten(0, 1)[:, None]
     padded = F.pad(flat, (1, 1, 1, 1), mode="replicate")
     along = F.conv2d(padded, torch.stack([kernel, kernel.T])[:, None])
-    strength = (along.square().sum(1) + TINY**2).sqrt()
+    strength = along.square().sum(1) + TINY
     mean = strength.mean((1, 2), keepdim=True)
     return (strength / (strength + mean)).reshape(images.shape)
