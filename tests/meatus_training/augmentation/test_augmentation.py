@@ -150,12 +150,12 @@ def test_cysts_fill_their_share_of_a_tumour_at_a_level_of_their_own():
     rules = {"cyst_share": (0.3, 0.3), "own_share": (0.0, 0.0)}
     plain, cystic = (looks(8, cyst_chance=given, **rules)[2] for given in (0.0, 1.0))
 
-    changes = [(one - other)[inside].abs() for one, other in zip(plain, cystic, strict=True)]
+    changed = [(one - other)[inside].abs() > 0.1 for one, other in zip(plain, cystic, strict=True)]
+    shares = torch.stack([one.float().mean() for one in changed])
 
-    seen = [change for change in changes if change.max() > 0.1]  # else the cysts' level is its own
-    assert len(seen) >= 5
-    for change in seen:
-        assert 0.15 < (change > change.max() / 2).float().mean() < 0.45
+    # Walls are soft, and where the texture has the cysts' own level nothing shows.
+    assert 0.1 < shares.median() < 0.6
+    assert shares.max() < 0.75, "some of each tumour stays as it is"
 
 
 def test_a_new_look_stays_within_the_tumour_and_its_edge():
