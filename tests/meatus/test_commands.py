@@ -17,7 +17,7 @@ from meatus.service.commands import GROUP, Later
 OWN = {"predict", "bids", "info", "models", "version"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
-TOOLS = {"epochs", "export", "import-checkpoint", "manifest", "engines", "bench"}
+TOOLS = {"epochs", "ladder", "export", "import-checkpoint", "manifest", "engines", "bench"}
 HEAVY = ("torch", "lightning", "matplotlib", "onnx", "meatus_training.cli", "meatus_phantom.cli")
 LOADED = """
 import json, sys

@@ -83,6 +83,38 @@ PUBLISHED_CODE = {
 }
 
 
+# What the preset meatus adds, each a setting that is off in the paper's and in the code's.
+ADDITIONS = {
+    "translate.styles": "by_site",
+    "translate.training.neighbours": 1,
+    "translate.training.bright_cochlea": 0.5,
+    "translate.training.dark_tumour": 0.3,
+    "translate.training.edge": 1.0,
+    "translate.training.head": 1.0,
+    "translate.training.segmenter": 0.5,
+    "translate.training.segmenter_from": 7000,
+    "translate.training.workers": 4,
+    "segment.patch": (40, 192, 192),
+    "segment.full_field_fraction": 0.2,
+    "segment.full_field_order": "mixed",
+    "segment.foreground_oversampling": 0.85,
+    "segment.augmentation.tumour_look.chance": 0.5,
+    "export.name": "meatus",
+}
+OFF = {
+    "translate.styles": "one",
+    "translate.training.neighbours": 0,
+    "translate.training.bright_cochlea": 0,
+    "translate.training.dark_tumour": 0,
+    "translate.training.edge": 0,
+    "translate.training.head": 0,
+    "translate.training.segmenter": 0,
+    "segment.full_field_fraction": 0,
+    "segment.foreground_oversampling": 0,
+    "segment.augmentation.tumour_look.chance": 0,
+}
+
+
 def value(settings, path):
     for name in path.split("."):
         settings = getattr(settings, name)
@@ -125,6 +157,20 @@ def leaves(settings, path=""):
             yield from leaves(found, f"{name}.")
         else:
             yield name
+
+
+@pytest.mark.parametrize("preset", ["paper", "published"])
+@pytest.mark.parametrize("path", OFF)
+def test_what_the_paper_has_not_is_off(preset, path):
+    assert value(load_all(preset), path) == OFF[path]
+
+
+def test_the_preset_meatus_is_the_paper_and_its_additions():
+    paper, ours = load_all("paper"), load_all("meatus")
+
+    found = {path: value(ours, path) for path in leaves(ours)}
+
+    assert {p: v for p, v in found.items() if v != value(paper, p)} == ADDITIONS
 
 
 def test_the_tables_name_settings_that_exist():

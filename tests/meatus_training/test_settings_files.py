@@ -230,3 +230,41 @@ def test_tissue_maps_made_before_stay_in_use():
     subjects = SegmentSettings().phantoms.subjects
 
     assert tissue_maps(Path("maps"), subjects, []).folder == Path("maps/d41f87aa022c636d")
+
+
+@dataclass(frozen=True)
+class Inner:
+    one: int = 1
+    two: int = 2
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    three: int = 3
+
+
+def test_a_file_that_is_based_on_another_says_what_differs(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "stage.yaml").write_text("inner: {one: 10, two: 20}\nthree: 30")
+    (tmp_path / "mine.yaml").write_text(f"based_on: {tmp_path / 'base'}\ninner: {{two: 5}}")
+
+    found = load_settings("stage", str(tmp_path / "mine.yaml"), Outer, {"three": 7})
+
+    assert found == Outer(Inner(one=10, two=5), three=7)
+
+
+def test_files_that_are_based_on_one_another_are_refused(tmp_path):
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_text(f"based_on: {other}")
+    other.write_text(f"based_on: {one}")
+
+    with pytest.raises(SettingsError, match=r"other\.yaml: based_on: leads back to .*one\.yaml"):
+        load_settings("stage", str(one), Outer)
+
+
+def test_a_base_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "one.yaml").write_text("based_on: nowhere")
+
+    with pytest.raises(SettingsError, match="nowhere: no preset of 'stage'"):
+        load_settings("stage", str(tmp_path / "one.yaml"), Outer)

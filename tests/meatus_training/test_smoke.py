@@ -174,6 +174,22 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_weights(
     np.testing.assert_allclose(probabilities(work), probabilities(reproduced[0]), atol=1e-4)
 
 
+def test_the_preset_meatus_goes_the_whole_way_too(cohort, tmp_path):
+    work, preset = tmp_path / "work", make_preset(tmp_path / "preset", "meatus")
+
+    ended = run(cohort, work, preset)
+
+    assert ended.returncode == 0, ended.stderr
+    assert done_stages(work) == ALL_STAGES
+    styles = {file.name.partition("--")[2] for file in (work / "translated").glob("*.voxels.npy")}
+    assert styles == {"etz.voxels.npy", "ldn.voxels.npy"}
+    assert len(list((work / "translated").glob("*.voxels.npy"))) == 3 * 2
+    lines = (work / "translate" / "curve.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert all(last[name] > 0 for name in ("edge", "head", "segmenter"))
+    assert len(find_members(work / "weights")) == 2
+
+
 def test_mistakes_in_the_settings_end_in_one_line_each_before_anything_starts(cohort, tmp_path):
     wrong = make_preset(tmp_path / "preset", selftrain={"round": 3})
 

@@ -38,6 +38,11 @@ train = Group(
             "Make an ensemble from scans, through all stages.",
         ),
         Later(
+            "ladder",
+            "meatus_training.reproduce.ladder:ladder",
+            "Train rung by rung on phantoms and compare the rungs.",
+        ),
+        Later(
             "export",
             "meatus_training.cli:export",
             "Write an ONNX file once every runtime agrees with torch.",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +20,7 @@ from meatus_training.errors import TrainingError
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".yaml", ".yml")
 LATER = "later"  # in a field's metadata
+BASE = "based_on"  # in a file: the preset or file whose other values it keeps
 SHOWN = 60  # characters of a wrong value that its line repeats
 
 # YAML 1.2 and every reader of numbers take 2e-4 for one; YAML 1.1, PyYAML's, wants 2.0e-4.
@@ -36,16 +38,24 @@ def preset_names(stage: str) -> tuple[str, ...]:
     return tuple(sorted(file.parent.name for file in PRESETS.glob(f"*/{stage}.yaml")))
 
 
-def load_settings(stage: str, preset_or_file: str, model: type[Settings]) -> Settings:
+def load_settings(
+    stage: str,
+    preset_or_file: str,
+    model: type[Settings],
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
     """The ``stage``'s settings, as the frozen dataclass ``model``; what is not said is default.
 
     ``preset_or_file`` is a preset's name, a YAML file with this stage's settings, or a folder
-    of one's own that holds ``<stage>.yaml`` as a preset's folder does.
+    of one's own that holds ``<stage>.yaml`` as a preset's folder does. A file that is ``based_on``
+    another one says only what differs; ``changes`` take the place of what either says.
 
     Raises ``SettingsError`` with one line per mistake: the file, the key, what is wrong.
     """
     file = settings_file(stage, preset_or_file)
-    given = _read_yaml(file)
+    given = _read_with_base(stage, file)
+    if changes:
+        given = merged(given or {}, changes)
     try:
         # As JSON, so that lists may become tuples and yet "3" is no number.
         present = _with_present_keys(file, given, model)
@@ -72,6 +82,13 @@ def settings_file(stage: str, preset_or_file: str) -> Path:
     if not file.is_file():
         raise SettingsError(f"{file}: no such file; expected the settings of '{stage}'.")
     return file
+
+
+def merged(one: Any, other: Any) -> Any:
+    """``one`` with the values of ``other``, key by key where both are mappings."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return other
+    return {**one, **{key: merged(one.get(key), value) for key, value in other.items()}}
 
 
 def save_settings(settings: object) -> str:
@@ -159,7 +176,19 @@ class _Yaml(yaml.SafeLoader):  # type: ignore[misc]
 _Yaml.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789."))
 
 
-def _read_yaml(file: Path) -> Any:
+def _read_with_base(stage: str, file: Path, above: tuple[Path, ...] = ()) -> Any:
+    """What ``file`` says, and of the file that it is ``based_on`` the rest."""
+    given = read_yaml(file)
+    if not isinstance(given, dict) or BASE not in given:
+        return given
+    base = settings_file(stage, str(given.pop(BASE)))
+    if base in (*above, file):
+        raise SettingsError(f"{file}: {BASE}: leads back to {base}; name another preset.")
+    return merged(_read_with_base(stage, base, (*above, file)), given)
+
+
+def read_yaml(file: Path) -> Any:
+    """What ``file`` holds. Raises ``SettingsError``, with the place, where it is not YAML."""
     try:
         return yaml.load(file.read_text(encoding="utf-8"), _Yaml)
     except yaml.MarkedYAMLError as error:

@@ -51,12 +51,8 @@ def draw_look(rng: np.random.Generator, settings: RenderSettings) -> Look:
     else:
         level = _physical_levels(rng, settings)
         if chance(rng, rules.tumour_chance):
-            _set_tumour(level, _tumour_level(rng, level, rules))
-    cyst_from = max(0.45, level[Tissue.TUMOUR])
-    bright = chance(rng, 0.85)
-    level[Tissue.TUMOUR_CYST] = (
-        rng.uniform(cyst_from, 1.1) if bright else level[Tissue.TUMOUR] * rng.uniform(0.4, 0.9)
-    )
+            _set_tumour(level, tumour_level(rng, _brain_level(level), rules))
+    level[Tissue.TUMOUR_CYST] = cyst_level(rng, level[Tissue.TUMOUR])
     fine, coarse = _roughness(rng)
     plug = log_uniform(rng, *rules.plug) if chance(rng, rules.plug_chance) else 1.0
     if rules.dim_ear_chance and chance(rng, rules.dim_ear_chance):
@@ -82,14 +78,29 @@ def _physical_levels(rng: np.random.Generator, settings: RenderSettings) -> NDAr
     return level
 
 
-def _tumour_level(
-    rng: np.random.Generator, level: NDArray[np.float64], rules: LookSettings
-) -> float:
-    """From darker than brain to nearly fluid, whatever the sequence makes of brain."""
-    brain = float(level[[Tissue.PONS, Tissue.CEREBELLAR_CORTEX, Tissue.CEREBELLAR_WHITE]].mean())
+def _brain_level(level: NDArray[np.float64]) -> float:
+    """Of the brain next to the tumour."""
+    return float(level[[Tissue.PONS, Tissue.CEREBELLAR_CORTEX, Tissue.CEREBELLAR_WHITE]].mean())
+
+
+def tumour_level(rng: np.random.Generator, brain: float, rules: LookSettings) -> float:
+    """From darker than ``brain`` to nearly fluid (1), whatever the sequence makes of brain."""
     if chance(rng, 0.5):
         return min(brain * log_uniform(rng, *rules.tumour_to_brain), rules.nearly_fluid)
     return float(rng.uniform(min(brain, rules.nearly_fluid), rules.nearly_fluid))
+
+
+def cyst_level(rng: np.random.Generator, tumour: float) -> float:
+    """Between a ``tumour``'s level and fluid's, or, of old blood, darker."""
+    bright = chance(rng, 0.85)
+    return float(rng.uniform(max(0.45, tumour), 1.1) if bright else tumour * rng.uniform(0.4, 0.9))
+
+
+def tumour_roughness(rng: np.random.Generator) -> tuple[float, float]:
+    """Relative SDs of a tumour's fine and coarse texture: smooth at times, mottled at others."""
+    fine = rng.uniform(0, 0.22) if chance(rng, 0.6) else rng.uniform(0, 0.06)
+    coarse = rng.uniform(0, 0.3) if chance(rng, 0.6) else rng.uniform(0, 0.06)
+    return float(fine), float(coarse)
 
 
 def _set_tumour(level: NDArray[np.float64], wanted: float) -> None:
@@ -108,7 +119,7 @@ def _random_levels(rng: np.random.Generator, rules: LookSettings) -> NDArray[np.
     level[Tissue.PERILYMPH] = rng.uniform(0.7, 1.1)
     affected = 1.0 if chance(rng, 0.5) else rng.uniform(0.35, 1.05)
     level[Tissue.PERILYMPH_AFFECTED] = level[Tissue.PERILYMPH] * affected
-    level[Tissue.TUMOUR] = _tumour_level(rng, level, rules)
+    level[Tissue.TUMOUR] = tumour_level(rng, _brain_level(level), rules)
     level[Tissue.TUMOUR_CORE] = min(0.95, level[Tissue.TUMOUR] * rng.uniform(0.65, 1.4))
     level[Tissue.MICROBLEED] = level[Tissue.TUMOUR] * rng.uniform(0, 0.5)
     level[Tissue.BONE] = rng.uniform(0, 0.07) if chance(rng, 0.8) else rng.uniform(0.03, 0.25)
@@ -135,8 +146,7 @@ def _random_levels(rng: np.random.Generator, rules: LookSettings) -> NDArray[np.
 def _roughness(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Relative SDs (T,) of fine and of coarse texture."""
     fine, coarse = rng.uniform(0, 0.12, len(Tissue)), rng.uniform(0, 0.1, len(Tissue))
-    fine[TUMOUR] = rng.uniform(0, 0.22) if chance(rng, 0.6) else rng.uniform(0, 0.06)
-    coarse[TUMOUR] = rng.uniform(0, 0.3) if chance(rng, 0.6) else rng.uniform(0, 0.06)
+    fine[TUMOUR], coarse[TUMOUR] = tumour_roughness(rng)
     fine[ROUGH] = rng.uniform(0, 0.35, len(ROUGH))
     coarse[ROUGH] = rng.uniform(0, 0.35, len(ROUGH))
     fine[Tissue.CSF] = rng.uniform(0, 0.05)

@@ -7,9 +7,21 @@ import torch
 from meatus_training.augmentation import PAPER, PUBLISHED, STEPS, AugmentSettings, augment_window
 from meatus_training.augmentation.borders import blank_borders, expand_incomplete, keep_slab
 from meatus_training.augmentation.chances import log_uniform
-from meatus_training.augmentation.intensity import vary_image, vary_targets, vary_unit
+from meatus_training.augmentation.intensity import (
+    brain_and_fluid,
+    draw_tumour_look,
+    vary_image,
+    vary_targets,
+    vary_unit,
+)
 from meatus_training.augmentation.quality import add_noise, blur, gaussian, lower_resolution, shade
-from meatus_training.augmentation.settings import Borders, Intensities, Quality, Targets
+from meatus_training.augmentation.settings import (
+    Borders,
+    Intensities,
+    Quality,
+    Targets,
+    TumourLook,
+)
 
 ONLY = (1.0, 1.0)
 
@@ -49,6 +61,7 @@ def window():
 EVERYTHING = AugmentSettings(
     image=Intensities(chance=1),
     targets=Targets(Intensities(chance=1), Intensities(chance=1)),
+    tumour_look=TumourLook(chance=1, cyst_chance=1),
     borders=Borders(blank_chance=1, expand_chance=1),
     quality=Quality(low_chance=1, repeat_chance=1, blur_chance=1, noise_chance=1, bias_chance=1),
     shape=replace(PAPER.shape, affine_chance=1, elastic_chance=1),
@@ -94,6 +107,76 @@ def test_targets_stay_as_they_are_where_nothing_is_drawn():
     assert torch.equal(vary_targets(image, labels, rng(), settings)[0], image)
 
 
+def head():
+    """Brain at 0.4 of the range, a strip of fluid at 0.9, bone at 0.02, a tumour at 0.9."""
+    image, labels = torch.full((12, 48, 48), -0.2), torch.zeros(12, 48, 48, dtype=torch.uint8)
+    image[:, :, 44:], image[:, 44:] = 0.8, -0.96
+    labels[2:10, 8:28, 10:30] = 1
+    image[labels == 1] = 0.8
+    return image, labels
+
+
+def looks(count, **rules):
+    """Mean and SD within the tumour of (0 to 1) of ``count`` looks."""
+    image, labels = head()
+    settings = AugmentSettings(tumour_look=TumourLook(chance=1, **rules))
+    inner = np.s_[4:8, 12:24, 14:26]
+    seen = [draw_tumour_look(image, labels, rng(seed), settings)[0] for seed in range(count)]
+    units = torch.stack([(one[inner] + 1) / 2 for one in seen])
+    return units.mean((1, 2, 3)), units.std((1, 2, 3)), seen
+
+
+def test_brain_and_fluid_are_found_about_a_tumour():
+    image, labels = head()
+
+    brain, fluid = brain_and_fluid((image + 1) / 2, labels > 0)
+
+    assert brain == pytest.approx(0.4)
+    assert fluid == pytest.approx(0.9)
+
+
+def test_tumours_come_from_darker_than_brain_to_nearly_fluid_and_smooth_to_mottled():
+    means, deviations, _ = looks(60, cyst_chance=0.0)
+
+    assert means.min() < 0.36, "darker than brain, 0.4"
+    assert 0.75 < means.max() <= 0.95, "nearly fluid, 0.92 of 0.9, give and take a texture"
+    assert ((means > 0.45) & (means < 0.7)).sum() > 5, "and in between"
+    assert deviations.min() < 0.02
+    assert deviations.max() > 0.08
+
+
+def test_cysts_fill_their_share_of_a_tumour_at_a_level_of_their_own():
+    inside = head()[1] > 0
+    rules = {"cyst_share": (0.3, 0.3), "own_share": (0.0, 0.0)}
+    plain, cystic = (looks(8, cyst_chance=given, **rules)[2] for given in (0.0, 1.0))
+
+    changed = [(one - other)[inside].abs() > 0.1 for one, other in zip(plain, cystic, strict=True)]
+    shares = torch.stack([one.float().mean() for one in changed])
+
+    # Walls are soft, and where the texture has the cysts' own level nothing shows.
+    assert 0.1 < shares.median() < 0.6
+    assert shares.max() < 0.75, "some of each tumour stays as it is"
+
+
+def test_a_new_look_stays_within_the_tumour_and_its_edge():
+    image, _ = head()
+    changed = looks(1)[2][0] != image
+
+    assert changed[5, 18, 20]
+    assert not changed[:, :, 36:].any()
+    assert not changed[:, 36:].any()
+
+
+def test_without_a_new_look_the_next_steps_draw_what_they_drew_before():
+    image, labels = head()
+    one, other = rng(3), rng(3)
+
+    same, _ = draw_tumour_look(image, labels, one, AugmentSettings())
+
+    assert same is image
+    assert one.random() == other.random()
+
+
 def test_the_published_ranges_are_those_of_the_table():
     tumour, cochlea = PUBLISHED.targets.tumour, PUBLISHED.targets.cochlea
 
@@ -112,7 +195,8 @@ def test_draws_keep_to_their_range_and_halve_as_often_as_they_double():
 
 
 @pytest.mark.parametrize(
-    "step", [vary_targets, vary_image, shade, blur, lower_resolution, add_noise]
+    "step",
+    [draw_tumour_look, vary_targets, vary_image, shade, blur, lower_resolution, add_noise],
 )
 def test_what_is_black_stays_black_and_labels_stay_where_they_are(step):
     image, labels = window()

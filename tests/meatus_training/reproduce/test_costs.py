@@ -6,23 +6,25 @@ import pytest
 from click.testing import CliRunner
 
 from meatus_training.reproduce.cli import reproduce
-from meatus_training.reproduce.plan import Costs, Side, plan_stages
+from meatus_training.reproduce.costs import Costs
+from meatus_training.reproduce.plan import Side, loading_line, plan_stages, waiting_share
 from meatus_training.reproduce.stage import load_all
 from tests.meatus_training.prepare.folders import write_challenge
 
 # The challenge's folders: 227 ceT1 scans and 295 hrT2 scans, 50 slices each to count easily.
-SOURCE, TARGET = Side(227, 227 * 50), Side(295, 295 * 50)
+SOURCE, TARGET = Side(227, 227 * 50, 3), Side(295, 295 * 50, 3)
 COSTS = Costs(
     prepare_s=1.0,
     translate_step_s=0.2,
     translate_slice_s=0.01,
     segment_pass_s=0.1,
     label_pass_s=0.03,
+    load_window_s=0.5,
 )
 
 
-def planned(processes=1, **changes):
-    settings = replace(load_all("paper"), **changes)
+def planned(processes=1, preset="paper", **changes):
+    settings = replace(load_all(preset), **changes)
     stages = plan_stages(SOURCE, TARGET, settings, COSTS, processes, 8)
     return {stage.name: stage for stage in stages}
 
@@ -43,6 +45,37 @@ def test_hours_follow_from_the_measured_costs():
     assert stages["prepare"].hours == pytest.approx((227 + 295) / 8 / 3600)
     # Mirrored too: 11350 slices twice.
     assert stages["translate"].hours == pytest.approx((295000 * 0.2 + 22700 * 0.01) / 3600)
+
+
+def test_every_style_of_every_scan_is_counted():
+    one, by_site = planned()["translate"], planned(preset="meatus")["translate"]
+
+    # Mirrored too: 11350 slices six times instead of twice; the steps are as many.
+    assert by_site.disk_gib == pytest.approx(3 * one.disk_gib)
+    assert by_site.hours - one.hours == pytest.approx(4 * 11350 * 0.01 / 3600)
+    assert planned(preset="meatus")["segment"].steps == 3 * planned()["segment"].steps
+
+
+def test_windows_of_the_whole_field_cost_what_they_hold():
+    # A fifth of the windows are four times as large as the others: 1 + 0.2 * 3.
+    hours = planned(preset="meatus")["segment"].hours
+
+    assert hours == pytest.approx(3 * planned()["segment"].hours * 1.6)
+
+
+def test_readers_that_deliver_more_than_is_trained_on_keep_nobody_waiting():
+    # A window takes a reader 0.5 s and the device 0.1 s.
+    assert waiting_share(COSTS, 0) == pytest.approx(0.5 / 0.6)
+    assert waiting_share(COSTS, 2) == pytest.approx(1 - 2 * 0.1 / 0.5)
+    assert waiting_share(COSTS, 8) == 0
+
+
+def test_the_loaders_line_tells_both_rates(monkeypatch):
+    monkeypatch.setattr("meatus_training.reproduce.plan.usable_threads", lambda: 4)
+
+    line = loading_line(load_all("paper").segment, COSTS)
+
+    assert "2.0 from one reader, 10.00 are trained on; with 4 readers a device waits 20%" in line
 
 
 def test_processes_share_the_steps():
@@ -69,6 +102,7 @@ def test_the_plan_is_told_and_nothing_is_done(tmp_path):
     for stage in ("prepare", "translate", "segment", "selftrain", "export", "together"):
         assert stage in result.stdout
     assert "2 ceT1, 2 hrT2" in result.stdout
+    assert "Windows a second:" in result.stdout
     assert not (tmp_path / "work").exists()
 
 

@@ -17,7 +17,7 @@ from meatus_training.translation.settings import TranslateSettings
 from tests.meatus_training.reproduce.tiny import make_preset
 
 
-@pytest.mark.parametrize("preset", ["paper", "phantom", "published", "smoke", "ladder"])
+@pytest.mark.parametrize("preset", ["paper", "meatus", "phantom", "published", "smoke", "ladder"])
 def test_every_preset_is_whole(preset):
     assert load_all(preset).export.members >= 1
 

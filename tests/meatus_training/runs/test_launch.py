@@ -1,5 +1,6 @@
 import os
 import signal
+import warnings
 
 import click
 import pytest
@@ -10,6 +11,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.runs.launch import (
     StoppedError,
     launch_options,
+    lone_fabric,
     make_fabric,
     stop_when_told,
     together,
@@ -87,3 +89,12 @@ def test_a_command_gets_the_four_options():
     CliRunner().invoke(command, ["--devices", "2", "--strategy", "ddp"])
 
     assert seen == {"devices": 2, "nodes": 1, "strategy": "ddp", "accelerator": "auto"}
+
+
+def test_a_machine_with_slurm_is_used_without_a_word(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        assert make_fabric(accelerator="cpu").world_size == 1
+        assert lone_fabric(torch.device("cpu")).world_size == 1

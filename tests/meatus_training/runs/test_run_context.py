@@ -1,12 +1,22 @@
 """Stages that are carried out once, and what happens when one is told to stop or fails."""
 
 import signal
+import threading
+import time
 
 import pytest
+import torch
 
 from meatus_training.errors import TrainingError
-from meatus_training.runs.run_context import ToldToStopError, ends_on_sigterm
-from meatus_training.runs.stage_records import is_done, read_record
+from meatus_training.runs.run_context import (
+    Launch,
+    Part,
+    RunContext,
+    ToldToStopError,
+    ends_on_sigterm,
+    side_by_side,
+)
+from meatus_training.runs.stage_records import begin, is_done, read_record
 from tests.meatus_training.reproduce.run_contexts import crew_of_one
 
 
@@ -99,3 +109,101 @@ def test_sigterm_ends_work_that_may_end_anywhere():
 
 def test_one_process_has_all_the_work(tmp_path):
     assert list(crew_of_one(tmp_path).share(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("parts", "processes", "apart", "shared"),
+    [
+        (5, 1, [[]], [0, 1, 2, 3, 4]),  # nobody to share with
+        (5, 2, [[0, 2], [1, 3]], [4]),
+        (4, 2, [[0, 2], [1, 3]], []),
+        (2, 4, [[], [], [], []], [0, 1]),  # side by side, two devices would idle
+        (9, 4, [[0, 4], [1, 5], [2, 6], [3, 7]], [8]),
+    ],
+)
+def test_parts_are_done_side_by_side_as_far_as_all_have_as_many(parts, processes, apart, shared):
+    found = side_by_side(parts, processes)
+
+    assert [list(own) for own in found[0]] == apart
+    assert list(found[1]) == shared
+
+
+class OneOfTwo:
+    """The first of two processes, as a Fabric would have it; the other one is not there."""
+
+    def __init__(self, rank=0):
+        self.global_rank, self.world_size, self.is_global_zero = rank, 2, rank == 0
+        self.device = torch.device("cpu")
+
+    def broadcast(self, value):
+        return value
+
+    def barrier(self):
+        pass
+
+    def print(self, line, flush):
+        print(line)
+
+
+def parts_of(work, calls):
+    def job(number):
+        def do(context):
+            calls.append((number, context.alone, context.launched("fp32").world_size))
+
+        return do
+
+    return [Part(work / f"part_{number}", "key", job(number)) for number in range(2)]
+
+
+def test_each_of_two_processes_does_parts_of_its_own_and_waits_for_the_others(tmp_path):
+    calls = []
+    first = RunContext(tmp_path, Launch(accelerator="cpu"), OneOfTwo(), lambda: False)
+    parts = parts_of(tmp_path, calls)
+    first_done = threading.Thread(target=first.carry_out_all, args=[parts])
+    first_done.start()
+    while not is_done(parts[0].folder, "key"):
+        time.sleep(0.01)
+    assert first_done.is_alive(), "it waits for the second part"
+
+    second = RunContext(tmp_path, Launch(accelerator="cpu"), OneOfTwo(1), lambda: False)
+    second._work_apart(parts[1:])
+    first_done.join(timeout=30)
+
+    assert not first_done.is_alive()
+    assert calls == [(0, "part_0", 1), (1, "part_1", 1)]
+    assert all(is_done(part.folder, "key") for part in parts)
+
+
+def test_where_one_part_fails_nobody_waits_for_those_behind_it(tmp_path):
+    def fail(_context):
+        raise TrainingError("no room")
+
+    context = RunContext(tmp_path, Launch(accelerator="cpu"), OneOfTwo(), lambda: False)
+    parts = [Part(tmp_path / name, "key", fail) for name in ("one", "two")]
+    for part in parts:
+        begin(part.folder, "key", None)
+
+    with pytest.raises(TrainingError, match="no room"):
+        context._work_apart(parts)
+
+    assert all(read_record(part.folder).failed for part in parts)
+    with pytest.raises(TrainingError, match="two: its process gave up"):
+        context._await(parts[1].folder, "key")
+
+
+def test_whoever_waits_ends_when_the_process_that_started_it_is_gone(tmp_path, monkeypatch):
+    context = RunContext(tmp_path, Launch(accelerator="cpu"), OneOfTwo(1), lambda: False)
+    begin(tmp_path / "stage", "key", None)
+    monkeypatch.setattr("os.getppid", lambda: 1)
+
+    with pytest.raises(TrainingError, match="the process that started this one is gone"):
+        context._await(tmp_path / "stage", "key")
+
+
+def test_with_one_process_all_parts_follow_one_another(tmp_path):
+    calls = []
+    context = crew_of_one(tmp_path)
+
+    context.carry_out_all(parts_of(tmp_path, calls))
+
+    assert [call[:2] for call in calls] == [(0, ""), (1, "")]

@@ -162,3 +162,29 @@ def test_the_loader_turns_from_parts_to_whole_fields_once(tmp_path):
     assert tuple(whole.shape[3:]) == (32, 48)
     assert loader.waited() > 0
     assert loader.waited() == 0
+
+
+def test_whole_fields_come_in_between_where_asked_for_and_never_within_a_step(tmp_path):
+    mixed = replace(TINY, full_field_order="mixed", full_field_fraction=0.3, full_field_depth=7)
+    windows = window_set(tmp_path, mixed, augment=False)
+    shapes = [tuple(windows[number][0].shape[1:]) for number in range(120)]
+
+    steps = [set(shapes[first : first + 2]) for first in range(0, 120, 2)]
+    assert all(len(step) == 1 for step in steps)
+    whole = [step == {(7, 32, 48)} for step in steps]
+    assert set(shapes) == {TINY.patch, (7, 32, 48)}
+    # A share of 0.3 of 60 steps, standard deviation 3.5; not all at the end.
+    assert 8 <= sum(whole) <= 28
+    assert any(whole[:20])
+    assert not all(whole[50:])
+
+
+def test_the_loader_leaves_the_order_to_the_windows_where_they_are_mixed(tmp_path):
+    mixed = replace(TINY, full_field_order="mixed", full_field_fraction=0.5)
+    loader = Loader(toy_scans(tmp_path), mixed, make_fabric(accelerator="cpu"), 12)
+    loader.turn(0, whole=False)
+    reader = loader.reader
+    loader.turn(6, whole=True)
+
+    assert loader.reader is reader
+    assert len({tuple(next(loader)[0].shape[2:]) for _ in range(24)}) == 2

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from meatus_training.dataset import Sample
 from meatus_training.errors import TrainingError
-from meatus_training.translation.apply import flicker, steady, translate_sample, translate_volume
+from meatus_training.translation.apply import flicker, steady, translate_volume
 from meatus_training.translation.networks import Generator
 from meatus_training.translation.settings import ApplySettings
 from meatus_training.translation.state import start_state
@@ -57,19 +56,39 @@ def test_a_scan_that_training_saw_zoomed_is_zoomed_and_zoomed_back():
     np.testing.assert_allclose(out, -scan, atol=0.01)
 
 
-def test_labels_stay_as_they_are_and_empty_slices_black():
+@pytest.mark.parametrize("neighbours", [0, 2])
+def test_empty_slices_become_black(neighbours):
     scan = smooth_scan()
     scan[3] = 0
-    labels = np.random.default_rng(0).integers(0, 4, scan.shape).astype(np.uint8)
-    generator = start_state(CROP, CPU).generator
+    settings = replace(CROP, neighbours=neighbours)
+    generator = start_state(settings, CPU).generator
 
-    out = translate_sample(generator, Sample(scan, labels), CROP, CPU)
+    out = translate_volume(generator, scan, settings, CPU)
 
-    assert out.labels is labels
-    assert out.voxels.dtype == np.float16
-    assert out.voxels.shape == scan.shape
-    assert (out.voxels[3] == -1).all()
-    assert (np.abs(out.voxels) <= 1).all()
+    assert out.dtype == np.float16
+    assert out.shape == scan.shape
+    assert (out[3] == -1).all()
+    assert (out[4] > -1).any()
+    assert (np.abs(out) <= 1).all()
+
+
+class Deepest(Negative):
+    """Of three slices gives the first, the second and three times the third."""
+
+    def forward(self, x, styles=None):
+        return x * torch.tensor([1.0, 1.0, 3.0])[None, :, None, None]
+
+
+def test_a_slice_is_the_mean_of_what_all_its_stacks_make_of_it():
+    scan = (smooth_scan() / 8).astype(np.float16)
+
+    out = translate_volume(Deepest(), scan, replace(CROP, neighbours=1), CPU, how=PLAIN)
+
+    # In the middle once the first, once the second, once the third; the ends stand for slices
+    # beyond them: the first slice lies in two stacks, thrice, and never as the third.
+    np.testing.assert_allclose(out[5], scan[5] * (1 + 1 + 3) / 3, atol=1e-3)
+    np.testing.assert_allclose(out[0], scan[0], atol=1e-3)
+    np.testing.assert_allclose(out[-1], scan[-1] * (1 + 3 + 3) / 3, atol=1e-3)
 
 
 def test_shading_that_jumps_from_slice_to_slice_is_smoothed_away():

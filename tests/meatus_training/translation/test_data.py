@@ -6,7 +6,13 @@ import torch
 from scipy import ndimage
 
 from meatus_training.errors import TrainingError
-from meatus_training.translation.data import SlicePairs, step_batches, zoomed
+from meatus_training.translation.data import (
+    SlicePairs,
+    nearest,
+    step_batches,
+    with_target_contrast,
+    zoomed,
+)
 from meatus_training.translation.stage import MappedArrays
 from tests.meatus_training.translation.runs import TINY, scans, toy_data
 
@@ -53,7 +59,7 @@ def test_a_part_keeps_the_resolution_and_black_fills_what_is_missing():
     labels = [np.zeros((1, 20, 50), np.uint8)]
     settings = replace(TINY, fit="crop", size=32)
 
-    parts, _, _ = batch(settings, 0, source=white, labels=labels)
+    parts = batch(settings, 0, source=white, labels=labels).source
 
     assert parts.shape == (2, 1, 32, 32)
     for part in parts:
@@ -86,7 +92,10 @@ def test_a_pair_bears_the_site_of_its_target_slice():
         scan[0, 0, 0] = -1
     pairs = SlicePairs(toy_data(target=target, styles=(1, 0)), TINY)
 
-    seen = {(float(pair[1].max()), pair[2]) for pair in (pairs[number] for number in range(20))}
+    seen = {
+        (float(pair.target.max()), int(pair.styles))
+        for pair in (pairs[number] for number in range(20))
+    }
 
     assert seen == {(0.25, 1), (0.5, 0)}
 
@@ -175,3 +184,63 @@ def test_slices_are_mirrored_from_side_to_side_and_not_turned_over():
 
     assert all((part[1:] > part[:-1]).all() for part in drawn), "up stays up"
     assert {bool(part[0, 0] < part[0, -1]) for part in drawn} == {True, False}
+
+
+@pytest.mark.parametrize("fit", ["crop", "zoom"])
+def test_labels_go_where_their_slice_goes(fit):
+    scan = np.zeros((1, 90, 70), np.float16)
+    labels = np.zeros((1, 90, 70), np.uint8)
+    scan[0, 60:75, 5:25], labels[0, 60:75, 5:25] = 1, 2
+    settings = replace(TINY, fit=fit, size=32, labelled_share=1.0)
+    pairs = SlicePairs(toy_data(source=[scan], labels=[labels]), settings)
+
+    for pair in (pairs[number] for number in range(20)):
+        assert torch.equal(pair.labels == 2, pair.source[0] > 0.5)
+        assert pair.labels.any()
+
+
+def test_neighbours_come_along_as_channels_and_ends_repeat():
+    source = [np.zeros((3, 32, 32), np.float16) for _ in range(2)]
+    for scan in source:
+        scan += np.arange(3, dtype=np.float16)[:, None, None] / 4
+        scan[:, 0, 0] = -1  # or the slices would count as empty
+    labels = [np.tile(np.arange(3, dtype=np.uint8)[:, None, None], (1, 32, 32)) for _ in source]
+    pairs = SlicePairs(toy_data(source=source, labels=labels), replace(TINY, neighbours=1))
+
+    seen = {
+        (*(pair.source.amax((1, 2)) * 4).int().tolist(), int(pair.labels.max()))
+        for pair in (pairs[number] for number in range(40))
+    }
+
+    assert seen == {(0, 0, 1, 0), (0, 1, 2, 1), (1, 2, 2, 2)}, "the labels are the middle one's"
+
+
+def test_labels_lie_as_their_slices_do_when_both_are_zoomed():
+    ramp = np.arange(7, dtype=np.uint8)[None].repeat(5, 0)
+
+    assert nearest(ramp, (3, 4)).tolist() == [[0, 2, 4, 6]] * 3
+
+
+def test_labels_of_the_source_move_its_targets_towards_the_other_contrast():
+    voxels, labels = np.full((1, 40, 40), -0.5, np.float16), np.zeros((1, 20, 20), np.uint8)
+    labels[0, 2:7, 2:7], labels[0, 2:7, 12:17], labels[0, 12:17, 2:7] = 1, 2, 3
+    settings = replace(TINY, bright_cochlea=0.5, dark_tumour=0.4)
+
+    changed = with_target_contrast(voxels, labels, settings)
+
+    assert changed[0, 9, 9] == pytest.approx(-0.7, abs=1e-3)  # of 0.5 to -1 two fifths
+    assert changed[0, 9, 29] == pytest.approx(-0.7, abs=1e-3)
+    assert changed[0, 29, 9] == pytest.approx(0.25, abs=1e-3)  # half of the way to 1
+    assert changed[0, 35, 35] == pytest.approx(-0.5)
+    assert with_target_contrast(voxels, labels, TINY) is voxels
+
+
+def test_the_translator_is_shown_the_changed_source():
+    scan = [np.full((1, 32, 32), -0.5, np.float16)]
+    scan[0][0, 0, 0] = -1
+    labels = [np.full((1, 32, 32), 3, np.uint8)]
+    pairs = SlicePairs(
+        toy_data(source=scan, labels=labels), replace(TINY, bright_cochlea=0.5, fit="crop")
+    )
+
+    assert float(pairs[0].source.median()) == pytest.approx(0.25, abs=1e-3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from lightning.fabric import Fabric
 
-from meatus_training.translation.data import SlicePairs, step_batches
+from meatus_training.translation.data import Pairs, SlicePairs, step_batches
 from meatus_training.translation.state import start_state
 from meatus_training.translation.train import train_step, train_translation
 from tests.meatus_training.translation.runs import CPU, TINY, silent, toy_data, weights
@@ -18,8 +18,8 @@ def gradients_and_losses(fabric):
     state = start_state(SETTINGS, fabric)
     pairs = SlicePairs(toy_data(), SETTINGS)
     share = step_batches(pairs, range(1), fabric.global_rank, fabric.world_size)
-    source, target, _ = next(share)
-    _, losses = train_step(state, (source, target, None), SETTINGS, 0, fabric)
+    source, target, _, labels = next(share)
+    _, losses = train_step(state, Pairs(source, target, None, labels), SETTINGS, 0, fabric)
     gradients = [p.grad.flatten() for n in state.networks for p in n.parameters()]
     return torch.cat(gradients), losses
 

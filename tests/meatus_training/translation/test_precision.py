@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 
 from meatus_training.runs.launch import FABRIC_PRECISION, make_fabric
+from meatus_training.translation.data import Pairs
 from meatus_training.translation.state import start_state
 from meatus_training.translation.train import train_step, train_translation
 from tests.meatus_training.translation.runs import TINY, curve, silent, toy_data
@@ -22,7 +23,9 @@ def gradients(settings):
     state = start_state(settings, fabric)
     rng = torch.Generator().manual_seed(0)
     source, target = (torch.rand(2, 1, 64, 64, generator=rng) * 2 - 1 for _ in range(2))
-    _, losses = train_step(state, (source, target, None), settings, 0, fabric)
+    labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    batch = Pairs(source, target, None, labels)
+    _, losses = train_step(state, batch, settings, 0, fabric)
     named = [pair for network in state.networks for pair in network.named_parameters()]
     return {f"{name} {tuple(p.shape)}": p.grad for name, p in named if p.ndim > 1}, losses
 

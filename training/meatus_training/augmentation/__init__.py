@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from meatus_training.augmentation.borders import blank_borders, expand_incomplete, keep_slab
-from meatus_training.augmentation.intensity import vary_image, vary_targets
+from meatus_training.augmentation.intensity import draw_tumour_look, vary_image, vary_targets
 from meatus_training.augmentation.quality import (
     add_noise,
     blur,
@@ -28,6 +28,7 @@ __all__ = ["PAPER", "PUBLISHED", "AugmentSettings", "augment_window", "expand_in
 STEPS = (
     flip,
     warp,
+    draw_tumour_look,
     vary_targets,
     vary_image,
     shade,

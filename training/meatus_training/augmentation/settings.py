@@ -25,6 +25,20 @@ class Intensities:
 
 
 @dataclass(frozen=True)
+class TumourLook:
+    """Tumours of every look that real ones have on hrT2, in the place of the translated one.
+
+    Brightness and texture are drawn as for phantoms (``meatus_phantom.windows.look``), against
+    brain and fluid of the window. Not in the paper.
+    """
+
+    chance: float = 0.0  # that a window's tumours get another look
+    cyst_chance: float = 0.3  # of those, with cysts
+    cyst_share: Range = (0.1, 0.5)  # of the tumour that they fill
+    own_share: Range = (0.0, 1.0)  # of the translation's own texture that stays
+
+
+@dataclass(frozen=True)
 class Targets:
     """Tumour and cochlea, each varied on its own."""
 
@@ -87,6 +101,7 @@ class AugmentSettings:
 
     image: Intensities = field(default_factory=Intensities)
     targets: Targets = field(default_factory=Targets)
+    tumour_look: TumourLook = later(TumourLook())
     borders: Borders = field(default_factory=Borders)
     quality: Quality = field(default_factory=Quality)
     shape: Shape = field(default_factory=Shape)

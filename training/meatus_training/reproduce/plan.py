@@ -6,12 +6,10 @@ random numbers. A processor measures a part of each window and takes the rest to
 
 from __future__ import annotations
 
+import math
 import shutil
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,26 +17,19 @@ from lightning.fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
+from meatus.engines import usable_threads
 from meatus.ensemble import FLIPS
 from meatus.geometry import axial
-from meatus.io.images import read_grid, read_scan
-from meatus.preprocess import prepare
+from meatus.io.images import read_grid
 from meatus.timing import peak_mib
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.raw import Found, RawCase
+from meatus_training.prepare.raw import RawCase
 from meatus_training.prepare.stage import find_scans
+from meatus_training.reproduce.costs import Costs, measure_costs
 from meatus_training.reproduce.stage import ReproduceSettings, StageName
 from meatus_training.segmentation.member import spec_for
 from meatus_training.segmentation.settings import SegmentSettings
-from meatus_training.segmentation.state import start_state as start_segmenter
-from meatus_training.segmentation.step import pass_alone
-from meatus_training.translation.settings import TranslatorSettings
-from meatus_training.translation.state import start_state as start_translator
-from meatus_training.translation.train import train_step
 
-REPEATS = 3  # timed steps, behind one that is not
-PART = 4  # of each side of a window in the plane that a processor measures
-PART_DEPTH = 8  # slices of it
 GIB = 2**30
 HALF, BYTE = 2, 1  # bytes of a prepared voxel and of its label
 STATE_BYTES = 16  # of a weight in a checkpoint: itself, its average and two moments
@@ -51,17 +42,7 @@ class Side:
 
     scans: int
     slices: int  # of all of them
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds on this machine."""
-
-    prepare_s: float  # a scan, one process
-    translate_step_s: float  # a step of one process's share of the batch
-    translate_slice_s: float
-    segment_pass_s: float  # a window, forward and back
-    label_pass_s: float  # a window, forward alone
+    sites: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +58,8 @@ class PlannedStage:
 
 def count_slices(cases: Sequence[RawCase]) -> Side:
     """Slices by the headers of the files; see ``read_grid`` for what is raised."""
-    return Side(len(cases), sum(axial(read_grid(case.scan)[0]).size[2] for case in cases))
+    slices = sum(axial(read_grid(case.scan)[0]).size[2] for case in cases)
+    return Side(len(cases), slices, len({case.site for case in cases}))
 
 
 def plan_stages(
@@ -88,16 +70,20 @@ def plan_stages(
     processes: int,
     workers: int,
 ) -> list[PlannedStage]:
-    """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``."""
+    """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``.
+
+    Each source scan is translated into as many styles as ``target`` has sites, where the settings
+    say so.
+    """
     training, segment, rounds = settings.translate.training, settings.segment, settings.selftrain
     plane = settings.prepare.crop.size[0] * settings.prepare.crop.size[1]
     scans, slices = source.scans + target.scans, source.slices + target.slices
-    styles = training.styles or 1
+    styles = target.sites if settings.translate.styles == "by_site" else 1
     epoch = training.steps_per_epoch or -(-max(source.slices, target.slices) // training.batch)
     translate = epoch * (training.epochs + training.decay_epochs)
     applied = source.slices * styles * (2 if settings.translate.apply.mirrored else 1)
     steps = segment_steps(segment, source.scans * styles)
-    step_s = segment.batch / processes * costs.segment_pass_s
+    step_s = segment.batch / processes * costs.segment_pass_s * mean_window(settings)
     members, length = settings.export.members, rounds.length
     again = round(rounds.rounds * length * segment_steps(segment, source.scans * styles))
     depth = spec_for(segment, settings.prepare, "", "").window
@@ -139,30 +125,17 @@ def plan_stages(
     ]
 
 
+def mean_window(settings: ReproduceSettings) -> float:
+    """Voxels of a training window against those of a ``patch``: some see the whole field."""
+    segment, (columns, rows) = settings.segment, settings.prepare.crop.size
+    depth = segment.full_field_depth if segment.full_field_order == "mixed" else 0
+    whole = (depth or segment.depth) * rows * columns / math.prod(segment.patch)
+    return 1 + segment.full_field_fraction * (whole - 1)
+
+
 def segment_steps(settings: SegmentSettings, scans: int) -> int:
     """Steps of a member's training; of one that ends by time none are known."""
     return settings.steps or -(-settings.epochs * scans // settings.batch)
-
-
-def measure_costs(found: Found, settings: ReproduceSettings, fabric: Fabric) -> Costs:
-    """Run some steps of each kind on the device of ``fabric``."""
-    first = next(case for case in found.cases if case.split != "validation")
-    started = time.perf_counter()
-    prepare(read_scan(first.scan), settings.prepare.spec())
-    prepare_s = time.perf_counter() - started
-    translate = settings.translate.training
-    step_s, slice_s = _translation_costs(translate, fabric)
-    window, times = _measured_window(settings.segment, fabric)
-    state = start_segmenter(settings.segment, fabric, None)
-    pass_s = _median(partial(pass_alone, state, settings.segment, window, 1), fabric)
-    image = torch.zeros((1, 1, *window), device=fabric.device)
-
-    @torch.no_grad()
-    def label() -> None:
-        with fabric.autocast():
-            state.network(image)
-
-    return Costs(prepare_s, step_s, slice_s, pass_s * times, _median(label, fabric) * times)
 
 
 def print_plan(
@@ -179,7 +152,9 @@ def print_plan(
     source, target = (count_slices(cases) for cases in sides)
     costs = measure_costs(found, settings, fabric)
     stages = plan_stages(source, target, settings, costs, fabric.world_size, workers)
-    Console(width=110).print(plan_table(stages, fabric, work))
+    console = Console(width=110)
+    console.print(plan_table(stages, fabric, work))
+    console.print(loading_line(settings.segment, costs))
 
 
 def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, work: Path) -> Table:
@@ -203,60 +178,22 @@ def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, work: Path) -> Ta
     return table
 
 
-def _translation_costs(settings: TranslatorSettings, fabric: Fabric) -> tuple[float, float]:
-    share = max(settings.batch // fabric.world_size, 1)
-    cpu = fabric.device.type == "cpu"
-    count = 1 if cpu else share
-    size = settings.size // PART // 4 * 4 if cpu else settings.size
-    size = max(size, 32)
-    times = (settings.size / size) ** 2 * share / count
-    state = start_translator(settings, fabric)
-    images = torch.rand((count, 1, size, size), device=fabric.device) * 2 - 1
-    styles = torch.zeros(count, dtype=torch.long, device=fabric.device) if settings.styles else None
-    own = replace(settings, patches=min(settings.patches, size * size // 64))
-
-    @torch.no_grad()
-    def translate() -> None:
-        with fabric.autocast():
-            state.generator(images, styles)
-
-    def step() -> None:
-        train_step(state, (images, images, styles), own, 0, fabric)
-
-    slice_s = _median(translate, fabric) * times / share
-    return _median(step, fabric) * times, slice_s
-
-
-def _measured_window(
-    settings: SegmentSettings, fabric: Fabric
-) -> tuple[tuple[int, int, int], float]:
-    """A window to measure, and how many times as large the real one is."""
-    depth, rows, columns = settings.patch
-    if fabric.device.type != "cpu":
-        return settings.patch, 1.0
-    part = (
-        min(depth, PART_DEPTH),
-        max(rows // PART // 16 * 16, 32),
-        max(columns // PART // 16 * 16, 32),
+def loading_line(settings: SegmentSettings, costs: Costs) -> str:
+    """What readers deliver against what the device takes, and how long it waits for them."""
+    workers = min(settings.workers, usable_threads())
+    return (
+        f"Windows a second: {1 / costs.load_window_s:.1f} from one reader, "
+        f"{1 / costs.segment_pass_s:.2f} are trained on; with {workers} readers a device waits "
+        f"{waiting_share(costs, workers):.0%} of the time."
     )
-    return part, depth * rows * columns / (part[0] * part[1] * part[2])
 
 
-def _median(job: Callable[[], object], fabric: Fabric) -> float:
-    """Seconds of ``job``: the median of some runs after one that is not timed."""
-    seconds = []
-    for _ in range(1 + REPEATS):
-        _finish(fabric)
-        started = time.perf_counter()
-        job()
-        _finish(fabric)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:])
-
-
-def _finish(fabric: Fabric) -> None:
-    if fabric.device.type == "cuda":
-        torch.cuda.synchronize(fabric.device)
+def waiting_share(costs: Costs, workers: int) -> float:
+    """Of the time; without ``workers`` the process that trains reads in between."""
+    read_s, pass_s = costs.load_window_s, costs.segment_pass_s
+    if not workers:
+        return read_s / (read_s + pass_s)
+    return max(0.0, 1 - pass_s * workers / read_s)
 
 
 def _device(fabric: Fabric) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -21,24 +22,26 @@ from meatus.windows import cut, plan
 from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import export_checked
 from meatus_training.export.manifest import write_manifest
-from meatus_training.prepare.cases import TABLE, PreparedCase, read_prepared
+from meatus_training.prepare.cases import TABLE, PreparedCase, Split, read_prepared
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.prepare.stage import PREPARED, run_prepare
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
-from meatus_training.runs.run_context import RunContext, ends_on_sigterm
+from meatus_training.runs.run_context import Part, RunContext, ends_on_sigterm
 from meatus_training.runs.stage_records import begin, file_key, forget, key_of
 from meatus_training.segmentation.member import NETWORK, train_member
 from meatus_training.segmentation.samples import SampleScans, TrainingSample
-from meatus_training.segmentation.select import select_samples
+from meatus_training.segmentation.select import select_samples, split_of
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.selftraining.retrain import samples_key, training_key
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
-from meatus_training.settings_files import load_settings, settings_hash
+from meatus_training.settings_files import Settings, load_settings, settings_hash
 from meatus_training.translation.settings import TranslateSettings, TranslatorSettings
 from meatus_training.translation.stage import run_translate
 from meatus_training.translation.state import FREE as FREE_OF_TRANSLATION
+
+StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
 
 
 @dataclass(frozen=True)
@@ -62,28 +65,34 @@ class ReproduceSettings:
     export: ExportSettings
 
 
-def load_all(preset: str) -> ReproduceSettings:
-    """The settings of every stage of a preset, or of a folder of one's own.
+def load_all(
+    preset: str, changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> ReproduceSettings:
+    """The settings of every stage of a preset, or of a folder of one's own, with ``changes``.
 
     Raises ``SettingsError`` for what is wrong with a file, and ``TrainingError`` where the
     segmentation is to learn from scans that a reproduction has not.
     """
+
+    def load(stage: StageName, model: type[Settings]) -> Settings:
+        return load_settings(stage, preset, model, changes.get(stage, {}))
+
     settings = ReproduceSettings(
-        prepare=load_settings("prepare", preset, PrepareSettings),
-        translate=load_settings("translate", preset, TranslateSettings),
-        segment=load_settings("segment", preset, SegmentSettings),
-        selftrain=load_settings("selftrain", preset, SelftrainSettings),
-        export=load_settings("export", preset, ExportSettings),
+        prepare=load("prepare", PrepareSettings),
+        translate=load("translate", TranslateSettings),
+        segment=load("segment", SegmentSettings),
+        selftrain=load("selftrain", SelftrainSettings),
+        export=load("export", ExportSettings),
     )
-    if settings.segment.train_on not in ("translated", "source"):
+    if settings.segment.train_on == "phantoms":
         raise TrainingError(
-            f"{preset}: segment trains on '{settings.segment.train_on}'; a reproduction trains on "
-            "translated scans (or, to compare, on source): set train_on in segment.yaml."
+            f"{preset}: segment trains on 'phantoms'; a reproduction trains on translated scans "
+            "(or, to compare, on source, or on target with the phantoms' truth): set train_on in "
+            "segment.yaml."
         )
     return settings
 
 
-StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
 # The folders in the working folder that a stage fills.
 FOLDERS: dict[StageName, str] = {
     "prepare": PREPARED,
@@ -105,7 +114,7 @@ class Reproduction:
     settings: ReproduceSettings
     context: RunContext
     workers: int = 1  # processes that prepare
-    truth: Path | None = None  # label maps of phantoms, to score the rounds
+    truth: Path | None = None  # label maps of phantoms: to score rounds, or train on the target
 
     @property
     def work(self) -> Path:
@@ -196,38 +205,43 @@ def _translate(run: Reproduction, cases: Sequence[PreparedCase]) -> None:
 def _segment(run: Reproduction, cases: Sequence[PreparedCase]) -> tuple[str, ...]:
     """The members' names; each is trained from a seed of its own."""
     settings = run.settings.segment
-    samples = select_samples(run.work, settings.train_on, None, run.work / "segment")
-    names = []
-    for number in range(run.settings.export.members):
-        names.append(f"member_{number + 1}")
-        own = replace(settings, seed=settings.seed + number)
-        _member(run, names[-1], own, samples, cases)
-    return tuple(names)
+    labels = run.truth / "target" if run.truth and settings.train_on == "target" else None
+    with run.context.fabric.rank_zero_first():
+        samples = select_samples(run.work, settings.train_on, labels, run.work / "labels")
+    split = split_of(settings.train_on)
+    members = [
+        _member(run, replace(settings, seed=settings.seed + number), samples, cases, split, number)
+        for number in range(run.settings.export.members)
+    ]
+    run.context.carry_out_all(members)
+    return tuple(member.folder.name for member in members)
 
 
 def _member(
     run: Reproduction,
-    name: str,
     settings: SegmentSettings,
     samples: Sequence[TrainingSample],
     cases: Sequence[PreparedCase],
-) -> None:
-    context, folder = run.context, run.work / "segment" / name
+    split: Split,
+    number: int,
+) -> Part:
+    """The training of a member, counted from 0."""
+    folder = run.work / "segment" / f"member_{number + 1}"
 
-    def train() -> None:
+    def train(context: RunContext) -> None:
         train_member(
             folder,
             SampleScans(samples, settings.seed),
             settings,
             run.settings.prepare,
-            context.launch.fabric(settings.precision),
+            context.launched(settings.precision),
             described(cases),
             say=context.say,
             should_stop=context.should_stop,
         )
 
-    key = key_of(training_key(settings), samples_key(samples, cases))
-    context.carry_out(folder, key, train, makes=[folder / NETWORK])
+    key = key_of(training_key(settings), samples_key(samples, cases, split))
+    return Part(folder, key, train, makes=(folder / NETWORK,))
 
 
 def _export(run: Reproduction, networks: Sequence[Path], cases: Sequence[PreparedCase]) -> Path:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meatus.atomic import write_whole
+from meatus.errors import OutputError
 
 try:
     from torch.utils.tensorboard import SummaryWriter
@@ -34,12 +35,22 @@ class Journal:
                 self.board = SummaryWriter(folder / "tensorboard", purge_step=step)
 
     def line(self, step: int, values: dict[str, float]) -> None:
-        """Append the numbers of ``step`` to ``curve.jsonl``."""
+        """Append the numbers of ``step`` to ``curve.jsonl``.
+
+        Raises ``OutputError`` where the disk refuses, as ``picture`` does; a line that was cut
+        short is forgotten when the training goes on.
+        """
         if not self.writes:
             return
         entry = {"step": step} | {name: float(f"{v:.5g}") for name, v in values.items()}
-        with self.curve.open("a") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        try:
+            with self.curve.open("a") as lines:
+                lines.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{self.curve}: cannot be written ({error.strerror}); make room, and run the same "
+                "command again to go on."
+            ) from error
         for name, value in values.items():
             if self.board is not None:
                 self.board.add_scalar(name, value, step)
@@ -48,9 +59,7 @@ class Journal:
         """Write ``pictures/step_<step>.png``: grey values (Y, X) or colours (Y, X, 3)."""
         if not self.writes:
             return
-        file = self.folder / "pictures" / f"step_{step:07d}.png"
-        file.parent.mkdir(exist_ok=True)
-        Image.fromarray(sheet).save(file)
+        write_whole(self.folder / "pictures" / f"step_{step:07d}.png", png_bytes(sheet))
         if self.board is not None:
             self.board.add_image(title, sheet, step, dataformats="HWC"[: sheet.ndim])
 

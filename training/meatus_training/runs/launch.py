@@ -12,13 +12,16 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Literal
 
 import click
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies.single_device import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from meatus_training.errors import TrainingError
@@ -78,17 +81,37 @@ def make_fabric(
     for part in ("fabric", "pytorch"):  # one logger, whose name depends on the order of imports
         logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
     try:
-        fabric = Fabric(
-            accelerator=chosen if chosen == "cpu" else "cuda",
-            strategy=strategy,
-            devices=devices,
-            num_nodes=nodes,
-            precision=FABRIC_PRECISION[usable_precision(precision, chosen)],
-        )
+        with _without_hint_at_srun():
+            fabric = Fabric(
+                accelerator=chosen if chosen == "cpu" else "cuda",
+                strategy=strategy,
+                devices=devices,
+                num_nodes=nodes,
+                precision=FABRIC_PRECISION[usable_precision(precision, chosen)],
+            )
         fabric.launch()
     except (ValueError, RuntimeError) as error:  # of Lightning: Slurm's numbers do not fit ours
         raise TrainingError(f"the processes did not start: {error}") from error
     return fabric
+
+
+def lone_fabric(device: torch.device, precision: Precision = "fp32") -> Fabric:
+    """A Fabric of this process alone on its ``device``, whatever other processes run beside it."""
+    with _without_hint_at_srun():
+        return Fabric(
+            accelerator="cpu" if device.type == "cpu" else "cuda",
+            strategy=SingleDeviceStrategy(device),
+            devices=1 if device.type == "cpu" else [device.index or 0],
+            precision=FABRIC_PRECISION[usable_precision(precision, device.type)],
+        )
+
+
+@contextmanager
+def _without_hint_at_srun() -> Iterator[None]:
+    """Keep Lightning from asking, wherever Slurm is installed, whether it was meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
+        yield
 
 
 def usable_precision(wanted: Precision, accelerator: str) -> Precision:

@@ -110,6 +110,12 @@ def _make_ahead(maps: TissueMaps, patients: tuple[Patient, ...]) -> None:
     make_tissue_maps(maps, patients, 1)
 
 
+def sees_whole_field(settings: SegmentSettings, step: int) -> bool:
+    """Whether all windows of ``step`` are whole, where such steps are spread over the training."""
+    drawn: float = stream(settings.seed, "whole", step).random()
+    return drawn < settings.full_field_fraction
+
+
 class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
     """Window number k of a training, whoever asks and however often it was interrupted."""
 
@@ -128,7 +134,7 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         assert isinstance(prepared.crop, PhysicalCrop)
         assert isinstance(normalisation, VolumeNormalisation)
         step = number // settings.batch
-        whole = stream(settings.seed, "whole", step).random() < settings.full_field_fraction
+        whole = sees_whole_field(settings, step)
         columns, rows = prepared.crop.size
         rng = stream(settings.seed, "window", number)
         subject = self._subject(rng, step)

@@ -11,7 +11,7 @@ from meatus.io.images import read_label_map
 from meatus.structures import CLASS_NAMES
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.cases import PreparedCase, read_prepared
+from meatus_training.prepare.cases import PreparedCase, Split, read_prepared
 from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import Source
 
@@ -47,7 +47,7 @@ def select_samples(
     ]
 
 
-def split_of(on: Source) -> str:
+def split_of(on: Source) -> Split:
     """The split whose scans those are."""
     return "target" if on == "target" else "source"
 

@@ -57,8 +57,8 @@ class PhantomSource:
 class SegmentSettings:
     """Training of one segmentation network. The defaults are those of the paper.
 
-    Windows are (Z, Y, X). On scans, the first part of the training sees windows of ``patch``, the
-    last one whole slices, as inference cuts them; on phantoms, whole ones come in between.
+    Windows are (Z, Y, X). The first part of the training sees windows of ``patch``, the last one
+    whole slices, as inference cuts them; or, and of phantoms always, whole ones come in between.
     """
 
     FORMER_KEYS: ClassVar[Mapping[str, str]] = {
@@ -73,8 +73,10 @@ class SegmentSettings:
     blocks: int = 3
     depth: int = 40  # slices of a window at inference, and of the last part of the training
     patch: tuple[int, int, int] = (40, 384, 384)
-    full_field_fraction: float = 0.0  # of the training, at its end, on windows of whole slices
-    full_field_depth: int = 0  # slices of whole windows of phantoms; 0: as ``depth``
+    full_field_fraction: float = 0.0  # of the training on windows of whole slices
+    # Of scans: at its end, or spread over all of it, as of phantoms.
+    full_field_order: Literal["last", "mixed"] = later("last")
+    full_field_depth: int = 0  # slices of whole windows that are spread; 0: as ``depth``
     foreground_oversampling: float = 0.0  # share of windows centred near a labelled voxel
 
     batch: int = 10  # windows in a step, over all processes together

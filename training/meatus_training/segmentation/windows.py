@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
 from meatus_training.augmentation import AugmentSettings, augment_window, expand_incomplete
-from meatus_training.segmentation.rendered import RenderedWindows, Subjects
+from meatus_training.segmentation.rendered import RenderedWindows, Subjects, sees_whole_field
 from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
 
@@ -37,12 +37,22 @@ class WindowSet(Dataset[tuple[Tensor, Tensor, int]]):
         self.scans, self.settings = scans, settings
         self.whole, self.augment = whole, augment
 
+    def _size(self, scan: Labelled, number: int) -> tuple[int, int, int]:
+        """Of window ``number`` of ``scan``; the same for all windows of a step."""
+        settings, plane = self.settings, scan.voxels.shape[1:]
+        if self.whole:
+            return (settings.depth, *plane)
+        mixed = settings.full_field_order == "mixed"
+        if mixed and sees_whole_field(settings, number // settings.batch):
+            return (settings.full_field_depth or settings.depth, *plane)
+        return settings.patch
+
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
         """Image (1, Z, Y, X) float32, labels (Z, Y, X) uint8, and the number."""
         settings = self.settings
         scan = self.scans.scan(number)
         rng = np.random.default_rng((settings.seed, number, PLACING))
-        size = (settings.depth, *scan.voxels.shape[1:]) if self.whole else settings.patch
+        size = self._size(scan, number)
         voxels, labels = cut(scan, size, place(scan, size, settings.foreground_oversampling, rng))
         image, marked = torch.from_numpy(voxels), torch.from_numpy(labels)
         if not scan.complete:  # here, where its black sides are its own and not of a warp
@@ -147,7 +157,7 @@ class Loader(Iterator[Windows]):
 
     def turn(self, step: int, *, whole: bool) -> None:
         """Read whole windows, or parts, from ``step`` on; nothing changes if that is so."""
-        whole = whole and not self.rendered
+        whole = whole and not self.rendered and self.settings.full_field_order == "last"
         if whole == self.whole:
             return
         self.whole = whole

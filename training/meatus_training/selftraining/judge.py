@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from meatus_evaluation.report.files import write_json
 from meatus_evaluation.scoring.score import score_folders
 from meatus_evaluation.scoring.summary import as_json
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.cases import PreparedCase
 from meatus_training.runs.run_context import RunContext
 from meatus_training.selftraining.pseudo_labels import load_teacher
 from meatus_training.selftraining.settings import SelftrainSettings
@@ -22,19 +21,19 @@ SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
 
 
 def predict_scans(
-    cases: Sequence[PreparedCase],
+    scans: Mapping[str, Path],
     weights: Path,
     settings: SelftrainSettings,
     folder: Path,
     context: RunContext,
 ) -> None:
-    """Label the scans' files on their own grids, as a user of the weights would."""
-    model = load_teacher(weights, settings.quality, context.fabric)
-    for number in context.share(len(cases)):
-        file = folder / f"{cases[number].name}.nii.gz"
+    """Label the files of ``scans``, by name, on their own grids, as a user of the weights would."""
+    model, names = load_teacher(weights, settings.quality, context.fabric), list(scans)
+    for name in (names[number] for number in context.share(len(names))):
+        file = folder / f"{name}.nii.gz"
         if not file.exists():
-            context.check_stop(f"the prediction of {cases[number].name}")
-            found = segment(read_scan(cases[number].scan), model, settings.clean)
+            context.check_stop(f"the prediction of {name}")
+            found = segment(read_scan(scans[name]), model, settings.clean)
             write_labels(found.labels, file)
 
 

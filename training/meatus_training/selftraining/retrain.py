@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from meatus_training.errors import TrainingError
-from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_table
+from meatus_training.prepare.cases import PreparedCase, Split, prepared_hash, read_table
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
-from meatus_training.runs.run_context import RunContext
+from meatus_training.runs.run_context import Part, RunContext
 from meatus_training.runs.stage_records import file_key, key_of
-from meatus_training.segmentation.member import NETWORK, train_member
+from meatus_training.segmentation.member import train_member
 from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.settings import FREE, SegmentSettings
 from meatus_training.selftraining.pseudo_labels import labels_file
@@ -55,35 +55,34 @@ class Round:
         ]
 
 
-def retrain(
-    first: Path, previous: Path, round_: Round, settings: SelftrainSettings, context: RunContext
-) -> Path:
-    """Train a member for a round; its new checkpoint.
+def retrained(
+    first: Path, previous: Path, round_: Round, settings: SelftrainSettings, work: Path
+) -> Part:
+    """The training of a member for a round.
 
     ``first`` is the member's checkpoint of the segmentation stage, whose settings stay its own;
     ``previous`` that of the round before.
     """
     own = round_settings(read_segment_settings(first), settings, round_.plan.number)
     start = load_checkpoint(previous)[0] if settings.start == "previous" else None
-    prepared = context.work / "prepared"
+    prepared = work / "prepared"
     folder = round_.pseudo.parent / first.parent.name
     key = key_of(training_key(own), round_.key, file_key(previous) if start else "scratch")
 
-    def train() -> None:
+    def train(context: RunContext) -> None:
         train_member(
             folder,
             SampleScans(round_.samples, own.seed),
             own,
             read_table(prepared).settings,
-            context.launch.fabric(own.precision),
+            context.launched(own.precision),
             described(round_.cases),
             start=start,
             say=context.say,
             should_stop=context.should_stop,
         )
 
-    context.carry_out(folder, key, train)
-    return folder / NETWORK
+    return Part(folder, key, train)
 
 
 def round_settings(
@@ -106,13 +105,18 @@ def training_key(settings: SegmentSettings) -> str:
     return settings_hash(replace(settings, **free))
 
 
-def samples_key(samples: Sequence[TrainingSample], cases: Sequence[PreparedCase]) -> str:
-    """Of what ``samples`` hold: prepared scans by their digest, translated ones by their note."""
+def samples_key(
+    samples: Sequence[TrainingSample], cases: Sequence[PreparedCase], split: Split = "source"
+) -> str:
+    """Of what ``samples``, made of the scans of ``split``, hold.
+
+    Prepared scans count by their digest, translated ones by their note.
+    """
     notes = [
         (sample.name, note.read_text() if (note := _note(sample)).exists() else "")
         for sample in samples
     ]
-    return key_of(notes, prepared_hash([case for case in cases if case.split == "source"]))
+    return key_of(notes, prepared_hash([case for case in cases if case.split == split]))
 
 
 def read_segment_settings(network: Path) -> SegmentSettings:

@@ -31,7 +31,12 @@ from meatus_training.selftraining.pseudo_labels import (
     publish,
     read_verdicts,
 )
-from meatus_training.selftraining.retrain import Round, read_segment_settings, retrain, samples_key
+from meatus_training.selftraining.retrain import (
+    Round,
+    read_segment_settings,
+    retrained,
+    samples_key,
+)
 from meatus_training.selftraining.rounds import RoundPlan, compose, write_log
 from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.settings_files import load_settings, settings_hash
@@ -79,10 +84,12 @@ def run_selftrain(
     _publish(rounds, 0, networks)
     for number in range(1, settings.rounds + 1):
         round_ = _label(rounds, number)
-        networks = tuple(
-            retrain(first, previous, round_, settings, context)
+        parts = [
+            retrained(first, previous, round_, settings, context.work)
             for first, previous in zip(rounds.first, networks, strict=True)
-        )
+        ]
+        context.carry_out_all(parts)
+        networks = tuple(part.folder / NETWORK for part in parts)
         _publish(rounds, number, networks)
     return networks
 
@@ -101,9 +108,11 @@ def _gather(
         )
     if settings.rounds and not any(case.split == "target" for case in cases):
         raise TrainingError(f"{work / 'prepared'} holds no target scan to train on.")
-    train_on = read_segment_settings(first[0]).train_on
-    samples = select_samples(work, train_on, None, work / SELFTRAIN / "labels")
-    return Rounds(settings, cases, tuple(samples), first, truth, context)
+    samples: tuple[TrainingSample, ...] = ()
+    if settings.rounds:
+        train_on = read_segment_settings(first[0]).train_on
+        samples = tuple(select_samples(work, train_on, None, work / SELFTRAIN / "labels"))
+    return Rounds(settings, cases, samples, first, truth, context)
 
 
 def _publish(rounds: Rounds, number: int, networks: Sequence[Path]) -> None:
@@ -150,7 +159,13 @@ def _score(rounds: Rounds, number: int, truth: Path) -> None:
         context.carry_out(
             folder / VALIDATION,
             key,
-            lambda: predict_scans(cases, weights, settings, folder / VALIDATION, context),
+            lambda: predict_scans(
+                {case.name: case.scan for case in cases},
+                weights,
+                settings,
+                folder / VALIDATION,
+                context,
+            ),
         )
     parts = [read_record(folder / name) for name in (VALIDATION, PSEUDO)]
     made_of = [part.key if part else "" for part in parts]

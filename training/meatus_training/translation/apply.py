@@ -4,9 +4,10 @@ A 2D translator knows nothing of the slice above: its instance norms stretch eac
 slice's own statistics, and what it invents is drawn anew. Seen along z the result flickers.
 Three things keep it steady. The input is normalised beforehand, and not here slice by slice.
 Each slice is translated as it is and mirrored, as training saw both, and averaged: what
-depends on the view is invented and fades. Last, brightness and shading are smoothed over
-neighbouring slices (``steady``). Finer detail, and with it every edge of a label,
-stays where it is.
+depends on the view is invented and fades. A translator of several slices at once (2.5D)
+gives each slice as often as it lies in a stack of them, and the mean is taken. Last, brightness and
+shading are smoothed over neighbouring slices (``steady``). Finer detail, and with it every edge of
+a label, stays where it is.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from meatus.intensity import BLACK
-from meatus_training.dataset import Sample
 from meatus_training.errors import TrainingError
-from meatus_training.translation.data import MIN_RANGE, zoomed
+from meatus_training.translation.data import MIN_RANGE, neighbourhood, zoomed
 from meatus_training.translation.networks import Generator
 from meatus_training.translation.settings import ApplySettings, TranslatorSettings
 
@@ -42,23 +42,10 @@ GAIN_LIMITS = (0.5, 2.0)
 FLOOR = 0.02
 
 
-def translate_sample(
-    generator: Generator,
-    sample: Sample,
-    settings: TranslatorSettings,
-    fabric: Fabric,
-    style: int | None = None,
-    how: ApplySettings = DEFAULT,
-) -> Sample:
-    """A prepared ceT1 scan as pseudo-hrT2 on the same grid; its labels stay as they are."""
-    voxels = translate_volume(generator, sample.voxels, settings, fabric, style, how)
-    return Sample(voxels, sample.labels)
-
-
 @torch.no_grad()
 def translate_volume(
     generator: Generator,
-    voxels: NDArray[np.float16],
+    voxels: NDArray[np.floating],
     settings: TranslatorSettings,
     fabric: Fabric,
     style: int | None = None,
@@ -76,13 +63,22 @@ def translate_volume(
     _check_style(generator, style)
     shown = np.array([np.ptp(plane) > MIN_RANGE for plane in voxels])
     rows, columns = plane or voxels.shape[1:]
-    out = np.full((len(voxels), rows, columns), BLACK, dtype=np.float32)
+    summed = np.zeros((len(voxels), rows, columns), dtype=np.float32)
+    times = np.zeros((len(voxels), 1, 1), dtype=np.float32)
+    depth = len(voxels)
+    stacks = np.array([neighbourhood(z, depth, settings.neighbours) for z in range(depth)])
     for some in np.array_split(np.flatnonzero(shown), max(1, -(-shown.sum() // how.slices))):
         if len(some):
-            planes = torch.from_numpy(voxels[some].astype(np.float32))[:, None].to(fabric.device)
+            seen = stacks[some]
+            planes = torch.from_numpy(voxels[seen].astype(np.float32)).to(fabric.device)
             with fabric.autocast():
                 found = _translate(generator, planes, settings, style, how, (rows, columns))
-            out[some] = found[:, 0].cpu().numpy()
+            for z, slice_ in zip(
+                seen.flat, found.cpu().numpy().reshape(-1, rows, columns), strict=True
+            ):
+                summed[z] += slice_
+                times[z] += 1
+    out = np.where(shown[:, None, None], summed / np.maximum(times, 1), np.float32(BLACK))
     if how.z_sigma:
         out = steady(out, shown, how.low_sigma, how.z_sigma)
     return out.astype(np.float16)
@@ -96,7 +92,7 @@ def _translate(
     how: ApplySettings,
     plane: tuple[int, int],
 ) -> Tensor:
-    """(N, 1, Y, X) to (N, 1, ``plane``), at the resolution that training saw."""
+    """(N, C, Y, X) to (N, C, ``plane``), at the resolution that training saw."""
     if settings.fit == "zoom":
         fitted = zoomed(planes, settings.size)
     else:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
+from meatus.structures import TUMOUR, Structure
 from meatus_training.errors import TrainingError
 from meatus_training.translation.settings import TranslatorSettings
 
@@ -23,7 +25,10 @@ MIN_RANGE = 0.02
 
 Z_JITTER = 0.08  # of a scan's height: how far apart slices of the same place may lie
 
+LABEL_EDGE = 0.7  # SD in voxels of the Gaussian that softens what labels change in a slice
+
 Item = TypeVar("Item")
+Voxel = TypeVar("Voxel", np.float16, np.uint8)
 Place = tuple[float, float]  # shares of the way along y and x that a part may be moved
 
 
@@ -76,7 +81,16 @@ class Chosen(Sequence[Item]):
         return self.of[self.places[index]]
 
 
-class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
+class Pairs(NamedTuple):
+    """Slices of source and target (N, C, size, size), each between its neighbours, if any."""
+
+    source: Tensor
+    target: Tensor
+    styles: Tensor | None  # (N,), sites of the target; None where the translator has one style
+    labels: Tensor  # (N, size, size) uint8, of the source's middle slices
+
+
+class SlicePairs(Dataset[Pairs]):
     """Pair number k: a source slice, a target slice, and the target's style.
 
     Each is drawn from the seed and k alone, so that it does not matter which process draws it,
@@ -92,8 +106,8 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
     def __len__(self) -> int:
         return max(len(self.source), len(self.target))
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
-        """Two slices (1, size, size) and a style.
+    def __getitem__(self, number: int) -> Pairs:
+        """A pair, without the axis N.
 
         Parts of slices come from the same place of both scans, as far as "the same share of the
         way from one border to the other" goes, and so does the height of a labelled slice: the
@@ -108,20 +122,34 @@ class SlicePairs(Dataset[tuple[Tensor, Tensor, int]]):
             up = z / len(self.data.source[scan]) + rng.uniform(-Z_JITTER, Z_JITTER)
             other_z = self._slice_near(other, up * len(self.data.target[other]))
         style = self.data.styles[other] if self.data.styles else 0
-        labels = self.data.labels[scan][z] if labelled else None
-        at = _place(labels, self.settings.size, rng)
-        return (
-            self._slice(self.data.source[scan][z], at, rng),
-            self._slice(self.data.target[other][other_z], at, rng),
-            style,
+        source, labels = (
+            self._stack(self.data.source[scan], z),
+            self._stack(self.data.labels[scan], z),
         )
+        at = _place(labels[self.settings.neighbours] if labelled else None, self.settings.size, rng)
+        image = self._fitted(with_target_contrast(source, labels, self.settings), at)
+        marked = self._marked(labels, at)
+        if rng.random() < 0.5:  # mirrored from side to side, as the target on its own
+            image, marked = image.flip(-1), marked.flip(-1)
+        real = self._fitted(self._stack(self.data.target[other], other_z), at)
+        real = real.flip(-1) if rng.random() < 0.5 else real
+        return Pairs(image, real, torch.tensor(style), marked)
 
-    def _slice(self, voxels: NDArray[np.float16], at: Place, rng: np.random.Generator) -> Tensor:
-        """(Y, X) to (1, size, size), mirrored from side to side with probability one half."""
-        image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None]
-        size = self.settings.size
-        image = zoomed(image, size) if self.settings.fit == "zoom" else _part(image, size, at)
-        return image.flip(2) if rng.random() < 0.5 else image
+    def _stack(self, scan: NDArray[Voxel], z: int) -> NDArray[Voxel]:
+        """Slice ``z`` of (Z, Y, X) between its neighbours, (C, Y, X)."""
+        return scan[neighbourhood(z, len(scan), self.settings.neighbours)]
+
+    def _fitted(self, voxels: NDArray[np.floating], at: Place) -> Tensor:
+        """(C, Y, X) to (C, size, size)."""
+        image, size = torch.from_numpy(np.asarray(voxels, dtype=np.float32)), self.settings.size
+        return zoomed(image, size) if self.settings.fit == "zoom" else _part(image, size, at, BLACK)
+
+    def _marked(self, labels: NDArray[np.uint8], at: Place) -> Tensor:
+        """Of labels (C, Y, X) those of the middle slice, (size, size)."""
+        size, middle = self.settings.size, np.array(labels[self.settings.neighbours])
+        if self.settings.fit == "zoom":
+            return torch.from_numpy(nearest(middle, (size, size)))
+        return _part(torch.from_numpy(middle)[None], size, at, int(Structure.BACKGROUND))[0]
 
     def _slice_near(self, scan: int, z: float) -> int:
         """Of the target scan's slices that show anything, the one nearest to ``z``."""
@@ -145,10 +173,43 @@ def zoomed(images: Tensor, size: int | tuple[int, int]) -> Tensor:
     return out.reshape(*images.shape[:-2], *wanted)
 
 
-def step_batches(
-    pairs: SlicePairs, steps: range, rank: int = 0, world: int = 1
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Per step the share of process ``rank``: slices (N, 1, size, size) twice, styles (N,)."""
+def nearest(labels: NDArray[np.uint8], plane: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(..., Y, X) drawn to ``plane``, placed as ``zoomed`` places it."""
+    rows, columns = (
+        np.rint(np.linspace(0, extent - 1, wanted)).astype(np.intp)
+        for extent, wanted in zip(labels.shape[-2:], plane, strict=True)
+    )
+    return np.ascontiguousarray(labels[..., rows[:, None], columns])
+
+
+def neighbourhood(z: int, slices: int, reach: int) -> NDArray[np.int64]:
+    """The 2 ``reach`` + 1 numbers about slice ``z``; the ends stand for what lies beyond."""
+    return np.clip(np.arange(z - reach, z + reach + 1), 0, slices - 1)
+
+
+def with_target_contrast(
+    voxels: NDArray[np.floating], labels: NDArray[np.uint8], settings: TranslatorSettings
+) -> NDArray[np.floating]:
+    """``voxels`` (Z, Y, X) in [-1, 1], cochleae moved to white and the tumour to black.
+
+    By ``settings``' shares of the way, slice by slice; ``labels`` may lie on another grid in the
+    plane. So a translator need not find out by itself what changes its sign between contrasts.
+    """
+    if not (settings.bright_cochlea or settings.dark_tumour):
+        return voxels
+    marked = nearest(labels, voxels.shape[1:])
+    changed = voxels.astype(np.float32)
+    for mask, share, end in (
+        (marked == Structure.COCHLEA, settings.bright_cochlea, 1.0),
+        (np.isin(marked, TUMOUR), settings.dark_tumour, float(BLACK)),
+    ):
+        soft = ndimage.gaussian_filter(mask.astype(np.float32), (0, LABEL_EDGE, LABEL_EDGE))
+        changed += share * soft * (end - changed)
+    return changed
+
+
+def step_batches(pairs: SlicePairs, steps: range, rank: int = 0, world: int = 1) -> Iterator[Pairs]:
+    """Per step the share of process ``rank``."""
     settings = pairs.settings
     share = settings.batch // world
     starts = (step * settings.batch + rank * share for step in steps)
@@ -191,12 +252,12 @@ def _place(labels: NDArray[np.uint8] | None, size: int, rng: np.random.Generator
     return shares[0], shares[1]
 
 
-def _part(image: Tensor, size: int, at: Place) -> Tensor:
-    """The part (1, size, size) of (1, Y, X) that lies ``at``; what is missing is black."""
+def _part(image: Tensor, size: int, at: Place, missing: float) -> Tensor:
+    """The part (C, size, size) of (C, Y, X) that lies ``at``; ``missing`` where there is none."""
     (top, rows), (left, columns) = (
-        (round(share * missing), missing)
-        for share, missing in zip(at, (max(size - n, 0) for n in image.shape[1:]), strict=True)
+        (round(share * lacking), lacking)
+        for share, lacking in zip(at, (max(size - n, 0) for n in image.shape[1:]), strict=True)
     )
-    image = F.pad(image, (left, columns - left, top, rows - top), value=BLACK)
+    image = F.pad(image, (left, columns - left, top, rows - top), value=missing)
     y, x = (round(share * (n - size)) for share, n in zip(at, image.shape[1:], strict=True))
     return image[:, y : y + size, x : x + size]

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import wasserstein_distance
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from meatus.atomic import write_whole
 from meatus.service.commands import one_line_errors
@@ -96,9 +97,12 @@ def fixed_pairs(data: TranslationData, settings: TranslatorSettings) -> SlicePai
 
 
 def contact_sheet(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """The first slices of (N, 1, H, W) in [-1, 1], a column for each: (N H, len W) grey values."""
-    columns = [image[:SHOWN].detach().float().cpu().clamp(-1, 1).flatten(0, 2) for image in images]
-    grey = np.hstack([column.numpy() for column in columns])
+    """The first slices of (N, C, H, W) in [-1, 1], a column for each: (N H, len W) grey values.
+
+    Of slices with neighbours the middle ones.
+    """
+    middles = [image[:SHOWN, image.shape[1] // 2] for image in images]
+    grey = np.hstack([m.detach().float().cpu().clamp(-1, 1).flatten(0, 1) for m in middles])
     return np.asarray(np.rint((grey + 1) * 127.5), dtype=np.uint8)
 
 
@@ -111,11 +115,8 @@ def measure(
     """
     losses, found, shown, real = [], [], [], []
     for first in range(0, MEASURED, AT_ONCE):
-        batch = [pairs[number] for number in range(first, first + AT_ONCE)]
-        source = torch.stack([pair[0] for pair in batch])
-        target = torch.stack([pair[1] for pair in batch])
-        source, target = source.to(fabric.device), target.to(fabric.device)
-        styles = torch.tensor([pair[2] for pair in batch], device=fabric.device)
+        batch = default_collate([pairs[number] for number in range(first, first + AT_ONCE)])
+        source, target, styles, _ = (part.to(fabric.device) for part in batch)
         rng = torch.Generator().manual_seed(first)
         fake, loss = _contrasted(state, source, target, styles, settings, rng, fabric)
         losses.append(loss)
@@ -263,7 +264,7 @@ def _contrasted(
     rng: torch.Generator,
     fabric: Fabric,
 ) -> tuple[Tensor, Tensor]:
-    """Translated slices (N, 1, size, size) and both contrastive losses (2,), on the processor."""
+    """Translated slices (N, C, size, size) and both contrastive losses (2,), on the processor."""
     styled = styles if settings.styles else None
     with fabric.autocast():
         translated = translate_batch(

@@ -1,7 +1,8 @@
 """CUT's three networks: ResNet generator, PatchGAN discriminator and patch sampler.
 
-Tensors are (N, C, H, W). Modules bear the published names (``model.<index>``, ``mlp_<level>``),
-so that published and own weights load alike, strictly.
+Tensors are (N, C, H, W); images have one channel, or one for each of several slices that follow
+on one another. Modules bear the published names (``model.<index>``, ``mlp_<level>``), so that
+published and own weights load alike, strictly.
 
 Sources: Park et al., "Contrastive learning for unpaired image-to-image translation", ECCV 2020;
 of the anti-aliased halving and doubling Zhang, "Making convolutional networks shift-invariant
@@ -33,19 +34,23 @@ class Generator(nn.Module):
     at one and all shifts at zero, so that training starts from the network without styles.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9, styles: int = 0) -> None:
+    def __init__(
+        self, width: int = 64, blocks: int = 9, styles: int = 0, channels: int = 1
+    ) -> None:
+        """``channels`` are slices that follow on one another, all of which are translated."""
         super().__init__()
         self.width, self.blocks, self.styles = width, blocks, styles
+        self.channels = channels
         g = width
         self.model = nn.Sequential(
-            *_padded_conv(1, g, 7),
+            *_padded_conv(channels, g, 7),
             *_normed(g),
             *_down(g, 2 * g),
             *_down(2 * g, 4 * g),
             *(ResidualBlock(4 * g) for _ in range(blocks)),
             *_up(4 * g, 2 * g),
             *_up(2 * g, g),
-            *_padded_conv(g, 1, 7),
+            *_padded_conv(g, channels, 7),
             nn.Tanh(),
         )
         self.film = nn.ModuleDict()
@@ -54,7 +59,7 @@ class Generator(nn.Module):
                 self.film[str(index)] = Film(styles, channels)
 
     def forward(self, x: Tensor, styles: Tensor | None = None) -> Tensor:
-        """(N, 1, H, W) and style numbers (N,) to (N, 1, H', W'), the next multiples of four."""
+        """(N, C, H, W) and style numbers (N,) to (N, C, H', W'), the next multiples of four."""
         return self._run(x, styles, (), len(self.model))[0]
 
     def with_features(
@@ -70,7 +75,9 @@ class Generator(nn.Module):
     def feature_channels(self, layers: Sequence[int]) -> list[int]:
         """Channels of each of ``layers``: what the patch sampler must take in."""
         parameter = next(self.parameters())
-        probe = torch.zeros(1, 1, 16, 16, device=parameter.device, dtype=parameter.dtype)
+        probe = torch.zeros(
+            1, self.channels, 16, 16, device=parameter.device, dtype=parameter.dtype
+        )
         with torch.no_grad():
             return [feature.shape[1] for feature in self.features(probe, layers)]
 
@@ -126,13 +133,15 @@ class Discriminator(nn.Module):
     this a slice of that site?" shares all features with the same question about other sites.
     """
 
-    def __init__(self, width: int = 64, styles: int = 0, *, norm: bool = True) -> None:
+    def __init__(
+        self, width: int = 64, styles: int = 0, channels: int = 1, *, norm: bool = True
+    ) -> None:
         """Without ``norm`` it sees how bright a patch is, not only how it differs from others."""
         super().__init__()
         d = width
         self.styles = styles
         self.model = nn.Sequential(
-            *_judging(1, d, norm=False),
+            *_judging(channels, d, norm=False),
             *_judging(d, 2 * d, norm=norm),
             *_judging(2 * d, 4 * d, norm=norm),
             *_judging(4 * d, 8 * d, norm=norm)[:-1],
@@ -140,7 +149,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x: Tensor, styles: Tensor | None = None) -> Tensor:
-        """(N, 1, H, W) and style numbers (N,) to logits (N, 1, h, w); no sigmoid."""
+        """(N, C, H, W) and style numbers (N,) to logits (N, 1, h, w); no sigmoid."""
         logits: Tensor = self.model(x)
         if styles is None:
             return logits
@@ -216,6 +225,11 @@ def _judging(inputs: int, outputs: int, *, norm: bool) -> list[nn.Module]:
     norms = [nn.InstanceNorm2d(outputs)] if norm else []
     rectified = nn.LeakyReLU(0.2, inplace=True)
     return [nn.Conv2d(inputs, outputs, 4, padding=1), *norms, rectified, BlurDown(outputs)]
+
+
+def last_features(blocks: int) -> int:
+    """Index of the layer of a generator with ``blocks`` that its last convolution draws from."""
+    return FIRST_BLOCK + blocks + 7  # two doublings of four layers each
 
 
 def first_styled(blocks: int) -> int:

@@ -18,6 +18,7 @@ from meatus_training.translation.networks import (
     Generator,
     PatchSampler,
     draw_positions,
+    last_features,
 )
 
 
@@ -25,14 +26,16 @@ from meatus_training.translation.networks import (
 class Translated:
     """A batch through the generator, with the features met on the way.
 
-    ``fake`` and ``same`` (N, 1, H, W) are the source and the target slices, both translated;
-    ``keys`` are the levels' features (2 N, C, h, w) of source and target slices. Without the
-    identity loss there is no ``same``, and ``keys`` (N, C, h, w) are of the source slices.
+    ``fake`` and ``same`` (N, C, H, W) are the source and the target slices, both translated;
+    ``keys`` are the levels' features (2 N, F, h, w) of source and target slices. Without the
+    identity loss there is no ``same``, and ``keys`` (N, F, h, w) are of the source slices.
+    ``drawn_from`` (N, width, H, W) are the last features of the source slices, gradients and all.
     """
 
     fake: Tensor
     same: Tensor | None
     keys: list[Tensor]
+    drawn_from: Tensor
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,18 @@ def translate_batch(
     *,
     identity: bool = True,
 ) -> Translated:
-    """Both (N, 1, H, W) to ``styles`` (N,): the source to those of the target beside it.
+    """Both (N, C, H, W) to ``styles`` (N,): the source to those of the target beside it.
 
     Without ``identity`` the target slices are left out, and with them half of the work.
     """
     times = 2 if identity else 1
     repeated = None if styles is None else styles.repeat(times)
     slices = torch.cat([source, target][:times])
-    out, features = generator.with_features(slices, repeated, layers)
+    last = last_features(generator.blocks)
+    out, (*features, drawn_from) = generator.with_features(slices, repeated, (*layers, last))
     fake, *same = out.chunk(times)
-    return Translated(fake, same[0] if same else None, [feature.detach() for feature in features])
+    keys = [feature.detach() for feature in features]
+    return Translated(fake, same[0] if same else None, keys, drawn_from[: len(source)])
 
 
 def critic_loss(

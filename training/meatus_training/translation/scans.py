@@ -21,6 +21,7 @@ from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import Sample
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.translation.apply import translate_volume
+from meatus_training.translation.data import with_target_contrast
 from meatus_training.translation.networks import Generator
 from meatus_training.translation.settings import ApplySettings, TranslatorSettings
 
@@ -80,9 +81,10 @@ def translate_scans(
     return len(todo), len(todo)
 
 
-def _seen(case: PreparedCase, settings: TranslatorSettings) -> NDArray[np.float16]:
+def _seen(case: PreparedCase, settings: TranslatorSettings) -> NDArray[np.floating]:
     """The slices that a translator of ``settings`` has learnt on."""
-    return case.load_slices(settings.size) if settings.fit == "zoom" else case.load_voxels()
+    slices = case.load_slices(settings.size) if settings.fit == "zoom" else case.load_voxels()
+    return with_target_contrast(slices, case.load_labels(), settings)
 
 
 def digest_of(network: nn.Module) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from meatus.windows import GRID_MULTIPLE
 from meatus_training.runs.launch import Precision
 from meatus_training.settings_files import later
 
@@ -38,6 +39,18 @@ class TranslatorSettings:
     # own resolution, for arrays that lie on one spacing.
     fit: Literal["zoom", "crop"] = "zoom"
     labelled_share: Share = 0.0  # of the source slices, drawn among those with a structure
+    neighbours: CountOrNone = later(0)  # slices on either side, seen and translated as channels
+
+    # Beyond CUT, for the labelled structures; what is 0 is left out. First what the source's
+    # labels change in it: how far cochleae move to white, and the tumour to black.
+    bright_cochlea: Share = later(0.0)
+    dark_tumour: Share = later(0.0)
+    # Weights in the generator's objective; see ``structures``.
+    edge: NotNegative = later(0.0)  # of the edges that the translation loses
+    head: NotNegative = later(0.0)  # of a segmentation by the generator's last features
+    segmenter: NotNegative = later(0.0)  # of one by a network that sees the translations
+    segmenter_width: Count = later(16)
+    segmenter_from: CountOrNone = later(0)  # step; before, it learns and the generator does not
 
     initialisation: Literal["he", "xavier"] = "he"
     learning_rate: Positive = 2e-4  # of generator and sampler
@@ -65,6 +78,15 @@ class TranslatorSettings:
     save_every: Count = 500  # steps, as the next two
     log_every: Count = 50
     picture_every: Count = 500
+
+    def __post_init__(self) -> None:
+        if self.segmenter and self.size % GRID_MULTIPLE:
+            raise ValueError(f"size: {self.size} must be a multiple of {GRID_MULTIPLE}")
+
+    @property
+    def channels(self) -> int:
+        """Slices that the networks see at once."""
+        return 2 * self.neighbours + 1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import Precision
 from lightning.fabric.wrappers import _FabricOptimizer
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from meatus_training.errors import TrainingError
@@ -24,6 +24,7 @@ from meatus_training.runs.checkpoints import (
 from meatus_training.settings_files import settings_from
 from meatus_training.translation.networks import Discriminator, Generator, PatchSampler, initialise
 from meatus_training.translation.settings import TranslatorSettings
+from meatus_training.translation.structures import Segmenters
 
 Schedule = LambdaLR | ReduceLROnPlateau
 
@@ -38,7 +39,8 @@ class State:
     generator: Generator
     critic: Discriminator
     sampler: PatchSampler
-    generator_optimiser: _FabricOptimizer  # of the sampler too
+    segmenters: Segmenters
+    generator_optimiser: _FabricOptimizer  # of the sampler and the segmenters too
     critic_optimiser: _FabricOptimizer
     schedules: tuple[Schedule, Schedule]
     precision: Precision  # holds what float16 multiplies losses by
@@ -52,6 +54,8 @@ class State:
         yield "generator", self.generator
         yield "critic", self.critic
         yield "sampler", self.sampler
+        if any(True for _ in self.segmenters.parameters()):
+            yield "segmenters", self.segmenters
         yield "generator_optimiser", self.generator_optimiser.optimizer
         yield "critic_optimiser", self.critic_optimiser.optimizer
         yield "generator_schedule", self.schedules[0]
@@ -65,26 +69,29 @@ def start_state(settings: TranslatorSettings, fabric: Fabric) -> State:
         torch.manual_seed(settings.seed)
         generator = build_generator(settings)
         has_norm = settings.critic_norm == "instance"
-        critic = Discriminator(settings.critic_width, settings.styles, norm=has_norm)
+        critic = Discriminator(
+            settings.critic_width, settings.styles, settings.channels, norm=has_norm
+        )
         channels = generator.feature_channels(settings.layers)
         sampler = PatchSampler(channels, settings.sampler_width)
         for network in (generator, critic, sampler):
             initialise(network, settings.initialisation)
             network.to(fabric.device)
-    both = nn.ModuleList([generator, sampler])
-    optimiser = _adam(both, settings.learning_rate, settings)
+        segmenters = Segmenters(settings).to(fabric.device)  # as torch draws them
+    learning = nn.ModuleList([generator, sampler, segmenters])
+    optimiser = _adam(learning, settings.learning_rate, settings)
     critic_optimiser = _adam(critic, settings.critic_learning_rate, settings)
     schedules = _schedule(optimiser, settings), _schedule(critic_optimiser, settings)
     ours, critics = (fabric.setup_optimizers(one) for one in (optimiser, critic_optimiser))
     assert isinstance(ours, _FabricOptimizer)
     assert isinstance(critics, _FabricOptimizer)
     precision = fabric.strategy.precision
-    return State(generator, critic, sampler, ours, critics, schedules, precision)
+    return State(generator, critic, sampler, segmenters, ours, critics, schedules, precision)
 
 
 def build_generator(settings: TranslatorSettings) -> Generator:
     """The generator that ``settings`` describes, its weights still to be set."""
-    return Generator(settings.width, settings.blocks, settings.styles)
+    return Generator(settings.width, settings.blocks, settings.styles, settings.channels)
 
 
 def end_epoch(state: State, loss: float) -> None:
@@ -97,41 +104,35 @@ def end_epoch(state: State, loss: float) -> None:
 
 
 def save_state(
-    file: Path,
-    state: State,
-    settings: TranslatorSettings,
-    scans: str,
-    step: int,
-    epoch: Tensor,
+    file: Path, state: State, settings: TranslatorSettings, scans: str, step: int
 ) -> None:
     """Write everything; the file appears whole or not at all.
 
-    ``scans`` is the fingerprint of what is trained on. ``epoch`` (2,) is the sum of the
-    generator's losses in the unfinished epoch, and their number. Raises ``TrainingError`` where
-    a weight is no longer finite, so that such a state never takes the place of a good one, and
-    where the disk refuses.
+    ``scans`` is the fingerprint of what is trained on. Raises ``TrainingError`` where a weight is
+    no longer finite, so that such a state never takes the place of a good one, and where the disk
+    refuses.
     """
-    for name, network in zip(("generator", "critic", "sampler"), state.networks, strict=True):
-        if not all(bool(p.isfinite().all()) for p in network.parameters()):
+    for name, network in state.parts():
+        if isinstance(network, nn.Module) and not all(
+            bool(p.isfinite().all()) for p in network.parameters()
+        ):
             raise TrainingError(
                 f"step {step}: weights of the {name} are no longer finite; "
                 f"start again from {file} with a lower rate or fp32."
             )
     content = {name: part.state_dict() for name, part in state.parts()}
-    content |= {"config": settings.as_dict(), "scans": scans, "step": step, "epoch": epoch.cpu()}
+    content |= {"config": settings.as_dict(), "scans": scans, "step": step}
     write_state(file, content)
 
 
-def resume_state(
-    file: Path, state: State, settings: TranslatorSettings, scans: str
-) -> tuple[int, Tensor]:
-    """Fill ``state`` from ``file``: the next step, and the unfinished epoch's sums (2,).
+def resume_state(file: Path, state: State, settings: TranslatorSettings, scans: str) -> int:
+    """Fill ``state`` from ``file``: the next step.
 
     Step 0 where there is no file. Raises ``TrainingError`` where it is of other settings or
     scans.
     """
     if not file.exists():
-        return 0, torch.zeros(2, dtype=torch.float64)
+        return 0
     content = read_state(file)
     other = "another working folder"
     then = settings_from(content["config"], TranslatorSettings)
@@ -140,7 +141,7 @@ def resume_state(
     for name, part in state.parts():
         if content[name]:  # only float16 has a factor to keep
             part.load_state_dict(content[name])
-    return int(content["step"]), content["epoch"]
+    return int(content["step"])
 
 
 def load_generator(file: Path) -> tuple[Generator, TranslatorSettings]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from meatus_training.errors import TrainingError
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import anyone, average_gradients, mean
-from meatus_training.translation.data import SlicePairs, TranslationData, step_batches
+from meatus_training.translation.data import Pairs, SlicePairs, TranslationData, step_batches
 from meatus_training.translation.epochs import contact_sheet, fixed_pairs, keep, measure, parted
 from meatus_training.translation.networks import first_styled
 from meatus_training.translation.objective import (
@@ -41,15 +41,17 @@ from meatus_training.translation.state import (
     save_state,
     start_state,
 )
+from meatus_training.translation.structures import StructureLoss, structure_loss
 
 CHECKPOINT = "state.pt"
 
 # Processes ask one another whether to stop after so many steps: each time, the GPUs wait.
 ASK_EVERY = 10
 
-LOSSES = ("critic_fake", "critic_real", "adversarial", "nce", "identity", "generator")
-
-Batch = tuple[Tensor, Tensor, Tensor | None]  # source, target (N, 1, size, size), styles (N,)
+LOSSES = (
+    *("critic_fake", "critic_real", "adversarial", "nce", "identity"),
+    *("edge", "head", "segmenter", "generator"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,13 @@ def train_translation(
     measured_on = fixed_pairs(held_out, settings)
     _check(data, settings, fabric.world_size)
     state = start_state(settings, fabric)
-    first, epoch = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
+    first = resume_state(folder / CHECKPOINT, state, settings, data.fingerprint)
     length = settings.steps_per_epoch or math.ceil(len(pairs) / settings.batch)
     last = length * (settings.epochs + settings.decay_epochs)
     if first >= last:
         return Trained(state, first, finished=True)
     journal = Journal(folder, first, writes=fabric.is_global_zero)
-    meter = Meter(epoch.to(fabric.device))
+    meter = Meter(fabric.device)
     batches = step_batches(pairs, range(first, last), fabric.global_rank, fabric.world_size)
     for done in range(first + 1, last + 1):
         batch, waited_s = _next_batch(batches, settings, fabric)
@@ -97,12 +99,11 @@ def train_translation(
         if stop or done % settings.log_every == 0:
             _write_line(journal, meter, state, done, done // length, say)
         if done == last or done % settings.picture_every == 0:
-            write_picture(journal, done, [batch[0], translated.fake, batch[1]])
+            write_picture(journal, done, [batch.source, translated.fake, batch.target])
         if done % length == 0:
-            meter.end_epoch()
             _end_epoch(state, measured_on, settings, folder, done // length, journal, fabric)
         if fabric.is_global_zero and (stop or done % settings.save_every == 0):
-            _save(folder, state, settings, data, done, meter)
+            save_state(folder / CHECKPOINT, state, settings, data.fingerprint, done)
         if stop:
             break
     fabric.barrier()  # whoever goes on finds the first process's checkpoint written
@@ -130,17 +131,6 @@ def _end_epoch(
         keep(folder, number, state, measured, picture, settings)
 
 
-def _save(
-    folder: Path,
-    state: State,
-    settings: TranslatorSettings,
-    data: TranslationData,
-    done: int,
-    meter: Meter,
-) -> None:
-    save_state(folder / CHECKPOINT, state, settings, data.fingerprint, done, meter.epoch)
-
-
 def _check(data: TranslationData, settings: TranslatorSettings, processes: int) -> None:
     if settings.batch % processes:
         raise TrainingError(
@@ -161,12 +151,15 @@ def _check(data: TranslationData, settings: TranslatorSettings, processes: int) 
 
 
 def _next_batch(
-    batches: Iterator[tuple[Tensor, Tensor, Tensor]], settings: TranslatorSettings, fabric: Fabric
-) -> tuple[Batch, float]:
+    batches: Iterator[Pairs], settings: TranslatorSettings, fabric: Fabric
+) -> tuple[Pairs, float]:
     """The next step's slices on the device, and the seconds that they kept it waiting."""
     asked = time.monotonic()
-    source, target, styles = (part.to(fabric.device, non_blocking=True) for part in next(batches))
-    return (source, target, styles if settings.styles else None), time.monotonic() - asked
+    source, target, styles, labels = (
+        part.to(fabric.device, non_blocking=True) for part in next(batches) if part is not None
+    )
+    batch = Pairs(source, target, styles if settings.styles else None, labels)
+    return batch, time.monotonic() - asked
 
 
 def _told(done: int, fabric: Fabric, should_stop: Callable[[], bool]) -> bool:
@@ -203,10 +196,8 @@ def _write_line(
 class Meter:
     """Sums since the journal's last line, kept on the device: to read them is to wait for it."""
 
-    def __init__(self, epoch: Tensor) -> None:
-        """``epoch`` (2,): generator losses of the unfinished epoch, and their number."""
-        self.epoch = epoch
-        self.losses = torch.zeros(len(LOSSES), device=epoch.device)
+    def __init__(self, device: torch.device) -> None:
+        self.losses = torch.zeros(len(LOSSES), device=device)
         self._start()
 
     def _start(self) -> None:
@@ -214,10 +205,8 @@ class Meter:
         self.steps, self.waited_s, self.started_s = 0, 0.0, time.monotonic()
 
     def add(self, losses: Tensor, waited_s: float) -> None:
-        """Count a step with ``losses`` (6,) that waited so long for its slices."""
+        """Count a step with ``losses`` (9,) that waited so long for its slices."""
         self.losses += losses
-        self.epoch[0] += losses[-1]
-        self.epoch[1] += 1
         self.steps += 1
         self.waited_s += waited_s
 
@@ -229,27 +218,21 @@ class Meter:
         self._start()
         return values
 
-    def end_epoch(self) -> float:
-        """The epoch's mean generator loss; the next one starts."""
-        mean = float(self.epoch[0] / self.epoch[1])
-        self.epoch.zero_()
-        return mean
-
 
 def write_picture(journal: Journal, step: int, images: list[Tensor]) -> None:
-    """Columns of slices (N, 1, H, W) in [-1, 1], one row for each of the first pairs."""
+    """Columns of slices (N, C, H, W) in [-1, 1], one row for each of the first pairs."""
     if journal.writes:
         journal.picture(step, "source, translated, target", contact_sheet(images))
 
 
 def train_step(
-    state: State, batch: Batch, settings: TranslatorSettings, step: int, fabric: Fabric
+    state: State, batch: Pairs, settings: TranslatorSettings, step: int, fabric: Fabric
 ) -> tuple[Translated, Tensor]:
-    """The translated batch, and the losses (6,) in the order of ``LOSSES``.
+    """The translated batch, and the losses (9,) in the order of ``LOSSES``.
 
     Positions of the patches depend on the seed and the step alone.
     """
-    source, target, styles = batch
+    source, target, styles, labels = batch
     seed = np.random.SeedSequence((settings.seed, step)).generate_state(1, np.uint64)[0]
     rng = torch.Generator().manual_seed(int(seed))
     with fabric.autocast():
@@ -270,13 +253,14 @@ def train_step(
             settings.contrast,
             settings.identity,
         )
-    _update(fabric, state.generator_optimiser, ours.total)
-    return translated, mean(fabric, _numbers(critic, ours))
+    kept = structure_loss(state.segmenters, translated, source, labels, settings, step)
+    _update(fabric, state.generator_optimiser, ours.total + kept.total)
+    return translated, mean(fabric, _numbers(critic, ours, kept))
 
 
-def _numbers(critic: CriticLoss, ours: GeneratorLoss) -> Tensor:
-    nce, identity = ours.nce.mean(), ours.identity.mean()
-    parts = [critic.fake, critic.real, ours.adversarial, nce, identity, ours.total]
+def _numbers(critic: CriticLoss, ours: GeneratorLoss, kept: StructureLoss) -> Tensor:
+    parts = [critic.fake, critic.real, ours.adversarial, ours.nce.mean(), ours.identity.mean()]
+    parts += [kept.edge, kept.head, kept.segmenter, ours.total + kept.total]
     return torch.stack(parts).detach()
 
 
