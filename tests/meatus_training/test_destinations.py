@@ -27,6 +27,7 @@ COMMANDS = {
     "segment": ("train", "segment", "OUT", "--member", "a"),
     "selftrain": ("train", "selftrain", "OUT"),
     "reproduce": ("train", "reproduce", "scans", "OUT"),
+    "ladder": ("train", "ladder", "scans", "OUT"),
     "export": ("train", "export", "network.pt", "OUT/a.onnx"),
     "import": ("train", "import-checkpoint", "network.pt", "OUT/a.onnx"),
     "manifest": ("train", "manifest", "OUT", "--scores", "a.json"),

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
+from meatus.service.destinations import check_folders
 from meatus.weights import read_manifest
 from meatus_phantom.cohort.files import FOLDERS
 from meatus_training.errors import TrainingError
@@ -185,6 +186,7 @@ def ladder(
     Each rung is a reproduction of its own, in WORK/RUNG, with its scores of the test scans in
     WORK/RUNG/test.scores.json. Stopped or killed anywhere, the same command goes on.
     """
+    check_folders(work)
     changes = read_rungs(file or RUNGS, chosen)
     rungs = {name: load_all(preset, changed) for name, changed in changes.items()}
     should_stop = stop_when_told()
