@@ -80,8 +80,23 @@ class Recorder:
         self, folder: Path, outcome: Outcome, scan: Scan | None, found: Measures | None
     ) -> None:
         report = _case_report(outcome, found, self._model)
-        self._reports[report.case] = report
-        write_report(folder, self._all)
+        try:
+            self._show(folder, outcome, scan, found, report)
+        finally:  # the row comes last: what has one is whole, however the run ends
+            self._reports[report.case] = report
+            write_report(folder, self._all)
+        if time.monotonic() - self._index_written > INDEX_EVERY_S:
+            self._write_index(folder)
+
+    def _show(
+        self,
+        folder: Path,
+        outcome: Outcome,
+        scan: Scan | None,
+        found: Measures | None,
+        report: CaseReport,
+    ) -> None:
+        """The case's picture and page."""
         if scan is not None and outcome.result is not None and found is not None:
             from meatus.report.figures import draw_case  # matplotlib only where it is drawn
 
@@ -97,8 +112,6 @@ class Recorder:
         from meatus.report.pages import write_case_page  # jinja2 only where a page is written
 
         write_case_page(folder, report)
-        if time.monotonic() - self._index_written > INDEX_EVERY_S:
-            self._write_index(folder)
 
     def _write_index(self, folder: Path) -> None:
         from meatus.report.figures import thumbnail
