@@ -33,7 +33,7 @@ from meatus_training.networks import ResUNet25d
 from meatus_training.runs.checkpoints import (
     import_checkpoint,
     imported_spec,
-    load_checkpoint,
+    load_mean,
 )
 
 say = partial(print, flush=True)
@@ -45,14 +45,17 @@ CHECK_SEED = 999_999_999
 
 
 @click.command()
-@click.argument("checkpoint", type=FILE)
+@click.argument("checkpoints", type=FILE, nargs=-1, required=True)
 @click.argument("out", type=FILE)
 @click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
 @click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
 @one_line_errors
-def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
-    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch."""
-    network, spec = load_checkpoint(checkpoint)[:2]
+def export(checkpoints: tuple[Path, ...], out: Path, fp16: bool, scan: Path | None) -> None:
+    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch.
+
+    Of several CHECKPOINTS of one training, the mean of their weights.
+    """
+    network, spec = load_mean(checkpoints)
     _export(network, spec, out, fp16, scan)
 
 
