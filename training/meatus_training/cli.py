@@ -24,7 +24,6 @@ from meatus.spec import Spec
 from meatus.volumes import Scan
 from meatus.windows import cut, plan
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.bench import run_bench
 from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import export_checked
 from meatus_training.export.engines import WANTED_DICE, compare_engines, summarise
@@ -140,22 +139,3 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
         write_whole(json_file, (json.dumps(found, indent=2) + "\n").encode())
     if any(row.mean < WANTED_DICE for row in summaries):
         sys.exit(1)
-
-
-@click.command()
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--passes", type=click.IntRange(min=1), default=3, help="Of PyTorch's network.")
-@one_line_errors
-def bench(repeats: int, passes: int) -> None:
-    """Print seconds and memory of the main job beside the published pipeline's work."""
-    table = Table("job", "s", "other stages, s", "peak MiB", "times faster")
-    for row in run_bench(repeats, passes, say):
-        table.add_row(
-            row.job,
-            f"{row.seconds:.1f}",
-            *[
-                "" if value is None else f"{value:.{digits}f}"
-                for value, digits in ((row.other_seconds, 2), (row.peak_mib, 0), (row.ratio, 1))
-            ],
-        )
-    Console(width=100).print(table)

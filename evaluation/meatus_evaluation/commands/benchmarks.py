@@ -11,15 +11,20 @@ import click
 
 from meatus.engines import Device
 from meatus.ensemble import Quality
+from meatus.errors import UsageError
 from meatus.pipeline import load_model
+from meatus.service.cases import find_cases
+from meatus_evaluation.benchmark.batch import Batch, measure_batch
 from meatus_evaluation.benchmark.budget import (
-    Batch,
     Budgets,
+    check_accuracy,
     check_budgets,
+    check_ratios,
     is_broken,
-    measure_batch,
-    time_stages,
 )
+from meatus_evaluation.benchmark.children import no_child_left
+from meatus_evaluation.benchmark.ratios import measure_ratios, read_ratios, write_ratios
+from meatus_evaluation.benchmark.stages import time_stages
 from meatus_evaluation.commands.options import (
     ANY,
     BROKEN,
@@ -42,6 +47,18 @@ BUDGETS = Budgets()
 @click.option("--max-seconds", type=float, default=BUDGETS.seconds, show_default=True)
 @click.option("--max-gpu-mib", type=float, default=BUDGETS.gpu_mib, show_default=True)
 @click.option("--max-rss-mib", type=float, default=None, help="Default: measured, no budget.")
+@click.option("--truth", type=ANY, help="Folder of label maps that the results are compared with.")
+@click.option("--min-dice", type=float, help="With --truth: least mean Dice of each structure.")
+@click.option(
+    "--ratios",
+    "ratios_file",
+    type=ANY,
+    help="Stored ratios: the first case's work beside reference work of the same minute.",
+)
+@click.option("--renew", is_flag=True, help="With --ratios: measure and store them, no more.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Of --ratios."
+)
 @click.option("--image", default=None, help="Run this image with docker or podman.")
 @click.option("--require-gpu", is_flag=True, help="Broken where no GPU can be measured.")
 @json_option
@@ -51,25 +68,53 @@ def budget(
     max_seconds: float,
     max_gpu_mib: float,
     max_rss_mib: float | None,
+    truth: Path | None,
+    min_dice: float | None,
+    ratios_file: Path | None,
+    renew: bool,
+    rounds: int,
     image: str | None,
     require_gpu: bool,
     json_file: Path | None,
 ) -> None:
-    """Label INPUT as a user does, and check seconds and memory against budgets.
+    """Label INPUT as a user does, and check seconds, memory and accuracy against budgets.
 
     OPTIONS, after --, go to predict, for example: budget scans -- --device cpu
     """
-    with one_line_errors():
+    budgets = Budgets(max_seconds, max_gpu_mib, max_rss_mib, min_dice)
+    with one_line_errors(), no_child_left():
         check_writable(json_file)
-        usage = measure_batch(source, Batch(image, options))
-        budgets = Budgets(max_seconds, max_gpu_mib, max_rss_mib)
+        _check_request(truth, min_dice, ratios_file, renew)
+        first = find_cases(source, source).cases[0].scan if ratios_file else source
+        if ratios_file and renew:
+            write_ratios(ratios_file, measure_ratios(first, rounds))
+            return
+        stored = read_ratios(ratios_file) if ratios_file else None
+        usage = measure_batch(source, Batch(image, options), truth)
         lines = check_budgets(usage, budgets, require_gpu=require_gpu)
+        lines += check_accuracy(usage, budgets)
+        lines += check_ratios(measure_ratios(first, rounds), stored) if stored else []
         terminal_tables.print_budget(lines)
         write_json(json_file, asdict(usage) | {"lines": [asdict(line) for line in lines]})
     if is_broken(lines):
         broken = ", ".join(line.name for line in lines if line.verdict == "broken")
         say_error(f"over budget: {broken}")
         sys.exit(BROKEN)
+
+
+def _check_request(
+    truth: Path | None, min_dice: float | None, ratios_file: Path | None, renew: bool
+) -> None:
+    """Before long work. Raises ``UsageError`` for options that lack what they need."""
+    if min_dice is not None and truth is None:
+        raise UsageError(
+            "--min-dice is against reference label maps; name their folder by --truth."
+        )
+    if truth is not None and not truth.is_dir():
+        raise UsageError(f"{truth} is no folder; --truth takes one with <case>_Label.nii.gz.")
+    if renew and ratios_file is None:
+        raise UsageError("--renew writes the file of stored ratios; name it by --ratios.")
+    check_writable(ratios_file if renew else None)
 
 
 @click.command()
