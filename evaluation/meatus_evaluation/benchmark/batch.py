@@ -110,16 +110,19 @@ def run_batch(batch: Batch, source: Path, out: Path, rss: TreeMeter, gpu: GpuMet
     Raises ``BatchFailedError``, or ``UsageError`` where nothing was started, with the run's own
     last line.
     """
-    with tempfile.TemporaryFile() as errors:
-        command = (
-            _container(batch, source, out, gpu) if batch.image else _process(batch, source, out)
-        )
+    command = _container(batch, source, out, gpu) if batch.image else _process(batch, source, out)
+    return run_watched(command, rss, gpu)[0]
+
+
+def run_watched(command: Command, rss: TreeMeter, gpu: GpuMeter) -> tuple[float, str]:
+    """Wall-clock seconds of ``command``, and what it printed; the meters see its processes.
+
+    Raises ``BatchFailedError``, or ``UsageError`` where nothing was started.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command.arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
+            command.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         try:
             _watch(process, _root_finder(command, process), rss, gpu)
@@ -131,7 +134,8 @@ def run_batch(batch: Batch, source: Path, out: Path, rss: TreeMeter, gpu: GpuMet
             started_it = process.returncode not in NOTHING_STARTED
             kind = BatchFailedError if started_it else UsageError
             raise kind(_last_line(errors.read(), process.returncode))
-    return seconds
+        output.seek(0)
+        return seconds, output.read().decode(errors="replace")
 
 
 def container_tool() -> str:

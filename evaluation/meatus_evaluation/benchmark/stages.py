@@ -33,12 +33,17 @@ class StageTimes:
         return self.total - self.seconds[NETWORK]
 
 
-def time_stages(scan_file: Path, model: Model, repeats: int) -> StageTimes:
-    """Segment ``scan_file`` ``repeats`` times, one stage after the other, and time each."""
+def time_stages(
+    scan_file: Path, model: Model, repeats: int, labels: Path | None = None
+) -> StageTimes:
+    """Segment ``scan_file`` ``repeats`` times, one stage after the other, and time each.
+
+    The label map is kept as ``labels``, where that is given.
+    """
     runs: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats + 1):  # the first one compiles the network for its window
-            runs.append(run_stages(scan_file, model, Path(folder) / "result.nii.gz"))
+            runs.append(run_stages(scan_file, model, labels or Path(folder) / "result.nii.gz"))
     medians = {
         stage: statistics.median(run[stage] for run in runs[1:] or runs) for stage in runs[0]
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from meatus.engines import Device
+from meatus.engines import DEVICES, Device, availability, choose
 from meatus.ensemble import Quality
 from meatus.errors import UsageError
 from meatus.pipeline import load_model
@@ -23,6 +23,8 @@ from meatus_evaluation.benchmark.budget import (
     is_broken,
 )
 from meatus_evaluation.benchmark.children import no_child_left
+from meatus_evaluation.benchmark.device_speed import table_lines, time_device
+from meatus_evaluation.benchmark.processor import described_processor
 from meatus_evaluation.benchmark.ratios import measure_ratios, read_ratios, write_ratios
 from meatus_evaluation.benchmark.stages import time_stages
 from meatus_evaluation.commands.options import (
@@ -39,6 +41,9 @@ from meatus_evaluation.report import terminal_tables
 from meatus_evaluation.report.files import check_writable, write_json
 
 BUDGETS = Budgets()
+repeats_option = click.option(
+    "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="After a warm-up."
+)
 
 
 @click.command()
@@ -122,21 +127,57 @@ def _check_request(
 @weights_option
 @device_option
 @quality_option
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@repeats_option
+@click.option("--labels", type=ANY, help="Keep the label map as this file.")
 def stages(
-    scan: Path, weights: Path, device: Device, quality: Quality | None, repeats: int
+    scan: Path,
+    weights: Path,
+    device: Device,
+    quality: Quality | None,
+    repeats: int,
+    labels: Path | None,
 ) -> None:
     """Print, as JSON, the median seconds of each stage for SCAN and the process's peak memory."""
     with one_line_errors():
-        times = time_stages(scan, load_model(weights, device=device, quality=quality), repeats)
+        check_writable(labels)
+        model = load_model(weights, device=device, quality=quality)
+        times = time_stages(scan, model, repeats, labels)
     print(json.dumps({"seconds": times.seconds, "peak_mib": times.peak_mib}))
 
 
 @click.command()
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.argument("scan", type=ANY, required=False)
+@weights_option
+@click.option("--device", type=click.Choice(DEVICES), help="Time labelling of SCAN on this device.")
+@repeats_option
 @json_option
-def bench(repeats: int, json_file: Path | None) -> None:
-    """Time the scoring of a 448 x 448 x 80 case, on one core, against MedPy in the same run."""
+def bench(
+    scan: Path | None, weights: Path, device: Device | None, repeats: int, json_file: Path | None
+) -> None:
+    """Time the scoring of a 448 x 448 x 80 case, on one core, against MedPy in the same run.
+
+    With --device, time the labelling of SCAN there at each quality, beside the processor's, and
+    print the table that docs/speed.md wants.
+    """
+    if device is None and scan is None:
+        _bench_scoring(repeats, json_file)
+        return
+    with one_line_errors(), no_child_left():
+        check_writable(json_file)
+        if device is None or scan is None:
+            raise UsageError("labelling is timed on one scan and one device: bench SCAN --device D")
+        choose(device, print)  # before the processor has worked for minutes
+        rows = time_device(scan, weights, device, repeats, print)
+        write_json(json_file, {"rows": [asdict(row) for row in rows]})
+    for line in (
+        described_processor(),
+        *(engine.detail for engine in availability() if engine.usable),
+        *table_lines(rows),
+    ):
+        print(line)
+
+
+def _bench_scoring(repeats: int, json_file: Path | None) -> None:
     from meatus_evaluation.benchmark.scoring_speed import (  # MedPy only where it is timed
         LIMIT_S,
         time_scoring,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from meatus.engines.nvidia import check_gpu
+from meatus.engines.nvidia import check_gpu, read_driver
 from meatus.engines.protocol import Engine, Resources, Runtime, softmax
 from meatus.errors import DeviceError, InferenceError, WeightsError
 from meatus.geometry import Array
@@ -189,6 +189,8 @@ def onnxruntime_module() -> Any:
 
 
 def _check(kind: OrtKind) -> str:
+    if kind != "onnxruntime":
+        read_driver()  # most machines have none, and to import the runtime takes a moment
     runtime = onnxruntime_module()
     version = f"onnxruntime {runtime.__version__}"
     if PROVIDERS[kind] not in runtime.get_available_providers():
