@@ -57,7 +57,7 @@ def test_pytorchs_first_pass_does_not_count(monkeypatch):
 
 
 def test_a_job_that_fails_ends_in_its_own_line(tmp_path):
-    with pytest.raises(ChildFailedError, match="^the job: .* holds no manifest.json"):
+    with pytest.raises(ChildFailedError, match=r"^the job: .* holds no manifest\.json"):
         time_job("the job", tmp_path / "none.nii.gz", tmp_path, "fast", 1)
 
 
