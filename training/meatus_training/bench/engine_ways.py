@@ -54,7 +54,7 @@ def measure_ways(
     say(f"{described_processor()}, {usable_threads()} threads, window {window.shape}")
     ways = openvino_ways(file, window.shape)
     if calibrate is not None:
-        windows = [whole_window(case.scan, spec) for case in find_cases(calibrate, calibrate)]
+        windows = [whole_window(case.scan, spec) for case in find_cases(calibrate, calibrate).cases]
         ways |= int8_way(file, spec, windows, say)
     return timed(ways, work, repeats)
 
