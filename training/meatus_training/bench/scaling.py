@@ -142,10 +142,10 @@ def draw(growth: Growth, file: Path) -> None:
         axes.set(xlabel=label, ylabel="seconds", ylim=(0, None))
     _line(slices, [point.shape[0] for point in growth.by_slices], seconds_by_slices(growth))
     points = (*growth.by_slices, *growth.by_side)
-    x = [point.scan_mib for point in points]
-    memory.plot(x, [point.peak_mib for point in points], "o", label="peak")
+    sizes = [point.scan_mib for point in points]
+    memory.plot(sizes, [point.peak_mib for point in points], "o", label="peak")
     memory.set(xlabel="MiB of the scan in float32", ylabel="peak MiB", ylim=(0, None))
-    _line(memory, x, memory_by_scan(growth))
+    _line(memory, sizes, memory_by_scan(growth))
     for axes in (slices, sides, memory):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
