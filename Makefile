@@ -7,7 +7,7 @@ SUBMISSION ?= work/submission
 
 PACKAGES := inference evaluation phantom training
 
-.PHONY: demo demo-phantom renew-labels docs test lint smoke bench budget wheel image image-test submission clean
+.PHONY: demo demo-phantom renew-labels renew-ratios docs test lint smoke bench budget budget-gpu wheel image image-test submission clean
 
 demo: .venv/demo-ready  ## label two stored scans, print the scores, write label maps and pictures
 	$(BIN)/meatus predict tests/scans/hrT2 demo/labels --report demo/report
@@ -23,6 +23,10 @@ demo-phantom: .venv/ready  ## the same with SCANS=4 phantoms, drawn first
 
 renew-labels: .venv/ready  ## after new weights: the labels and scores that tests compare with
 	$(BIN)/python -m tests.scans.stored
+	$(MAKE) renew-ratios
+
+renew-ratios: .venv/ready  ## the main job's work beside reference work, that budget compares with
+	$(BIN)/meatus budget tests/scans/hrT2 --ratios tests/scans/ratios.json --renew --rounds 9
 
 docs: .venv/ready  ## write docs/commands.md from every command's help, the weights' card from their manifest
 	$(BIN)/python -m tests.commands_page
@@ -47,9 +51,14 @@ bench: .venv/ready  ## seconds and memory of the main job on this machine; of sc
 	$(BIN)/meatus train bench
 	$(BIN)/meatus bench
 
-budget: .venv/ready  ## fail where the main job takes more than the paper's 27 s and 5413 MiB
+budget: .venv/ready  ## fail where the main job takes too much, got slower, or errs; in IMAGE, if given
+	$(BIN)/meatus budget tests/scans/hrT2 --max-seconds 27 --max-rss-mib 1024 \
+		--truth tests/scans/truth --min-dice 0.83 --ratios tests/scans/ratios.json \
+		$(if $(IMAGE),--image $(IMAGE)) $(BUDGET) -- --device cpu --quality standard
+
+budget-gpu: .venv/ready  ## fail where it takes more than the paper's 27 s and 5413 MiB on a GPU
 	$(BIN)/meatus phantom cohort work/budget --test 3 --seed 3 --resume
-	$(BIN)/meatus budget work/budget/crossmoda23_test $(BUDGET)
+	$(BIN)/meatus budget work/budget/crossmoda23_test --require-gpu -- --device cuda
 
 wheel: .venv/ready  ## dist/: a wheel of each of the four packages
 	for package in $(PACKAGES); do \

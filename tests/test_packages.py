@@ -25,7 +25,10 @@ from tests.meatus.tiny_runs import save_scan
 from tests.test_architecture import FOLDERS, MODULES, ROOT
 
 # Of what is imported only where it is there, or is asked for by an extra.
-OPTIONAL = {"meatus_evaluation": {"medpy"}}
+OPTIONAL = {
+    "meatus_evaluation": {"medpy"},
+    "meatus_training": {"monai", "nncf", "nnunetv2"},
+}
 
 WHERE = "import meatus, sys; print(meatus.__file__, 'torch' in sys.modules)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from meatus.components import Mask
 from meatus.crop import TISSUE_SHARE
@@ -124,12 +124,14 @@ def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:
     if not tumour.any():
         return None
     reach = [int(np.ceil(AROUND_MM[1] / step)) for step in labels.geometry.spacing_mm[::-1]]
-    (box,) = ndimage.find_objects(tumour.view(np.uint8))
+    (box,) = scipy.ndimage.find_objects(tumour.view(np.uint8))
     wider = tuple(
         slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
     )
     near = tumour[wider]
-    distance_mm = ndimage.distance_transform_edt(~near, sampling=labels.geometry.spacing_mm[::-1])
+    distance_mm = scipy.ndimage.distance_transform_edt(
+        ~near, sampling=labels.geometry.spacing_mm[::-1]
+    )
     around = scan.voxels[wider][(distance_mm > AROUND_MM[0]) & (distance_mm <= AROUND_MM[1])]
     if not around.size:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from meatus.components import Mask
 from meatus.geometry import Array, Geometry, axial, nearest_index, reorient
@@ -59,11 +59,11 @@ def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float
 def _around(p: Array, found: Mask, grid: Geometry) -> float:
     """The sum of ``p`` within ``NEAR_MM`` of ``found``, both (Z, Y, X)."""
     reach = [math.ceil(NEAR_MM / mm) for mm in reversed(grid.spacing_mm)]
-    (box,) = ndimage.find_objects(found.view(np.uint8))
+    (box,) = scipy.ndimage.find_objects(found.view(np.uint8))
     wider = tuple(
         slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
     )
-    reached = ndimage.maximum_filter(
+    reached = scipy.ndimage.maximum_filter(
         found[wider].view(np.uint8), [2 * r + 1 for r in reach], mode="constant"
     )
     return float(p[wider][reached > 0].sum())

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
 
 from meatus.geometry import Geometry
 from meatus.structures import TUMOUR, Structure
@@ -28,7 +28,7 @@ def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     All 26 neighbours touch. Returns the numbers (Z, Y, X) and each one's voxel count; entry 0,
     the background, is 0.
     """
-    numbers, count = ndimage.label(mask, TOUCHING)
+    numbers, count = scipy.ndimage.label(mask, TOUCHING)
     sizes = np.bincount(numbers[mask], minlength=count + 1)
     return numbers, sizes
 
@@ -36,7 +36,7 @@ def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 def fill_holes(labels: LabelMap, structure: int, geometry: Geometry) -> LabelMap:
     """Give background that ``structure`` encloses on all sides its label."""
     mask = labels == structure
-    boxes = ndimage.find_objects(mask.view(np.uint8))
+    boxes = scipy.ndimage.find_objects(mask.view(np.uint8))
     if not boxes:
         return labels
     filled = labels.copy()
@@ -53,7 +53,7 @@ def fill_tumours(labels: LabelMap, geometry: Geometry) -> LabelMap:
     """
     numbers, _ = components(mask_of(labels, TUMOUR))
     filled = labels.copy()
-    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+    for number, box in enumerate(scipy.ndimage.find_objects(numbers), start=1):
         inside = _directions(numbers[box] == number) >= SURROUNDING
         _fill(filled[box], inside, TUMOUR, geometry)
     return filled
@@ -64,7 +64,7 @@ def _fill(labels: LabelMap, inside: Mask, structures: Iterable[int], geometry: G
     cavity = inside & (labels == Structure.BACKGROUND)
     if not cavity.any():
         return
-    rim = ndimage.binary_dilation(cavity, TOUCHING)
+    rim = scipy.ndimage.binary_dilation(cavity, TOUCHING)
     spacing_mm = np.array(geometry.spacing_mm[::-1])
     points_mm = np.argwhere(cavity) * spacing_mm
     nearest_mm = np.full(len(points_mm), np.inf)
@@ -73,7 +73,7 @@ def _fill(labels: LabelMap, inside: Mask, structures: Iterable[int], geometry: G
         wall_mm = np.argwhere(rim & (labels == structure)) * spacing_mm
         if len(wall_mm) == 0:
             continue
-        distance_mm = spatial.KDTree(wall_mm).query(points_mm)[0]
+        distance_mm = scipy.spatial.KDTree(wall_mm).query(points_mm)[0]
         nearer = distance_mm < nearest_mm - ROUNDING_MM
         nearest[nearer] = structure
         nearest_mm = np.minimum(distance_mm, nearest_mm)
@@ -110,7 +110,7 @@ def _diagonals(mask: Mask, plane: tuple[int, int]) -> NDArray[np.uint8]:
 
 def _enclosed(mask: Mask) -> Mask:
     """Where ``mask`` (Z, Y, X) is false and no path over faces leads to the array's border."""
-    numbers, count = ndimage.label(~mask)
+    numbers, count = scipy.ndimage.label(~mask)
     is_open = np.zeros(count + 1, dtype=bool)
     is_open[0] = True  # the mask itself
     for axis in range(3):
@@ -125,7 +125,7 @@ def join_islands(labels: LabelMap) -> LabelMap:
     inside the canal comes first, as in the published voting.
     """
     tumour = mask_of(labels, TUMOUR)
-    boxes = ndimage.find_objects(tumour.view(np.uint8))
+    boxes = scipy.ndimage.find_objects(tumour.view(np.uint8))
     if not boxes:
         return labels
     joined = labels.copy()

@@ -6,8 +6,8 @@ from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import spatial
 
 from meatus import anatomy
 from meatus.components import components
@@ -106,7 +106,7 @@ def nearest_ears(
     ``numbers`` (N,) say whose each point of ``tumours`` is, ``left`` which points of ``cochleas``
     are of the left one. A tumour that comes no nearer than ``most_mm`` lies by neither.
     """
-    gap_mm, nearest = spatial.KDTree(cochleas).query(tumours)
+    gap_mm, nearest = scipy.spatial.KDTree(cochleas).query(tumours)
     last_is_nearest = np.argsort(-gap_mm, kind="stable")
     side = np.where(gap_mm <= most_mm, np.where(left[nearest], Ear.LEFT, Ear.RIGHT), Ear.NEITHER)
     ears = np.full(count, Ear.NEITHER, dtype=np.int8)

@@ -68,7 +68,8 @@ def load_model(
     """Load the ensemble in ``weights``, a folder with a manifest or one ``.onnx`` file.
 
     Without ``quality``, a GPU works with all flips and a processor with the left-right one;
-    ``fast`` loads the first member only. ``gpu`` is the number of the one to run on, where that is
+    ``fast`` loads the first member only, and looks closely where the weights' scout, if they have
+    one, finds the ears. ``gpu`` is the number of the one to run on, where that is
     the device. ``say`` gets the lines that a user should see.
 
     Raises ``WeightsError`` where a file is missing or damaged, ``DeviceError`` where the
@@ -82,6 +83,8 @@ def load_model(
         load_engine, kind=kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
     )
     members = tuple(load(file, spec) for file, spec in used)
-    scout = Scout(load(*networks.scout), networks.scout[1]) if networks.scout else None
+    # Regions cost up to 0.007 of Dice on real slices (docs/weights.md): for who asks for speed.
+    looks = networks.scout if chosen == "fast" else None
+    scout = Scout(load(*looks), looks[1]) if looks else None
     names = ", ".join(spec.name for _, spec in used)
     return Model(members, used[0][1], chosen, names, scout)

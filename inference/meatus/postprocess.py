@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
 
 from meatus import anatomy
 from meatus.components import (
@@ -123,7 +123,7 @@ def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
     in_z = voxels.any(axis=(1, 2))
     shadow: Mask = np.any(voxels[in_z], axis=0)  # (Y, X)
     z, y, x = (
-        np.flatnonzero(ndimage.binary_dilation(used, iterations=steps))
+        np.flatnonzero(scipy.ndimage.binary_dilation(used, iterations=steps))
         for used, steps in zip((in_z, shadow.any(axis=1), shadow.any(axis=0)), reach, strict=True)
     )
     return z, y, x
@@ -207,7 +207,7 @@ def _possible(
     if len(ears):
         left = split_sides(ears[:, 0], rules.between_ears_mm)
         groups = [ears] if left is None else [ears[~left], ears[left]]
-        by_any = spatial.KDTree(ears).query(places)[0] <= rules.from_ear_mm
+        by_any = scipy.spatial.KDTree(ears).query(places)[0] <= rules.from_ear_mm
         for group in groups:
             by_any |= _by_the_other_ear(places - group.mean(axis=0), rules)
         within &= by_any
@@ -236,7 +236,7 @@ def _keep_cochleas(labels: LabelMap, planes: Planes, geometry: Geometry, rules: 
     numbers, sizes = components(mask_of(labels, (Structure.COCHLEA,)))
     large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
     large = large[np.argsort(-sizes[large], kind="stable")]
-    boxes = ndimage.find_objects(numbers)
+    boxes = scipy.ndimage.find_objects(numbers)
     lateral_mm = np.array([_lateral_mm(boxes[number - 1], planes, geometry) for number in large])
     keep = np.zeros(sizes.size, dtype=bool)
     for number in large[_heaviest_pair(sizes[large], lateral_mm, rules.between_ears_mm)]:

@@ -22,9 +22,12 @@ from meatus import __version__
 from meatus.spec import PhysicalCrop, VolumeNormalisation
 from tests.container.engines import ROOT, Job, UnavailableError, choose_engine
 from tests.meatus.onnx_files import tiny_spec, write_network
+from tests.scans.stored import SCANS, SCORES, scores_of
 
 CASES = {"left_T2": (25, 0.6), "right_hrT2": (95, 0.5)}  # a ball's place along x, voxels in mm
 USERS = (None, "12345:6789")  # the image's own, and one that exists nowhere
+# A case's budget, the published method's seconds, and what `make budget` allows outside the image.
+MOST_S, MOST_MIB, DICE_MARGIN = 27.0, 1024.0, 0.03
 BELOW_BASE = 600e6  # bytes: how much the cpu image may add to its base
 # Run inside: what there is of networks, capabilities and places to write.
 PROBE = """
@@ -83,6 +86,7 @@ def check(engine, image, target):
     check_cell(engine, image)
     for user in USERS:
         check_run(engine, image, user)
+    check_budget(engine, image)
 
 
 def check_contents(engine, image, target):
@@ -170,6 +174,36 @@ def check_run(engine, image, user):
         owner = (output / "left.nii.gz").stat().st_uid
         assert user is None or owner == int(user.partition(":")[0])
     say(f"user {user or 'of the image'} ({owner}): 2 of 2 cases in {seconds:.1f} s")
+
+
+def check_budget(engine, image):
+    """The shipped weights on the stored scans, inside: seconds, memory, and Dice as when stored."""
+    if not (ROOT / "weights" / "manifest.json").exists():
+        say("no weights ship: the stored scans are left out")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        arguments = (
+            "predict",
+            "/input",
+            "/output",
+            "--device",
+            "cpu",
+            "--report",
+            "/output/report",
+        )
+        mounted = {"readable": {SCANS: "/input"}, "writable": {Path(name): "/output"}}
+        done = engine.run(image, Job(arguments, **mounted))
+        assert done.returncode == 0, done.stdout + done.stderr
+        report = json.loads((Path(name) / "report" / "report.json").read_text())
+        found = scores_of(Path(name))
+    for case, stored in json.loads(SCORES.read_text()).items():
+        assert all(found[case][part] >= dice - DICE_MARGIN for part, dice in stored.items()), found
+    seconds = [sum(case["seconds"].values()) for case in report["cases"]]
+    peak = max(case["peak_mib"] for case in report["cases"])
+    assert max(seconds) <= MOST_S
+    assert peak <= MOST_MIB
+    say(f"stored scans inside: {max(seconds):.1f} s at most, {peak:.0f} MiB, Dice as stored")
 
 
 def save_scan(path, centre, spacing_mm):

@@ -13,11 +13,36 @@ from click.testing import CliRunner
 from meatus import __version__
 from meatus.cli import main
 from meatus.service.commands import GROUP, Later
+from tests.meatus.tiny_runs import save_scan, write_weights
 
 OWN = {"predict", "bids", "info", "models", "version"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
-TOOLS = {"epochs", "ladder", "export", "import-checkpoint", "manifest", "engines", "bench"}
+TOOLS = {
+    *("epochs", "ladder", "export", "import-checkpoint", "manifest", "engines"),
+    *("bench", "bench-scaling", "bench-engines"),
+}
+# What `predict` loads only once it is needed, after the network's first call or not at all.
+LATER = (
+    "IPython", "highdicom", "jinja2", "matplotlib", "onnx", "onnxruntime", "pandas", "PIL",
+    "pydicom", "scipy.linalg", "scipy.ndimage", "scipy.spatial", "SimpleITK", "torch",
+)  # fmt: skip
+FIRST_CALL = """
+import json, sys
+from meatus.cli import main
+from meatus.engines import nvidia, openvino_cpu
+
+def no_library(name):
+    raise OSError(f"{name}: none on this machine")
+
+def told(engine, window):
+    print(json.dumps(sorted(sys.modules)))
+    sys.exit(0)
+
+nvidia.load_library = no_library
+openvino_cpu.OpenVinoEngine.__call__ = told
+main(sys.argv[1:])
+"""
 HEAVY = ("torch", "lightning", "matplotlib", "onnx", "meatus_training.cli", "meatus_phantom.cli")
 LOADED = """
 import json, sys
@@ -77,6 +102,22 @@ def test_help_loads_nothing_heavy(words):
     assert not [name for name in HEAVY if name in modules]
     if words.startswith("predict"):
         assert not [name for name in modules if name.startswith("meatus_")]
+
+
+def test_predict_loads_nothing_for_later_before_the_networks_first_call(tmp_path):
+    (tmp_path / "weights").mkdir()
+    arguments = [
+        *("predict", save_scan(tmp_path / "a_T2.nii.gz"), tmp_path / "out"),
+        *("--weights", write_weights(tmp_path / "weights"), "--quiet"),
+    ]
+
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_CALL, *map(str, arguments)], capture_output=True, text=True
+    )
+
+    modules = json.loads(done.stdout)
+    assert "openvino" in modules
+    assert [name for name in LATER if name in modules] == []
 
 
 def test_the_version_of_each_package_is_told():

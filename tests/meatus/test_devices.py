@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from meatus.engines import availability, choose, load_engine, nvidia
+from meatus.engines import availability, choose, load_engine, nvidia, onnx_runtime
 from meatus.engines.devices import (
     cpu_quota,
     group_folders,
@@ -48,7 +48,8 @@ def test_a_gpu_whose_libraries_are_missing_names_the_first(monkeypatch, capfd):
     def only_driver(name):
         raise OSError("no such file")
 
-    monkeypatch.setattr(nvidia, "read_driver", lambda: Driver((13, 2), ("H100",)))
+    for module in (nvidia, onnx_runtime):
+        monkeypatch.setattr(module, "read_driver", lambda: Driver((13, 2), ("H100",)))
     monkeypatch.setattr(nvidia, "load_library", only_driver)
     with pytest.raises(DeviceError, match=r"libcudart\.so\.\d+ cannot be loaded"):
         choose("cuda", print)
@@ -56,7 +57,8 @@ def test_a_gpu_whose_libraries_are_missing_names_the_first(monkeypatch, capfd):
 
 
 def test_a_gpu_with_all_its_libraries_is_chosen(monkeypatch):
-    monkeypatch.setattr(nvidia, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))
+    for module in (nvidia, onnx_runtime):
+        monkeypatch.setattr(module, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))
     monkeypatch.setattr(nvidia, "load_library", lambda name: None)
     said = []
     assert choose("auto", said.append) == "cuda"
@@ -108,6 +110,7 @@ def test_without_openvino_the_processor_runs_onnx_runtime(monkeypatch):
 
 def test_without_onnx_runtime_the_processor_still_runs(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(onnx_runtime, "read_driver", lambda: Driver((13, 2), ("H100",)))
     said = []
     kind = choose("auto", said.append)
     assert kind == "openvino"

@@ -27,7 +27,6 @@ from meatus.volumes import Scan
 from meatus.weights import MANIFEST
 from meatus.windows import cut, plan
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.bench import run_bench
 from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import export_checked
 from meatus_training.export.engines import WANTED_DICE, compare_engines, summarise
@@ -36,7 +35,7 @@ from meatus_training.networks import ResUNet25d
 from meatus_training.runs.checkpoints import (
     import_checkpoint,
     imported_spec,
-    load_checkpoint,
+    load_mean,
 )
 
 say = partial(print, flush=True)
@@ -48,15 +47,18 @@ CHECK_SEED = 999_999_999
 
 
 @click.command()
-@click.argument("checkpoint", type=FILE)
+@click.argument("checkpoints", type=FILE, nargs=-1, required=True)
 @click.argument("out", type=FILE)
 @click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
 @click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
 @one_line_errors
-def export(checkpoint: Path, out: Path, fp16: bool, scan: Path | None) -> None:
-    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch."""
-    _check_output(out, checkpoint, scan)
-    network, spec = load_checkpoint(checkpoint)[:2]
+def export(checkpoints: tuple[Path, ...], out: Path, fp16: bool, scan: Path | None) -> None:
+    """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch.
+
+    Of several CHECKPOINTS of one training, the mean of their weights.
+    """
+    _check_output(out, *checkpoints, scan)
+    network, spec = load_mean(checkpoints)
     _export(network, spec, out, fp16, scan)
 
 
@@ -152,22 +154,3 @@ def engines(scans: Path, weights: Path, quality: Quality, json_file: Path | None
         write_whole(json_file, (json.dumps(found, indent=2) + "\n").encode())
     if any(row.mean < WANTED_DICE for row in summaries):
         sys.exit(1)
-
-
-@click.command()
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--passes", type=click.IntRange(min=1), default=3, help="Of PyTorch's network.")
-@one_line_errors
-def bench(repeats: int, passes: int) -> None:
-    """Print seconds and memory of the main job beside the published pipeline's work."""
-    table = Table("job", "s", "other stages, s", "peak MiB", "times faster")
-    for row in run_bench(repeats, passes, say):
-        table.add_row(
-            row.job,
-            f"{row.seconds:.1f}",
-            *[
-                "" if value is None else f"{value:.{digits}f}"
-                for value, digits in ((row.other_seconds, 2), (row.peak_mib, 0), (row.ratio, 1))
-            ],
-        )
-    Console(width=100).print(table)

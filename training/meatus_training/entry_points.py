@@ -62,8 +62,18 @@ train = Group(
         ),
         Later(
             "bench",
-            "meatus_training.cli:bench",
+            "meatus_training.bench.commands:bench",
             "Time the main job beside the published pipeline's work.",
+        ),
+        Later(
+            "bench-scaling",
+            "meatus_training.bench.commands:bench_scaling",
+            "Draw how seconds and memory grow with a scan.",
+        ),
+        Later(
+            "bench-engines",
+            "meatus_training.bench.commands:bench_engines",
+            "Time ways to run the network on this processor.",
         ),
     ],
     help="Make the weights: the stages of the training, export.",

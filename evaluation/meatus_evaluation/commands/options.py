@@ -14,7 +14,8 @@ from meatus.engines import DEVICES
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError, OutputError, printable
 from meatus.pipeline import DEFAULT_WEIGHTS
-from meatus_evaluation.benchmark.budget import BatchFailedError
+from meatus_evaluation.benchmark.batch import BatchFailedError
+from meatus_evaluation.benchmark.children import ChildFailedError
 
 ANY = click.Path(path_type=Path)  # whoever opens it tells what is wrong with it in one line
 
@@ -45,7 +46,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except InferenceError as error:
         say_error(str(error))
-        begun = isinstance(error, BatchFailedError | OutputError)
+        begun = isinstance(error, BatchFailedError | ChildFailedError | OutputError)
         sys.exit(BROKEN if begun else NOTHING_DONE)
 
 

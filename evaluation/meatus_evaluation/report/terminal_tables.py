@@ -241,7 +241,8 @@ def print_budget(lines: Sequence[Line]) -> None:
     table = Table("of the main job", "measured", "budget", "", "note")
     for line in lines:
         measured, budget = (
-            "-" if value is None else f"{value:,.1f}" for value in (line.measured, line.budget)
+            "-" if value is None else f"{value:,.{line.digits}f}"
+            for value in (line.measured, line.budget)
         )
         table.add_row(line.name, measured, budget, line.verdict, line.note)
     print_table(table)

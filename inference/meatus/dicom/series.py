@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from meatus.dicom.pixels import read_planes
 from meatus.dicom.stacks import Placed, Stack, place
@@ -70,7 +70,7 @@ def _pushed_back(pixels: Array, shift: tuple[float, float]) -> Array:
     """``pixels`` (Y, X), which lie ``shift`` (x, y) pixels off, on the grid's own places."""
     if shift == (0.0, 0.0):
         return pixels
-    moved = ndimage.shift(pixels, (shift[1], shift[0]), order=1, mode="nearest")
+    moved = scipy.ndimage.shift(pixels, (shift[1], shift[0]), order=1, mode="nearest")
     return np.asarray(moved, dtype=np.float32)
 
 
@@ -79,5 +79,5 @@ def on_planes(labels: Labels, placed: Placed) -> Labelled:
     found: NDArray[np.uint8] = labels.voxels[list(placed.slices)].astype(np.uint8, copy=True)
     for n, (x, y) in enumerate(placed.shifts):
         if (x, y) != (0.0, 0.0):
-            found[n] = ndimage.shift(found[n], (-y, -x), order=0, mode="constant")
+            found[n] = scipy.ndimage.shift(found[n], (-y, -x), order=0, mode="constant")
     return found

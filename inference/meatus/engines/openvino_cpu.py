@@ -28,7 +28,7 @@ def fastest_precision(capabilities: Iterable[str]) -> Precision:
 
 
 @functools.cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """OpenVINO's Core, one for the whole process.
 
     Where the processor has AMX, every Core replaces the thread's alternate signal stack and puts
@@ -50,7 +50,7 @@ class OpenVinoEngine:
         cache: Path | None = None,
         precision: Precision | None = None,
     ) -> None:
-        self._core = _core()
+        self._core = openvino_core()
         self._path = path
         self._softmax = spec.softmax
         chosen = precision or fastest_precision(

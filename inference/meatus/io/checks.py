@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from meatus.components import Mask
 from meatus.errors import ScanError
@@ -63,7 +63,7 @@ def finite(voxels: Array) -> tuple[Array, tuple[str, ...]]:
 
 def _reaching_the_border(mask: Mask) -> Mask:
     """Those parts of ``mask`` that reach an outermost plane, as a background without a number."""
-    numbers, count = ndimage.label(mask)
+    numbers, count = scipy.ndimage.label(mask)
     faces = [numbers.take([0, -1], axis=axis).ravel() for axis in range(3)]
     reached = np.zeros(count + 1, dtype=np.bool_)
     reached[np.concatenate(faces)] = True

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
 
 from meatus import anatomy
 from meatus.components import LabelMap, Mask, components
@@ -114,7 +114,7 @@ def structure_masks(labels: LabelMap) -> dict[str, Mask]:
 
 def _cropped(voxels: LabelMap, grid: Geometry) -> tuple[LabelMap, Geometry]:
     """The smallest box (Z, Y, X) with all labels, or one voxel where there are none."""
-    boxes = ndimage.find_objects((voxels > 0).view(np.uint8))
+    boxes = scipy.ndimage.find_objects((voxels > 0).view(np.uint8))
     z, y, x = boxes[0] if boxes else (slice(0, 1),) * 3
     size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
     return voxels[z, y, x], grid.crop((x.start, y.start, z.start), size)
@@ -138,7 +138,7 @@ def _on_left(ears: list[Points], tumours: Components, box: Geometry, grid: Geome
     """Whether each voxel of ``box`` (Z, Y, X) is of the left side; a tumour is of one side."""
     numbers, sizes = tumours
     number = np.arange(1, sizes.size)
-    centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, number)).reshape(-1, 3)
+    centres = np.array(scipy.ndimage.center_of_mass(numbers > 0, numbers, number)).reshape(-1, 3)
     tumour_mm = _lateral_mm(box, *centres.T)
     midline_mm = _midline_mm(ears, tumour_mm[sizes[1:].argmax()] if number.size else None, grid)
     z, y, x = np.ogrid[: numbers.shape[0], : numbers.shape[1], : numbers.shape[2]]
@@ -196,7 +196,7 @@ def _gap_mm(cropped: LabelMap, on_left: Mask, grid: Geometry) -> float | None:
     for side in (~on_left, on_left):
         tumour, cochlea = (_points(masks[name] & side, grid) for name in ("whole_vs", "cochlea"))
         if len(tumour) and len(cochlea):
-            gaps.append(float(spatial.KDTree(cochlea).query(tumour)[0].min()))
+            gaps.append(float(scipy.spatial.KDTree(cochlea).query(tumour)[0].min()))
     return max(gaps, default=None)
 
 
@@ -243,7 +243,7 @@ def extra_meatal_diameter_mm(voxels: NDArray[np.uint8], grid: Geometry) -> float
     joined.
     """
     numbers, sizes = components(voxels == Structure.EXTRA_MEATAL)
-    boxes = ndimage.find_objects(numbers)
+    boxes = scipy.ndimage.find_objects(numbers)
     return max(
         (
             _extent_mm(plane, grid)
@@ -265,4 +265,4 @@ def _extent_mm(plane: NDArray[np.bool_], grid: Geometry) -> float:
     last = plane.shape[1] - plane[rows, ::-1].argmax(axis=1)
     corners = [(x, y) for ends in (first, last) for y in (rows, rows + 1) for x in (ends,)]
     points_mm = np.concatenate([np.stack(pair, axis=1) for pair in corners]) * grid.spacing_mm[:2]
-    return float(spatial.distance.pdist(points_mm).max())
+    return float(scipy.spatial.distance.pdist(points_mm).max())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from meatus import anatomy
 from meatus.components import components
@@ -122,7 +122,7 @@ def ear_views(slices: Slices, measures: Measures) -> tuple[View | None, View | N
 def _largest(mask: Mask) -> Mask:
     """The largest connected component of ``mask`` (Z, Y, X)."""
     largest = np.zeros_like(mask)
-    for box in ndimage.find_objects(mask.view(np.uint8)):  # one, or none
+    for box in scipy.ndimage.find_objects(mask.view(np.uint8)):  # one, or none
         numbers, sizes = components(mask[box])
         largest[box] = mask[box] & (numbers == sizes.argmax())
     return largest

@@ -1,7 +1,7 @@
 import pytest
 
 from meatus.errors import OutputError, UsageError
-from meatus_evaluation.benchmark.budget import BatchFailedError
+from meatus_evaluation.benchmark.batch import BatchFailedError
 from meatus_evaluation.commands.options import BROKEN, NOTHING_DONE, one_line_errors
 
 

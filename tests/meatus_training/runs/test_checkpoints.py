@@ -19,6 +19,7 @@ from meatus_training.runs.checkpoints import (
     import_checkpoint,
     imported_spec,
     load_checkpoint,
+    load_mean,
     read_state,
     save_checkpoint,
     write_state,
@@ -45,6 +46,33 @@ def assert_same_weights(network, state):
     assert list(found) == list(state)
     for name, value in state.items():
         assert torch.equal(found[name], value), name
+
+
+def test_the_mean_of_checkpoints_is_the_mean_of_each_weight(tmp_path):
+    files = []
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        network = ResUNet25d(width=2, blocks=1)
+        files.append(tmp_path / f"{seed}.pt")
+        save_checkpoint(files[-1], network, imported_spec(network, Path("x.pth")))
+    states = [load_checkpoint(file)[0].state_dict() for file in files]
+
+    found = load_mean(files)[0].state_dict()
+
+    for name in found:
+        expected = sum(state[name] for state in states) / 3
+        torch.testing.assert_close(found[name], expected)
+    assert_same_weights(load_mean(files[:1])[0], states[0])
+
+
+def test_networks_of_two_sizes_have_no_mean(tmp_path):
+    for width in (2, 3):
+        network = ResUNet25d(width=width, blocks=1)
+        spec = imported_spec(network, Path("x.pth"))
+        save_checkpoint(tmp_path / f"{width}.pt", network, spec)
+
+    with pytest.raises(WeightsError, match=r"3\.pt and .*2\.pt have no mean"):
+        load_mean([tmp_path / "2.pt", tmp_path / "3.pt"])
 
 
 def test_a_saved_checkpoint_comes_back_with_weights_spec_and_extra_entries(tmp_path):

@@ -7,41 +7,30 @@ ratio of times then holds on any machine.
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import platform
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
 
 from meatus.engines import usable_threads
-from meatus.geometry import Geometry, axial, resample
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.spec import ReferenceCrop, SliceNormalisation, Spec, Window
-from meatus.timing import peak_mib
 from meatus.weights import find_members, read_spec
-from meatus_phantom.acquisition.sites import SITES, draw_setup
-from meatus_phantom.anatomy.tumour.lesions import LesionMix
-from meatus_phantom.generate import Case, Recipe, make_case, render_case
-from meatus_phantom.subject import draw_subject
-from meatus_training.errors import TrainingError
+from meatus_evaluation.benchmark.processor import described_processor
+from meatus_phantom.generate import Recipe, make_case
+from meatus_training.bench.jobs import Row, time_job, time_phantom, write_scan
+from meatus_training.bench.sliding_windows import OTHERS, time_program
 from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 
-Spacing = tuple[float, float, float]
 WIDTH, BLOCKS = 32, 3
 PUBLISHED_WINDOW = (40, 384, 384)
 PUBLISHED_PASSES = 16
@@ -51,23 +40,15 @@ SPACING_MM = (0.45, 0.45, 1.0)
 LARGE_SHAPE = (256, 512, 512)
 LARGE_SPACING_MM = (0.4, 0.4, 0.8)
 
-GRID = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-111.75, -111.75, -39.5))  # about the ears
 
+def run_bench(
+    repeats: int, passes: int, say: Callable[[str], None], *, others: bool = False
+) -> list[Row]:
+    """Time PyTorch's passes, then each quality with ``repeats`` runs after a warm-up.
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    job: str
-    seconds: float
-    other_seconds: float | None  # all stages but the network
-    peak_mib: float | None
-    ratio: float | None  # published work over this
-
-
-def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row]:
-    """Time PyTorch's passes, then each quality with ``repeats`` runs after a warm-up."""
-    say(f"{processor()}, {usable_threads()} threads")
+    With ``others``, also an equal network in what other programs move over a scan.
+    """
+    say(f"{described_processor()}, {usable_threads()} threads")
     one_pass = torch_pass(passes)
     published = one_pass * PUBLISHED_PASSES
     say(f"one pass in PyTorch fp32: {one_pass:.1f} s")
@@ -82,6 +63,7 @@ def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row
         write_scan(large, case, LARGE_SHAPE, LARGE_SPACING_MM)
         wide = write_network(folder / "wide.onnx", spec, shipped)
         published_rule = write_network(folder / "reference.onnx", as_published(spec), shipped)
+        rows += other_rows(published, say) if others else []
         jobs = [
             ("width 32, fast", scan, wide, "fast"),
             ("width 32, standard", scan, wide, "standard"),
@@ -101,30 +83,33 @@ def run_bench(repeats: int, passes: int, say: Callable[[str], None]) -> list[Row
     return rows
 
 
+def other_rows(published: float, say: Callable[[str], None]) -> list[Row]:
+    """A row for each program that is installed; ``say`` tells of the others."""
+    torch.set_num_threads(usable_threads())
+    rows = []
+    for program in OTHERS:
+        if missing := program.missing():
+            say(missing)
+            continue
+        say(f"{program.told()}: one whole scan, this takes minutes")
+        network = ResUNet25d(WIDTH, BLOCKS).eval()
+        seconds = time_program(program, network, torch.rand(SHAPE) * 2 - 1, PUBLISHED_WINDOW)
+        rows.append(Row(program.told(), seconds, None, None, published / seconds))
+    return rows
+
+
 def torch_pass(passes: int) -> float:
-    """Median seconds of one forward pass in float32, eager mode, all threads."""
+    """Median seconds of one forward pass in float32, eager mode, all threads, after a warm-up."""
     network = ResUNet25d(WIDTH, BLOCKS).eval()
     window = torch.rand(1, 1, *PUBLISHED_WINDOW) * 2 - 1
     seconds = []
     torch.set_num_threads(usable_threads())
     with torch.inference_mode():
-        for _ in range(passes):
+        for _ in range(passes + 1):
             started = time.perf_counter()
             network(window)
             seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def time_job(job: str, scan: Path, weights: Path, quality: str, repeats: int) -> Row:
-    """Run the main job in a process of its own, whose memory is then its peak."""
-    command = [sys.executable, "-m", "meatus", "stages", str(scan), "--weights", str(weights)]
-    command += ["--device", "cpu", "--quality", quality, "--repeats", str(repeats)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise TrainingError(f"{job}: {done.stderr.strip()}")
-    measured = json.loads(done.stdout)
-    total = sum(measured["seconds"].values())
-    return Row(job, total, total - measured["seconds"]["network"], measured["peak_mib"], None)
+    return statistics.median(seconds[1:])
 
 
 def write_network(path: Path, spec: Spec, shipped: Path) -> Path:
@@ -163,46 +148,3 @@ def as_published(spec: Spec) -> Spec:
     return replace(
         spec, crop=ReferenceCrop(), normalisation=SliceNormalisation(), window=Window(40, 0)
     )
-
-
-def write_scan(path: Path, case: Case, shape: tuple[int, int, int], size_mm: Spacing) -> None:
-    """A phantom ``case`` on a grid of ``shape`` (Z, Y, X), its borders carried on."""
-    grid = axial(case.geometry)
-    step = [new / old for new, old in zip(size_mm, grid.spacing_mm, strict=True)]
-    size = shape[::-1]
-    start = [(n - 1) / 2 - (m - 1) / 2 * s for n, m, s in zip(grid.size, size, step, strict=True)]
-    target = grid.regrid((start[0], start[1], start[2]), (step[0], step[1], step[2]), size)
-    voxels = resample(case.voxels.astype(np.float32), grid, target)
-    affine = np.diag([-size_mm[0], -size_mm[1], size_mm[2], 1.0])
-    image = nib.Nifti1Image(np.rint(voxels).T.astype(np.int16), affine)
-    image.to_filename(path)
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def time_phantom(repeats: int) -> tuple[float, float | None]:
-    """Median seconds for a scan of 80 x 448 x 448 after a warm-up, and the peak in MiB.
-
-    In a process of its own, whose memory is then its peak.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_time_phantom, repeats).result()
-
-
-def _time_phantom(repeats: int) -> tuple[float, float | None]:
-    torch.set_num_threads(usable_threads())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    seconds = []
-    for seed in range(repeats + 1):
-        started = time.perf_counter()
-        subject = draw_subject(seed, LesionMix())
-        setup = replace(draw_setup(SITES["ldn"], "hrT2", seed), geometry=GRID)
-        render_case(subject, setup, seed, Recipe(), device)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:]), peak_mib()

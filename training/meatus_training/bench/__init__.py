@@ -1,0 +1,1 @@
+"""Seconds and memory of the main job, beside other programs, and how they grow."""
