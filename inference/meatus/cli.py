@@ -287,3 +287,6 @@ main.add_command(
         "Label the T2w scans of a BIDS dataset: a derivative dataset.",
     )
 )
+main.add_command(
+    Later("report", "meatus.report.commands:report", "Join reports, or make their tables anew.")
+)

@@ -24,6 +24,8 @@ from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
 from meatus.postprocess import Rules, Tumours
+from meatus.report.case_files import adopt_table
+from meatus.report.tables import Tables
 from meatus.service.batch import OnError, attempts
 from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
@@ -120,11 +122,7 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
                 console.say(line)
             for path, data in (inputs.common | _name_files(request, inputs)).items():
                 folder.put_bytes(data, path)
-            recorder = Recorder(
-                request.report, model, rules, resume=request.resume, pdf=request.pdf
-            )
-            record = recorder.record
-            write = Results(folder, kinds, weights, model, rules, request.label_names).write
+            tables = _tables(request)
             todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
                 for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
@@ -137,7 +135,7 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
                     # If memory cannot be given back, the next case that lacks it says so.
                     with suppress(Exception):
                         model.release()
-            tell.close(recorder.finish, inputs.skipped)
+            tell.close(tables.finish if tables else _nothing, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 
 
@@ -200,6 +198,21 @@ def _name_files(request: Request, inputs: Inputs) -> dict[Path, bytes]:
     """What tells viewers the labels' names, where that is asked for."""
     files = name_files() if request.label_names else {}
     return {inputs.folder / name: data for name, data in files.items()}
+
+
+def _tables(request: Request) -> Tables | None:
+    """Those of the report, where one is asked for; with ``resume`` earlier rows stay."""
+    if request.report is None:
+        return None
+    tables = Tables(request.report, pdf=request.pdf)
+    if request.resume:
+        adopt_table(request.report)
+    tables.start()
+    return tables
+
+
+def _nothing() -> None:
+    """Finish no report."""
 
 
 def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case, str]:
