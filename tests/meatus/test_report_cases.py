@@ -56,7 +56,7 @@ def test_tables_are_made_of_the_files_in_order_of_the_names(tmp_path):
     ("content", "reason"),
     [
         (b"", "Expecting value"),
-        (b"[]", "pop"),
+        (b"[]", "expected an object"),
         (b"{}", "no entry 'format'"),
         (b'{"format": 9}', "expected format 1"),
         (b'{"format": 1, "case": 3}', "at 'case'"),

@@ -36,6 +36,8 @@ def read_case(folder: Path, case: str) -> CaseReport:
     file = case_file(folder, case)
     try:
         content = json.loads(file.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("expected an object")
         if content.pop("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
         report = _REPORT.validate_python(content)
@@ -45,7 +47,7 @@ def read_case(folder: Path, case: str) -> CaseReport:
         raise _damaged(file, error.strerror or "unknown") from error
     except ValidationError as error:
         raise _damaged(file, first_fault(error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         reason = "no entry " + str(error) if isinstance(error, KeyError) else str(error)
         raise _damaged(file, reason) from error
     return report

@@ -152,7 +152,7 @@ def _finish(
             if result is not None:
                 write(case, result)
             elif on_error == "empty":
-                write(case, _empty(case))
+                write(case, empty_map(case))
     except Exception as error:
         failed = failed or error
     outcome = Outcome(
@@ -177,7 +177,7 @@ def _failed(outcome: Outcome, error: Exception, line: str) -> Outcome:
     return replace(outcome, error=line, details=details)
 
 
-def _empty(case: Case) -> Labels:
+def empty_map(case: Case) -> Labels:
     """An all-background map on the grid that the scan's header states."""
     geometry, header = _grid_of(case)
     return Labels(np.zeros(geometry.shape, dtype=np.uint8), geometry, header)

@@ -3,79 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from meatus import __version__
-from meatus.engines import Device
-from meatus.ensemble import EIGHT_FLIPS, Model, Quality
+from meatus.ensemble import EIGHT_FLIPS, Model
 from meatus.errors import UsageError
-from meatus.grand_challenge import (
-    MODEL_FOLDER,
-    OUTPUT_SLUG,
-    find_case,
-    is_layout,
-    model_weights,
-)
+from meatus.grand_challenge import find_case, is_layout, model_weights
 from meatus.io.label_names import name_files
-from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
-from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
-from meatus.postprocess import Rules, Tumours
+from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.report.case_files import adopt_table
 from meatus.report.tables import Tables
-from meatus.service.batch import OnError, attempts
 from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
 from meatus.service.inputs import Inputs, find_inputs
+from meatus.service.labelling import label_cases, load
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
     files_of,
     name_hider,
     nothing_hidden,
 )
-from meatus.service.recorder import Recorder
-from meatus.service.results import Kind, Results, is_done, kinds_of
+from meatus.service.request import Request
+from meatus.service.results import Kind, is_done, kinds_of
 from meatus.service.stopping import stopping
 
-Fusion = Literal["mean", "vote"]
-
 NOTICE = "research software, not for clinical use"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
-
-    source: Path
-    output: Path
-    weights: Path | None = None  # None: the shipped ones, or those of the model folder
-    device: Device = "auto"
-    quality: Quality | None = None
-    tumours: Tumours = "ears"
-    fusion: Fusion = "mean"
-    resume: bool = False
-    on_error: OnError = "fail"
-    cache: Path | None = None
-    threads: int | None = None
-    anonymous_log: bool = False
-    input_slug: str | None = None
-    output_slug: str = OUTPUT_SLUG
-    model_folder: Path = MODEL_FOLDER
-    report: Path | None = None
-    pdf: bool = False
-    log_json: bool = False
-    quiet: bool = False
-    models: Path | None = None  # where sets of weights are installed
-    kinds: tuple[Kind, ...] | None = None  # None: what the input gives
-    series: str | None = None  # UID of the DICOM series to label
-    patient_names: bool = False
-    probabilities: bool = False  # whether soft maps are written
-    label_names: bool = False  # whether what NIfTI viewers read of them is written
-    recursive: bool = True  # whether sub-folders of ``source`` are searched
-    debug: bool = False
 
 
 def find(request: Request, console: Console) -> Inputs:
@@ -103,6 +59,7 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
     Ends the process with a code of its own where nothing could start, or it is stopped.
     """
     with _console(request) as console:
+        request = _everywhere(request)
         inputs = find(request, console)
         cases = inputs.cases
         kinds = {
@@ -110,12 +67,12 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
             for case in cases
         }
         weights = _weights(request, console)
-        rules = Rules(tumours=request.tumours)
         with (
             open_output_folder(inputs.folder) as folder,
             stopping(_leaver(console, folder)),
         ):
-            model = _model(request, weights, console)
+            alone = request.jobs == 1 and request.cluster is None
+            model = load(request, weights, console.say) if alone else None
             titles = _titles(request, kinds)
             _tell_start(request, console, model, weights, (len(cases), len(titles)))
             for line in skipped_lines(inputs.skipped, named=not request.anonymous_log):
@@ -123,18 +80,14 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
             for path, data in (inputs.common | _name_files(request, inputs)).items():
                 folder.put_bytes(data, path)
             tables = _tables(request)
-            todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
-                for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
-                    with attempt.failing_alone():
-                        if request.fusion == "vote":
-                            made = segment_by_vote(attempt.read(), model)
-                        else:
-                            made = segment(attempt.read(), model, rules)
-                        attempt.keep(made, probabilities=request.probabilities)
-                    # If memory cannot be given back, the next case that lacks it says so.
-                    with suppress(Exception):
-                        model.release()
+                todo = {case: kinds[case] for case in titles}
+                if model is None:
+                    from meatus.cluster.spread import label_elsewhere  # only where it is asked for
+
+                    label_elsewhere(request, todo, weights, folder, console.say, tell, tables)
+                else:
+                    label_cases(request, todo, weights, model, folder, tell, tables)
             tell.close(tables.finish if tables else _nothing, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 
@@ -165,9 +118,25 @@ def _console(request: Request) -> Iterator[Console]:
             raise UsageError("--pdf is a part of the report; name its folder with --report too.")
         if request.probabilities and request.fusion == "vote":
             raise UsageError("--fusion vote knows labels and no --probabilities; choose one.")
+        if request.jobs > 1 and request.cluster is not None:
+            raise UsageError("--jobs and --cluster both share out the cases; choose one.")
         if request.patient_names and request.anonymous_log:
             raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
+
+
+def _everywhere(request: Request) -> Request:
+    """With paths that name the same files in every worker, whatever folder that runs in."""
+    if request.cluster is None:
+        return request
+    chosen = (request.weights, request.cache, request.report)
+    weights, cache, report = (path.absolute() if path else None for path in chosen)
+    if request.weights is not None and not request.weights.exists():
+        weights = request.weights  # the name of an installed set
+    source, output = request.source.absolute(), request.output.absolute()
+    return replace(
+        request, source=source, output=output, weights=weights, cache=cache, report=report
+    )
 
 
 def _form(request: Request) -> Form:
@@ -181,17 +150,6 @@ def _weights(request: Request, console: Console) -> Path:
     path, why = model_weights(request.model_folder, DEFAULT_WEIGHTS)
     console.say(why)
     return path
-
-
-def _model(request: Request, weights: Path, console: Console) -> Model:
-    return load_model(
-        weights,
-        device=request.device,
-        quality=request.quality,
-        threads=request.threads,
-        cache=request.cache,
-        say=console.say,
-    )
 
 
 def _name_files(request: Request, inputs: Inputs) -> dict[Path, bytes]:
@@ -220,23 +178,34 @@ def _titles(request: Request, kinds: dict[Case, tuple[Kind, ...]]) -> dict[Case,
     return {
         case: f"case {number}" if request.anonymous_log else case.name
         for number, case in enumerate(kinds, 1)
-        if not (request.resume and is_done(case, kinds[case]))
+        if (request.part is None or request.part.holds(number))
+        and not (request.resume and is_done(case, kinds[case]))
     }
 
 
 def _tell_start(
-    request: Request, console: Console, model: Model, weights: Path, count: tuple[int, int]
+    request: Request, console: Console, model: Model | None, weights: Path, count: tuple[int, int]
 ) -> None:
-    """``count`` is the number of cases, and of those that are still to do."""
-    flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
-    origin = f"{'shipped' if weights == DEFAULT_WEIGHTS else weights} ({model.weights})"
+    """``count`` is the number of cases, and of those that are still to do.
+
+    The model is None where other processes load it.
+    """
+    named = "shipped" if weights == DEFAULT_WEIGHTS else weights
     console.say(f"meatus {__version__}: {NOTICE}")
-    console.say(f"weights: {origin}, trained on {model.spec.origin}")
-    console.say(
-        f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
-        f"fused by {request.fusion}, on {model.members[0].name}"
-    )
-    cases, todo = count
+    if model is None:
+        console.say(f"weights: {named}")
+    else:
+        flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
+        console.say(f"weights: {named} ({model.weights}), trained on {model.spec.origin}")
+        console.say(
+            f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
+            f"fused by {request.fusion}, on {model.members[0].name}"
+        )
+    (cases, todo), part = count, request.part
+    if part is not None:
+        why = f" ({part.why})" * bool(part.why)
+        console.say(f"part: {part.number} of {part.of}{why}")
+        cases = sum(map(part.holds, range(1, cases + 1)))
     line = f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
     console.event("start", line, cases=cases, to_do=todo, version=__version__)
 
