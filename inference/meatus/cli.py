@@ -22,8 +22,8 @@ from meatus.service.batch import OnError
 from meatus.service.commands import SETTINGS, Later, OpenGroup, distributions
 from meatus.service.console import open_console
 from meatus.service.path_scrubbing import nothing_hidden
-from meatus.service.results import KINDS, Kind, parse_kinds
 from meatus.service.request import Fusion, Part, Request
+from meatus.service.results import KINDS, Kind, parse_kinds
 from meatus.service.run import NOTICE, run
 from meatus.weights import describe
 
@@ -66,9 +66,7 @@ def chosen_kinds(
         raise click.BadParameter(f"{error}.") from error
 
 
-def chosen_part(
-    _context: click.Context, _option: click.Parameter, text: str | None
-) -> Part | None:
+def chosen_part(_context: click.Context, _option: click.Parameter, text: str | None) -> Part | None:
     """Of ``3/16``."""
     try:
         return None if text is None else parse_part(text)
@@ -335,4 +333,11 @@ main.add_command(
 )
 main.add_command(
     Later("report", "meatus.report.commands:report", "Join reports, or make their tables anew.")
+)
+main.add_command(
+    Later(
+        "view",
+        "meatus.viewer.commands:view",
+        "Look at results, correct labels, label scans: a page on this machine.",
+    )
 )

@@ -25,19 +25,16 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class LostError(Exception):
-    """A task's workers died, time after time."""
-
-
 def on_cluster(
     do: Callable[[Task], Result],
     tasks: Sequence[Task],
     cluster: str,
     leave: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Task, Result | LostError]]:
-    """Each of ``tasks`` with its result, as they end; ``leave`` is called in every worker at the end.
+) -> Iterator[tuple[Task, Result | None]]:
+    """Each of ``tasks`` with its result, as they end; at the end every worker calls ``leave``.
 
-    A task whose worker dies is done again by another one. Raises what ``do`` raises, and
+    A task whose worker dies is done again by another one; where those die too its result is None.
+    Raises what ``do`` raises, and
     ``UsageError`` where there is no such cluster, or no worker in it.
     """
     with _client(cluster) as client:
@@ -48,7 +45,7 @@ def on_cluster(
 
 def _spread(
     client: Any, do: Callable[[Task], Result], tasks: Sequence[Task]
-) -> Iterator[tuple[Task, Result | LostError]]:
+) -> Iterator[tuple[Task, Result | None]]:
     from distributed import KilledWorker, as_completed
 
     ahead = iter(enumerate(tasks))
@@ -69,9 +66,9 @@ def _spread(
         future = next(done)
         task = running.pop(future)
         try:
-            result: Result | LostError = future.result()
+            result: Result | None = future.result()
         except KilledWorker:
-            result = LostError()
+            result = None
         del future  # so that the cluster forgets it
         yield task, result
 

@@ -7,19 +7,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from meatus.cluster.work import Job, Work, label_job, leave_work, lost_job
+from meatus.cluster.processes import in_processes
+from meatus.cluster.work import Job, Work, label_job, leave_work
 from meatus.engines import usable_threads
 from meatus.report.tables import Tables
 from meatus.service.batch import Outcome
 from meatus.service.cases import Case
+from meatus.service.labelling import lost_case
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.request import Request
 from meatus.service.results import Kind
 from meatus.weights import find_networks
 
 LOST = (
-    "its worker died, and the next ones too, most likely for want of memory. Label it on a machine "
-    "with more memory."
+    "its process was ended from outside, time after time, most likely for want of memory. Label it "
+    "with fewer --jobs or workers, or on a machine with more memory."
 )
 
 
@@ -38,39 +40,28 @@ def label_elsewhere(
     """
     find_networks(weights)  # what is wrong with them is told before any process starts
     output = folder.folder.parent
-    for outcome in _outcomes(request, list(kinds.items()), weights, folder, say):
-        tell(outcome)
+    for (case, of), outcome in _shared(request, list(kinds.items()), weights, output, say):
+        tell(outcome or lost_case(request, case, of, folder, f"{case.scan}: {LOST}"))
         if tables is not None:
             tables.refresh()
     with open_output_folder(output):  # which clears up after workers that were killed
         pass
 
 
-def _outcomes(
-    request: Request,
-    jobs: list[Job],
-    weights: Path,
-    folder: OutputFolder,
-    say: Callable[[str], None],
-) -> Iterator[Outcome]:
-    output = folder.folder.parent
+def _shared(
+    request: Request, jobs: list[Job], weights: Path, output: Path, say: Callable[[str], None]
+) -> Iterator[tuple[Job, Outcome | None]]:
+    """Each of ``jobs`` with what became of it; None where its process did not live to say."""
     if request.cluster is not None:
-        from meatus.cluster.dask_cluster import LostError, on_cluster  # Dask: only where asked for
+        from meatus.cluster.dask_cluster import on_cluster  # Dask: only where it is asked for
 
         say(f"cluster: {request.cluster}")
-        work = Work(request, weights, output)
-        label = partial(label_job, work)
-        for job, result in on_cluster(label, jobs, request.cluster, leave_work):
-            if isinstance(result, LostError):
-                result = lost_job(work, job, folder, f"{job[0].scan}: {LOST}")
-            yield result
-        return
-    from meatus.cluster.processes import label_in_processes
-
+        label = partial(label_job, Work(request, weights, output))
+        return on_cluster(label, jobs, request.cluster, leave_work)
     usable = usable_threads()
     count = min(request.jobs, usable)
     threads = request.threads or max(1, usable // count)
     fewer = f", as many as there are processors, not {request.jobs}" * (count < request.jobs)
     say(f"processes: {count}{fewer}; {threads} thread(s) each")
     work = Work(replace(request, threads=threads), weights, output)
-    yield from label_in_processes(work, jobs, count, folder)
+    return in_processes(partial(label_job, work), jobs, count)

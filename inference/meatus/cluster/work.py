@@ -12,7 +12,7 @@ from pathlib import Path
 from meatus.ensemble import Model
 from meatus.service.batch import Outcome
 from meatus.service.cases import Case
-from meatus.service.labelling import label_cases, load, lost_case
+from meatus.service.labelling import label_cases, load
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.request import Request
 from meatus.service.results import Kind
@@ -43,11 +43,6 @@ def label_job(work: Work, job: Job) -> Outcome:
         model, folder = _opened(work)
         label_cases(work.request, {case: kinds}, work.weights, model, folder, told.append)
     return replace(told[0], result=None)
-
-
-def lost_job(work: Work, job: Job, folder: OutputFolder, error: str) -> Outcome:
-    """What becomes of a case whose process died."""
-    return lost_case(work.request, *job, folder, error)
 
 
 @lru_cache(maxsize=1)

@@ -41,7 +41,7 @@ def picture_of(folder: Path, report: CaseReport) -> Path | None:
 def write_index(
     folder: Path, shown: Sequence[CaseReport], thumbnails: Mapping[str, str], summary: Summary
 ) -> None:
-    """Write the index with a row for each of ``shown``, in their order; ``summary`` is of all cases.
+    """Write the index with a row for each of ``shown``, as they come; ``summary`` is of all cases.
 
     ``thumbnails`` are data URLs by case. Raises ``OutputError`` where it cannot be written.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meatus.errors import OutputError
 from meatus.report.case_files import CASES, read_cases
-from meatus.report.case_table import JSON_NAME, CaseReport, write_report
+from meatus.report.case_table import JSON_NAME, write_report
 from meatus.report.summary import Summary
 
 LOCK = ".lock"

@@ -125,11 +125,11 @@ def _read_ahead(
 def _read(case: Case, scratch: Path | None) -> Reading:
     watch = Stopwatch()
     with watch("read"):
-        scan = _scan_of(case, scratch)
+        scan = scan_of(case, scratch)
     return scan, watch.seconds
 
 
-def _scan_of(case: Case, scratch: Path | None) -> Scan:
+def scan_of(case: Case, scratch: Path | None) -> Scan:
     if case.refused:
         raise ScanError(f"{case.scan}: {case.refused}")
     if case.series is None:
