@@ -38,8 +38,10 @@ def project(package):
 
 
 def declared(package):
-    """The distributions that ``package`` asks for, by name."""
-    found = [Requirement(line) for line in project(package)["dependencies"]]
+    """The distributions that ``package`` and its extras ask for, by name."""
+    extras = project(package).get("optional-dependencies", {}).values()
+    lines = [*project(package)["dependencies"], *(line for extra in extras for line in extra)]
+    found = [Requirement(line) for line in lines]
     return {canonicalize_name(one.name): one.specifier for one in found}
 
 

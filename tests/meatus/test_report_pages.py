@@ -155,7 +155,7 @@ def test_a_run_writes_the_whole_report_and_a_resumed_one_keeps_its_pages(tmp_pat
 
 
 def test_a_report_that_cannot_be_finished_costs_no_label_map(tmp_path, monkeypatch):
-    monkeypatch.setattr("meatus.service.recorder.INDEX_EVERY_S", 3600.0)  # at the end alone
+    monkeypatch.setattr("meatus.report.tables.INDEX_EVERY_S", 3600.0)  # at the end alone
     weights = write_weights(tmp_path)
     scan = save_scan(tmp_path / "a_T2.nii.gz")
     (tmp_path / "report" / "index.html").mkdir(parents=True)

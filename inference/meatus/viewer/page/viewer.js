@@ -151,6 +151,13 @@ function middleOf(wanted) {
   return count ? sums.map((sum) => Math.round(sum / count)) : null;
 }
 
+// NiiVue's millimetres run to the patient's right, front and top.
+function wordsOf([x, y, z]) {
+  const words = [[x, "right", "left"], [y, "front", "back"], [z, "up", "down"]];
+  return words.map(([mm, plus, minus]) => `${mm < 0 ? minus : plus} ${Math.abs(mm).toFixed(1)}`)
+    .join(", ") + " mm";
+}
+
 function describe() {
   const entry = view.cases.find((one) => one.case === view.open);
   element("name").textContent = view.open || "No case is open";
@@ -297,7 +304,7 @@ async function start() {
   nv.setSliceType(nv.sliceTypeMultiplanar);
   nv.setDrawColormap(COLOURS);
   nv.setDrawOpacity(Number(element("opacity").value));
-  nv.onLocationChange = (place) => { element("place").textContent = place.string; };
+  nv.onLocationChange = (place) => { element("place").textContent = wordsOf(place.mm); };
   listen();
   listenForScans();
   await refresh();
