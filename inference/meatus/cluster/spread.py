@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from meatus.cluster.processes import in_processes
 from meatus.cluster.work import Job, Work, label_job, leave_work
 from meatus.engines import usable_threads
+from meatus.errors import OutputError
 from meatus.report.tables import Tables
 from meatus.service.batch import Outcome
 from meatus.service.cases import Case
@@ -43,7 +45,8 @@ def label_elsewhere(
     for (case, of), outcome in _shared(request, list(kinds.items()), weights, output, say):
         tell(outcome or lost_case(request, case, of, folder, f"{case.scan}: {LOST}"))
         if tables is not None:
-            tables.refresh()
+            with suppress(OutputError):  # it is told at the end, where it still holds
+                tables.refresh()
     with open_output_folder(output):  # which clears up after workers that were killed
         pass
 

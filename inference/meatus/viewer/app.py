@@ -33,7 +33,7 @@ BYTES = "application/octet-stream"
 
 def make_app(results: Results, incoming: Incoming, token: str, port: int) -> Guard:
     """The application behind its guard, for the address ``http://127.0.0.1:<port>/<token>/``."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
     @app.exception_handler(MeatusError)
     def refuse(_request: Request, error: MeatusError) -> JSONResponse:
