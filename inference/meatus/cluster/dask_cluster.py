@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from meatus.errors import UsageError
 
-LOCAL = "local:"
+LOCAL, HERE = "local:", "127.0.0.1"
 MISSING = "it is not installed; pip install 'meatus[cluster]'"
 
 AHEAD = 2  # cases handed out for each thread of the workers: no more wait in memory
@@ -102,8 +102,9 @@ def _client(cluster: str) -> Iterator[Any]:
         LocalCluster(
             n_workers=int(count),
             threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
+            host=HERE,
+            dashboard_address=f"{HERE}:0",  # None would be every address of this machine
+            worker_dashboard_address=f"{HERE}:0",
             memory_limit=0,  # the system's own limit counts
             security=Security.temporary(),  # no other user of this machine can hand work to it
             silence_logs=logging.CRITICAL,
