@@ -122,10 +122,12 @@ class Incoming:
     def _tables(self) -> Tables | None:
         return Tables(self.request.report) if self.request.report else None
 
-    def _tell(self, file: str, state: State, **about: object) -> None:
+    def _tell(
+        self, file: str, state: State, *, cases: tuple[str, ...] = (), error: str = ""
+    ) -> None:
         with self.turn:
             told, since = self.seen.pop(file, (Progress(file, state, 0.0), time.monotonic()))
-            seconds = time.monotonic() - since
-            self.seen[file] = (replace(told, state=state, seconds=seconds, **about), since)
+            seconds, named = time.monotonic() - since, cases or told.cases
+            self.seen[file] = (Progress(file, state, seconds, named, error), since)
             while len(self.seen) > MOST:
                 self.seen.pop(next(iter(self.seen)))
