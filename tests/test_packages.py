@@ -26,6 +26,7 @@ from tests.test_architecture import FOLDERS, MODULES, ROOT
 
 # Of what is imported only where it is there, or is asked for by an extra.
 OPTIONAL = {
+    "meatus": {"distributed", "fastapi", "uvicorn"},
     "meatus_evaluation": {"medpy"},
     "meatus_training": {"monai", "nncf", "nnunetv2"},
 }
@@ -38,10 +39,8 @@ def project(package):
 
 
 def declared(package):
-    """The distributions that ``package`` and its extras ask for, by name."""
-    extras = project(package).get("optional-dependencies", {}).values()
-    lines = [*project(package)["dependencies"], *(line for extra in extras for line in extra)]
-    found = [Requirement(line) for line in lines]
+    """The distributions that ``package`` asks for, by name."""
+    found = [Requirement(line) for line in project(package)["dependencies"]]
     return {canonicalize_name(one.name): one.specifier for one in found}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from meatus.ensemble import Model
 from meatus.service.batch import Outcome
 from meatus.service.cases import Case
-from meatus.service.labelling import label_cases, load
+from meatus.service.labelling import attempts_at, load, method_of
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.request import Request
 from meatus.service.results import Kind
@@ -41,7 +41,13 @@ def label_job(work: Work, job: Job) -> Outcome:
     told: list[Outcome] = []
     with ONE_AT_A_TIME:
         model, folder = _opened(work)
-        label_cases(work.request, {case: kinds}, work.weights, model, folder, told.append)
+        label = method_of(work.request, model)
+        for attempt in attempts_at(
+            work.request, {case: kinds}, work.weights, model, folder, told.append
+        ):
+            with attempt.failing_alone():
+                found = label(attempt.read())
+                attempt.keep(found, probabilities=work.request.probabilities)
     return replace(told[0], result=None)
 
 

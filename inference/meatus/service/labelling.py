@@ -1,9 +1,10 @@
-"""Cases labelled one after the other in this process, and what a lost one leaves."""
+"""How a run labels its cases one after the other, and what a lost one leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from meatus.ensemble import Model
@@ -14,13 +15,14 @@ from meatus.postprocess import Rules
 from meatus.report.case_files import write_case
 from meatus.report.case_table import CaseReport
 from meatus.report.tables import Tables
-from meatus.service.batch import Outcome, attempts, empty_map, one_line
+from meatus.service.batch import Attempt, Outcome, attempts, empty_map, one_line
 from meatus.service.cases import Case
 from meatus.service.output_folder import OutputFolder
 from meatus.service.path_scrubbing import without_paths
 from meatus.service.recorder import Recorder
 from meatus.service.request import Request
 from meatus.service.results import Kind, Results, paths_of
+from meatus.volumes import Scan, Segmented
 
 
 def load(request: Request, weights: Path, say: Callable[[str], None]) -> Model:
@@ -35,7 +37,14 @@ def load(request: Request, weights: Path, say: Callable[[str], None]) -> Model:
     )
 
 
-def label_cases(
+def method_of(request: Request, model: Model) -> Callable[[Scan], Segmented]:
+    """What labels a scan: the whole method, but for its scan."""
+    if request.fusion == "vote":
+        return partial(segment_by_vote, model=model)
+    return partial(segment, model=model, rules=Rules(tumours=request.tumours))
+
+
+def attempts_at(
     request: Request,
     kinds: dict[Case, tuple[Kind, ...]],
     weights: Path,
@@ -43,18 +52,13 @@ def label_cases(
     folder: OutputFolder,
     tell: Callable[[Outcome], None],
     tables: Tables | None = None,
-) -> None:
-    """Label the cases of ``kinds`` in order; ``tell`` gets what became of each."""
+) -> Iterator[Attempt]:
+    """Each case of ``kinds`` in order, to put its result in; ``tell`` gets what became of it."""
     rules = Rules(tumours=request.tumours)
     write = Results(folder, kinds, weights, model, rules, request.label_names).write
     record = Recorder(request.report, model, rules, tables).record
     for attempt in attempts(list(kinds), write, request.on_error, tell, record, folder.folder):
-        with attempt.failing_alone():
-            if request.fusion == "vote":
-                made = segment_by_vote(attempt.read(), model)
-            else:
-                made = segment(attempt.read(), model, rules)
-            attempt.keep(made, probabilities=request.probabilities)
+        yield attempt
         # If memory cannot be given back, the next case that lacks it says so.
         with suppress(Exception):
             model.release()

@@ -20,7 +20,7 @@ from meatus.report.tables import Tables
 from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
 from meatus.service.inputs import Inputs, find_inputs
-from meatus.service.labelling import label_cases, load
+from meatus.service.labelling import attempts_at, load, method_of
 from meatus.service.output_folder import OutputFolder, open_output_folder
 from meatus.service.path_scrubbing import (
     files_of,
@@ -87,7 +87,11 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
 
                     label_elsewhere(request, todo, weights, folder, console.say, tell, tables)
                 else:
-                    label_cases(request, todo, weights, model, folder, tell, tables)
+                    label = method_of(request, model)
+                    for attempt in attempts_at(request, todo, weights, model, folder, tell, tables):
+                        with attempt.failing_alone():
+                            found = label(attempt.read())
+                            attempt.keep(found, probabilities=request.probabilities)
             tell.close(tables.finish if tables else _nothing, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 

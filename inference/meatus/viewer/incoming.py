@@ -17,7 +17,7 @@ from meatus.report.tables import Tables
 from meatus.service.batch import Outcome, one_line
 from meatus.service.cases import Case
 from meatus.service.inputs import ARCHIVE, find_inputs
-from meatus.service.labelling import label_cases, load
+from meatus.service.labelling import attempts_at, load, method_of
 from meatus.service.output_folder import OutputFolder
 from meatus.service.request import Request
 from meatus.service.results import kinds_of
@@ -100,9 +100,12 @@ class Incoming:
             model = self._model
             self._tell(file.name, "labelling")
             kinds = {case: kinds_of(case, None) for case in cases}
-            label_cases(
+            label = method_of(self.request, model)
+            for attempt in attempts_at(
                 self.request, kinds, self.weights, model, self.folder, told.append, self._tables
-            )
+            ):
+                with attempt.failing_alone():
+                    attempt.keep(label(attempt.read()))
             errors = [outcome.error for outcome in told if outcome.error]
         except Exception as error:  # whatever it is, the page goes on
             errors = [one_line(error)]
