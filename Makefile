@@ -7,7 +7,7 @@ SUBMISSION ?= work/submission
 
 PACKAGES := inference evaluation phantom training
 
-.PHONY: demo demo-phantom renew-labels renew-ratios docs test lint smoke bench budget budget-gpu wheel image image-test submission clean
+.PHONY: demo demo-phantom renew-labels renew-ratios docs test lint smoke bench budget budget-gpu dry-run wheel image image-test submission clean
 
 demo: .venv/demo-ready  ## label two stored scans, print the scores, write label maps and pictures
 	$(BIN)/meatus predict tests/scans/hrT2 demo/labels --report demo/report
@@ -59,6 +59,9 @@ budget: .venv/ready  ## fail where the main job takes too much, got slower, or e
 budget-gpu: .venv/ready  ## fail where it takes more than the paper's 27 s and 5413 MiB on a GPU
 	$(BIN)/meatus phantom cohort work/budget --test 3 --seed 3 --resume
 	$(BIN)/meatus budget work/budget/crossmoda23_test --require-gpu -- --device cuda
+
+dry-run: .venv/ready  ## what many scans cost beside their labelling: CASES=20000 empty ones
+	$(BIN)/python -m meatus.cluster.dry_run --cases $(or $(CASES),20000)
 
 wheel: .venv/ready  ## dist/: a wheel of each of the four packages
 	for package in $(PACKAGES); do \

@@ -26,6 +26,7 @@ from tests.test_architecture import FOLDERS, MODULES, ROOT
 
 # Of what is imported only where it is there, or is asked for by an extra.
 OPTIONAL = {
+    "meatus": {"distributed", "fastapi", "uvicorn"},
     "meatus_evaluation": {"medpy"},
     "meatus_training": {"monai", "nncf", "nnunetv2"},
 }

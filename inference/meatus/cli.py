@@ -10,8 +10,10 @@ from typing import get_args
 import click
 
 from meatus import __version__
+from meatus.cluster.parts import parse_part, part_of_array
 from meatus.engines import DEVICES, Device, availability, usable_threads
 from meatus.ensemble import Quality
+from meatus.errors import UsageError
 from meatus.grand_challenge import MODEL_FOLDER, OUTPUT_SLUG
 from meatus.models.store import find_weights
 from meatus.pipeline import DEFAULT_WEIGHTS
@@ -20,8 +22,9 @@ from meatus.service.batch import OnError
 from meatus.service.commands import SETTINGS, Later, OpenGroup, distributions
 from meatus.service.console import open_console
 from meatus.service.path_scrubbing import nothing_hidden
+from meatus.service.request import Fusion, Part, Request
 from meatus.service.results import KINDS, Kind, parse_kinds
-from meatus.service.run import NOTICE, Fusion, Request, run
+from meatus.service.run import NOTICE, run
 from meatus.weights import describe
 
 
@@ -61,6 +64,22 @@ def chosen_kinds(
         return None if text is None else parse_kinds(text)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from error
+
+
+def chosen_part(_context: click.Context, _option: click.Parameter, text: str | None) -> Part | None:
+    """Of ``3/16``."""
+    try:
+        return None if text is None else parse_part(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def array_part() -> Part | None:
+    """That of the job array which this process is a task of."""
+    try:
+        return part_of_array(os.environ)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
 
 
 @click.group("meatus", cls=OpenGroup, context_settings=SETTINGS)
@@ -157,6 +176,25 @@ def main() -> None:
 @click.option("--pdf", is_flag=True, help="With --report: report.pdf too, a page a case.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
 @click.option(
+    "--part",
+    metavar="N/OF",
+    callback=chosen_part,
+    help="Label every OF-th case from number N: 3/16. Default: of a folder, in a job array of "
+    "Slurm, the task's share; else all.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on this machine that share the cases; each loads the model.",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Share the cases among the workers of this Dask cluster, or of local:N.",
+)
+@click.option(
     "--anonymous-log",
     is_flag=True,
     envvar="MEATUS_ANONYMOUS_LOG",
@@ -211,6 +249,9 @@ def predict(
     report: Path | None,
     pdf: bool,
     threads: int | None,
+    part: Part | None,
+    jobs: int,
+    cluster: str | None,
     anonymous_log: bool,
     log_json: bool,
     quiet: bool,
@@ -252,6 +293,9 @@ def predict(
         report=report,
         pdf=pdf,
         threads=threads,
+        part=part or (array_part() if source.is_dir() else None),
+        jobs=jobs,
+        cluster=cluster,
         anonymous_log=anonymous_log,
         log_json=log_json,
         quiet=quiet,
@@ -293,5 +337,15 @@ main.add_command(
         "bids",
         "meatus.bids.commands:bids",
         "Label the T2w scans of a BIDS dataset: a derivative dataset.",
+    )
+)
+main.add_command(
+    Later("report", "meatus.report.commands:report", "Join reports, or make their tables anew.")
+)
+main.add_command(
+    Later(
+        "view",
+        "meatus.viewer.commands:view",
+        "Look at results, correct labels, label scans: a page on this machine.",
     )
 )

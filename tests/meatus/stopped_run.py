@@ -15,6 +15,7 @@ import meatus.dicom.seg
 import meatus.pipeline
 import meatus.report.figures
 import meatus.report.pages
+import meatus.report.tables
 import meatus.service.batch
 import meatus.service.recorder
 import meatus.service.run
@@ -59,10 +60,10 @@ STAGES = {
 }
 # With a report, and of a DICOM study.
 REPORTING = {
-    "its table": (meatus.service.recorder, "write_report", 3, hold),
+    "its tables": (meatus.report.tables, "write_report", 2, hold),
+    "a case's file": (meatus.service.recorder, "write_case", 3, hold),
     "a picture": (meatus.report.figures, "draw_case", 3, hold),
     "a page": (meatus.report.pages, "write_case_page", 3, hold),
-    "the index": (meatus.report.pages, "write_index", 1, hold),
     "within a file": (meatus.atomic.Path, "write_bytes", 9, hold_with_half_a_page),
 }
 OBJECTS = {

@@ -15,7 +15,7 @@ from meatus.cli import main
 from meatus.service.commands import GROUP, Later
 from tests.meatus.tiny_runs import save_scan, write_weights
 
-OWN = {"predict", "bids", "info", "models", "version"}
+OWN = {"predict", "bids", "info", "models", "version", "report", "view"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
 TOOLS = {

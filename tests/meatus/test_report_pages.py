@@ -16,9 +16,10 @@ from meatus.report.case_table import CaseReport, read_report
 from meatus.report.figures import draw_case, thumbnail
 from meatus.report.html.page import data_url
 from meatus.report.measure import measure
-from meatus.report.pages import urgent_first, write_case_page, write_index
+from meatus.report.pages import write_case_page, write_index
 from meatus.report.panels import show
 from meatus.report.plotting import Figure
+from meatus.report.summary import summarise, urgent_first
 from meatus.report.views import View, as_slices
 from meatus.volumes import Labels, Scan
 from tests.meatus.test_report import case_of_two_ears, done
@@ -46,13 +47,13 @@ REPORTS = [done(EVIL), done("index"), CaseReport("cut\udcff", error="no <b>scan<
 
 def write(folder):
     picture = data_url(thumbnail(folder / f"{EVIL}.png"), "jpeg")
-    write_index(folder, REPORTS, {EVIL: picture})
+    write_index(folder, urgent_first(REPORTS), {EVIL: picture}, summarise(REPORTS))
     for report in REPORTS:
         write_case_page(folder, report)
 
 
 def pages(folder):
-    return [folder / "index.html", *sorted((folder / "cases").iterdir())]
+    return [folder / "index.html", *sorted((folder / "cases").glob("*.html"))]
 
 
 def test_every_name_leads_to_its_page_and_none_is_run(folder):
@@ -144,8 +145,8 @@ def test_a_run_writes_the_whole_report_and_a_resumed_one_keeps_its_pages(tmp_pat
 
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
     assert sorted(str(file.relative_to(report)) for file in report.rglob("*.*")) == [
-        "a.png", "b.png", "cases/a.html", "cases/b.html", "index.html", "report.csv",
-        "report.json", "report.pdf",
+        "a.png", "b.png", "cases/.lock", "cases/a.html", "cases/a.json", "cases/b.html",
+        "cases/b.json", "index.html", "report.csv", "report.json", "report.pdf",
     ]  # fmt: skip
     assert [entry.case for entry in read_report(report)] == ["a", "b"]
     index = (report / "index.html").read_text()
@@ -154,7 +155,7 @@ def test_a_run_writes_the_whole_report_and_a_resumed_one_keeps_its_pages(tmp_pat
 
 
 def test_a_report_that_cannot_be_finished_costs_no_label_map(tmp_path, monkeypatch):
-    monkeypatch.setattr("meatus.service.recorder.INDEX_EVERY_S", 3600.0)  # at the end alone
+    monkeypatch.setattr("meatus.report.tables.INDEX_EVERY_S", 3600.0)  # at the end alone
     weights = write_weights(tmp_path)
     scan = save_scan(tmp_path / "a_T2.nii.gz")
     (tmp_path / "report" / "index.html").mkdir(parents=True)

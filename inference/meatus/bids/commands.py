@@ -15,7 +15,8 @@ from meatus.engines import DEVICES, Device
 from meatus.ensemble import Quality
 from meatus.service.console import Console
 from meatus.service.inputs import Inputs
-from meatus.service.run import Request, run
+from meatus.service.request import Request
+from meatus.service.run import run
 
 LEVEL = "participant"
 LABEL_OPTIONS = {

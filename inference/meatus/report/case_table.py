@@ -1,20 +1,20 @@
 """One row per case: ``report.csv`` for people, ``report.json`` with all details for programs.
 
-Reports name cases only; where a patient's files lie is never written.
+Both are made from the files of the cases. Reports name cases only; where a patient's files lie is
+never written.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from meatus.atomic import write_whole
+from meatus.atomic import written_whole
 from meatus.errors import OutputError, first_fault
 from meatus.report.measure import Measures, Volumes
 
@@ -51,6 +51,7 @@ class CaseReport:
 NOTHING = Volumes()
 UNMEASURED = Measures(NOTHING, NOTHING, NOTHING, "none", 0, 0, None, None, (), (0, 0, 0), 0)
 _REPORTS = TypeAdapter(list[CaseReport])
+_REPORT = TypeAdapter(CaseReport)
 
 
 def notice(trained_on: str) -> str:
@@ -89,31 +90,28 @@ def _unusable(file: Path, reason: str) -> OutputError:
     )
 
 
-def write_report(folder: Path, reports: Sequence[CaseReport]) -> None:
-    """Write both files, each whole or not at all; cheap enough to repeat after every case.
+def write_report(folder: Path, reports: Iterable[CaseReport]) -> None:
+    """Write both files, each whole or not at all, of ``reports``, one a case, as they come.
 
-    Rows are sorted by case. Of two reports of a case the later counts, so that those of an
-    earlier run can simply come first.
-
-    Raises ``OutputError`` where a file cannot be written.
+    No more than one report is in memory. Raises ``OutputError`` where a file cannot be written.
     """
-    latest = {report.case: report for report in reports}
-    ordered = [latest[case] for case in sorted(latest)]
-    # ASCII: a file name that is no text becomes a lone surrogate, which UTF-8 cannot hold.
-    cases = ",\n".join(json.dumps(case) for case in _REPORTS.dump_python(ordered))
-    content = f'{{"format": {FORMAT}, "cases": [\n{cases}\n]}}\n'
-    write_whole(folder / JSON_NAME, content.encode())
-    write_whole(folder / CSV_NAME, _csv(ordered).encode(errors="backslashreplace"))
-
-
-def _csv(reports: Sequence[CaseReport]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _row(CaseReport("")), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {column: _shown(cell) for column, cell in _row(report).items()} for report in reports
-    )
-    return text.getvalue()
+    columns = _row(CaseReport(""))
+    with (
+        written_whole(folder / JSON_NAME) as details,
+        written_whole(folder / CSV_NAME) as table,
+        details.open("w", encoding="ascii") as json_file,
+        # A file name that is no text becomes a lone surrogate, which UTF-8 cannot hold.
+        table.open("w", encoding="utf-8", errors="backslashreplace", newline="") as csv_file,
+    ):
+        writer = csv.DictWriter(csv_file, columns, lineterminator="\n")
+        writer.writeheader()
+        json_file.write(f'{{"format": {FORMAT}, "cases": [')
+        comma = "\n"
+        for report in reports:
+            writer.writerow({column: _shown(cell) for column, cell in _row(report).items()})
+            json_file.write(f"{comma}{json.dumps(_REPORT.dump_python(report))}")
+            comma = ",\n"
+        json_file.write("\n]}\n")
 
 
 def _row(report: CaseReport) -> dict[str, Cell]:

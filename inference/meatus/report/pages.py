@@ -13,63 +13,52 @@ from pathlib import Path
 from jinja2.utils import url_quote
 
 from meatus.atomic import write_whole
-from meatus.report.case_table import CaseReport
+from meatus.report.case_files import CASES
+from meatus.report.case_table import CSV_NAME, CaseReport
 from meatus.report.html.page import Cell, Table, data_url, number, render
 from meatus.report.measure import Measures, Volumes
 from meatus.report.phrases import found_line, short_flag
+from meatus.report.summary import Summary
 
-INDEX, PAGES = "index.html", "cases"
+INDEX = "index.html"
 FEW_DIGITS = 2
+
+
+def picture_file(folder: Path, case: str) -> Path:
+    return folder / f"{case}.png"
+
+
+def page_file(folder: Path, case: str) -> Path:
+    return folder / CASES / f"{case}.html"
 
 
 def picture_of(folder: Path, report: CaseReport) -> Path | None:
     """The picture that a case has; an older run's is none of a case that failed in this one."""
-    file = folder / f"{report.case}.png"
+    file = picture_file(folder, report.case)
     return file if report.measures is not None and file.is_file() else None
 
 
-def urgent_first(reports: Sequence[CaseReport]) -> list[CaseReport]:
-    """Failed cases, those without a tumour, those with most flags, then by name."""
-
-    def order(report: CaseReport) -> tuple[bool, bool, int, str]:
-        found = report.measures
-        return (
-            report.error is None,
-            bool(found and found.total.whole_vs_mm3),
-            -len(found.flags if found else ()),
-            report.case,
-        )
-
-    return sorted(reports, key=order)
-
-
-def summary_words(reports: Sequence[CaseReport]) -> str:
-    """``2 of 4 to look at twice, 1 failed``; never reassuring where a tumour may be missed."""
-    failed = sum(report.error is not None for report in reports)
-    flagged = sum(bool(report.measures and report.measures.flags) for report in reports)
-    told = [f"{flagged} to look at twice"] * bool(flagged) + [f"{failed} failed"] * bool(failed)
-    return ", ".join(told) or "no flags"
-
-
-def write_index(folder: Path, reports: Sequence[CaseReport], thumbnails: Mapping[str, str]) -> None:
-    """Write the index of ``reports``, one of each case.
+def write_index(
+    folder: Path, shown: Sequence[CaseReport], thumbnails: Mapping[str, str], summary: Summary
+) -> None:
+    """Write the index with a row for each of ``shown``, as they come; ``summary`` is of all cases.
 
     ``thumbnails`` are data URLs by case. Raises ``OutputError`` where it cannot be written.
     """
-    ordered = urgent_first(reports)
-    words = summary_words(ordered)
+    words, more = summary.words, summary.cases - len(shown)
     heads = (
         "case", "picture", "check", "VS side", "extra-meatal", "intra-meatal", "whole VS",
         "diameter, mm", "cochleae", "expected Dice", "seconds",
     )  # fmt: skip
-    rows = tuple(_row(report, thumbnails.get(report.case, "")) for report in ordered)
+    rows = tuple(_row(report, thumbnails.get(report.case, "")) for report in shown)
     values = {
         "about": {
-            "cases": f"{len(ordered)} case{'s' * (len(ordered) != 1)}",
+            "cases": f"{summary.cases} case{'s' * (summary.cases != 1)}",
+            "more": f"{more} more cases stand in {CSV_NAME}." if more else "",
             "checks": words,
             "is_bad": words != "no flags",
         },
-        "notice": _sentence(next((report.notice for report in ordered if report.notice), "")),
+        "notice": _sentence(next((report.notice for report in shown if report.notice), "")),
         "cases": Table("cases", "Cases, those to look at twice first", heads, rows),
     }
     write_whole(folder / INDEX, render("index.html.jinja", values))
@@ -87,7 +76,7 @@ def write_case_page(folder: Path, report: CaseReport) -> None:
         "volumes": _volumes_table(found) if found else None,
         "measures": told_measures(report) if found else {},
     }
-    write_whole(folder / PAGES / f"{report.case}.html", render("case.html.jinja", values))
+    write_whole(page_file(folder, report.case), render("case.html.jinja", values))
 
 
 def told_measures(report: CaseReport) -> dict[str, str]:
@@ -112,7 +101,7 @@ def told_measures(report: CaseReport) -> dict[str, str]:
 def _row(report: CaseReport, thumbnail: str) -> tuple[Cell, ...]:
     name = report.case
     # Names may hold what an address may not, and bytes that are no text.
-    link = url_quote(os.fsencode(f"{PAGES}/{name}.html"))
+    link = url_quote(os.fsencode(f"{CASES}/{name}.html"))
     found, seconds = report.measures, sum(report.seconds.values()) if report.seconds else None
     picture = Cell(f"{name}: {found_line(found)}" if found else "none", picture=thumbnail)
     if found is None:

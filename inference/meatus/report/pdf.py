@@ -13,9 +13,10 @@ from pathlib import Path
 from meatus.atomic import written_whole
 from meatus.report.case_table import CaseReport
 from meatus.report.figures import clipped
-from meatus.report.pages import picture_of, summary_words, told_measures, urgent_first
+from meatus.report.pages import picture_of, told_measures
 from meatus.report.phrases import short_flag, tumour_words
 from meatus.report.plotting import Figure, Image, pdf_pages
+from meatus.report.summary import summarise, urgent_first
 
 WIDTH, HEIGHT = 11.69, 8.27  # inches, A4
 MARGIN, LINE = 0.5, 0.235
@@ -52,7 +53,9 @@ def _page() -> Figure:
 
 def _list_page(ordered: Sequence[CaseReport], start: int, page: str) -> Figure:
     figure = _page()
-    _write(figure, MARGIN, 0.65, f"Report: {len(ordered)} cases, {summary_words(ordered)}", size=14)
+    _write(
+        figure, MARGIN, 0.65, f"Report: {len(ordered)} cases, {summarise(ordered).words}", size=14
+    )
     for head, (x, _) in {**COLUMNS, "check": CHECK}.items():
         _write(figure, x, 1.0, head, colour=FAINT)
     for number, report in enumerate(ordered[start : start + ROWS]):

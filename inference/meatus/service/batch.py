@@ -125,11 +125,11 @@ def _read_ahead(
 def _read(case: Case, scratch: Path | None) -> Reading:
     watch = Stopwatch()
     with watch("read"):
-        scan = _scan_of(case, scratch)
+        scan = scan_of(case, scratch)
     return scan, watch.seconds
 
 
-def _scan_of(case: Case, scratch: Path | None) -> Scan:
+def scan_of(case: Case, scratch: Path | None) -> Scan:
     if case.refused:
         raise ScanError(f"{case.scan}: {case.refused}")
     if case.series is None:
@@ -152,7 +152,7 @@ def _finish(
             if result is not None:
                 write(case, result)
             elif on_error == "empty":
-                write(case, _empty(case))
+                write(case, empty_map(case))
     except Exception as error:
         failed = failed or error
     outcome = Outcome(
@@ -177,7 +177,7 @@ def _failed(outcome: Outcome, error: Exception, line: str) -> Outcome:
     return replace(outcome, error=line, details=details)
 
 
-def _empty(case: Case) -> Labels:
+def empty_map(case: Case) -> Labels:
     """An all-background map on the grid that the scan's header states."""
     geometry, header = _grid_of(case)
     return Labels(np.zeros(geometry.shape, dtype=np.uint8), geometry, header)

@@ -26,14 +26,18 @@ def in_parallel(
     jobs: Sequence[Job],
     workers: int,
     advice: str = "run the command again with fewer --workers: it goes on where it was.",
+    *,
+    apart: bool = False,
 ) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, as they are ready; memory does not grow with their number.
+
+    A single worker is this process itself, unless they are to be ``apart`` from it.
 
     Ctrl-C ends the main process; workers finish the job that they are at. Raises
     ``WorkerError``, with ``advice``, where a worker is killed.
     """
     workers = min(workers, len(jobs))
-    if workers <= 1:
+    if workers <= 1 and not apart:
         for job in jobs:
             yield job, work(job)
         return

@@ -3,89 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from meatus import __version__
-from meatus.engines import Device
-from meatus.ensemble import EIGHT_FLIPS, Model, Quality
-from meatus.errors import ScanError, UsageError
-from meatus.grand_challenge import (
-    MODEL_FOLDER,
-    OUTPUT_SLUG,
-    find_case,
-    is_layout,
-    model_weights,
-)
+from meatus.ensemble import EIGHT_FLIPS, Model
+from meatus.errors import UsageError
+from meatus.grand_challenge import find_case, is_layout, model_weights
 from meatus.io.label_names import name_files
-from meatus.label_voting import segment_by_vote
 from meatus.models.store import find_weights
-from meatus.pipeline import DEFAULT_WEIGHTS, load_model, segment
-from meatus.postprocess import Rules, Tumours
-from meatus.report.flags import not_hrt2
-from meatus.service.batch import OnError, attempts
+from meatus.pipeline import DEFAULT_WEIGHTS
+from meatus.report.case_files import adopt_table, case_file
+from meatus.report.case_table import JSON_NAME
+from meatus.report.tables import Tables
 from meatus.service.cases import Case, skipped_lines
 from meatus.service.console import SOME_FAILED, Console, Form, open_console
 from meatus.service.destinations import check_apart
 from meatus.service.inputs import Inputs, find_inputs
-from meatus.service.output_folder import OutputFolder, open_output_folder
+from meatus.service.labelling import attempts_at, load, method_of
+from meatus.service.output_folder import OutputFolder, open_output_folder, remove_unfinished
 from meatus.service.path_scrubbing import (
     files_of,
     name_hider,
     nothing_hidden,
 )
-from meatus.service.recorder import Recorder
-from meatus.service.results import (
-    Kind,
-    Results,
-    is_done,
-    kinds_of,
-    paths_of,
-    with_short_names,
-)
+from meatus.service.request import Request
+from meatus.service.results import Kind, is_done, kinds_of, paths_of, with_short_names
 from meatus.service.stopping import stopping
-from meatus.volumes import Segmented
-
-Fusion = Literal["mean", "vote"]
 
 NOTICE = "research software, not for clinical use"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
-
-    source: Path
-    output: Path
-    weights: Path | None = None  # None: the shipped ones, or those of the model folder
-    device: Device = "auto"
-    quality: Quality | None = None
-    tumours: Tumours = "ears"
-    fusion: Fusion = "mean"
-    resume: bool = False
-    on_error: OnError = "fail"
-    cache: Path | None = None
-    threads: int | None = None
-    anonymous_log: bool = False
-    input_slug: str | None = None
-    output_slug: str = OUTPUT_SLUG
-    model_folder: Path = MODEL_FOLDER
-    report: Path | None = None
-    pdf: bool = False
-    log_json: bool = False
-    quiet: bool = False
-    models: Path | None = None  # where sets of weights are installed
-    kinds: tuple[Kind, ...] | None = None  # None: what the input gives
-    series: str | None = None  # UID of the DICOM series to label
-    patient_names: bool = False
-    strict: bool = False  # whether scans of another contrast are refused
-    keep_doubtful: bool = False  # whether tumours where no ear can be are written
-    probabilities: bool = False  # whether soft maps are written
-    label_names: bool = False  # whether what NIfTI viewers read of them is written
-    recursive: bool = True  # whether sub-folders of ``source`` are searched
-    debug: bool = False
 
 
 def find(request: Request, console: Console) -> Inputs:
@@ -113,6 +61,7 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
     Ends the process with a code of its own where nothing could start, or it is stopped.
     """
     with _console(request) as console:
+        request = _everywhere(request)
         inputs = find(request, console)
         cases = inputs.cases
         kinds = {
@@ -123,37 +72,33 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
         check_apart(outputs, [file for case in cases for file in case.files])
         kinds = with_short_names(kinds)
         weights = _weights(request, console)
-        rules = Rules(tumours=request.tumours, keep_doubtful=request.keep_doubtful)
         with (
             open_output_folder(inputs.folder) as folder,
             stopping(_leaver(console, folder)),
         ):
-            model = _model(request, weights, console)
-            recorder = Recorder(
-                request.report, model, rules, resume=request.resume, pdf=request.pdf
-            )
-            titles = _titles(request, kinds, recorder)
+            alone = request.jobs == 1 and request.cluster is None
+            model = load(request, weights, console.say) if alone else None
+            goes_on = request.report is not None and (request.report / JSON_NAME).exists()
+            tables = _tables(request)
+            titles = _titles(request, kinds, goes_on=goes_on)
             _tell_start(request, console, model, weights, (len(cases), len(titles)))
             for line in skipped_lines(inputs.skipped, named=not request.anonymous_log):
                 console.say(line)
             for path, data in (inputs.common | _name_files(request, inputs)).items():
                 folder.put_bytes(data, path)
-            record = recorder.record
-            write = Results(folder, kinds, weights, model, rules, request.label_names).write
-            todo = list(titles)
             with console.told_cases(titles, request.debug) as tell:
-                for attempt in attempts(todo, write, request.on_error, tell, record, folder.folder):
-                    with attempt.failing_alone():
-                        if request.fusion == "vote":
-                            made = segment_by_vote(attempt.read(), model)
-                        else:
-                            made = segment(attempt.read(), model, rules)
-                        _check_contrast(made, strict=request.strict)
-                        attempt.keep(made, probabilities=request.probabilities)
-                    # If memory cannot be given back, the next case that lacks it says so.
-                    with suppress(Exception):
-                        model.release()
-            tell.close(recorder.finish, inputs.skipped)
+                todo = {case: kinds[case] for case in titles}
+                if model is None:
+                    from meatus.cluster.spread import label_elsewhere  # only where it is asked for
+
+                    label_elsewhere(request, todo, weights, folder, console.say, tell, tables)
+                else:
+                    label = method_of(request, model)
+                    for attempt in attempts_at(request, todo, weights, model, folder, tell, tables):
+                        with attempt.failing_alone():
+                            found = label(attempt.read())
+                            attempt.keep(found, probabilities=request.probabilities)
+            tell.close(tables.finish if tables else _nothing, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
 
 
@@ -183,9 +128,25 @@ def _console(request: Request) -> Iterator[Console]:
             raise UsageError("--pdf is a part of the report; name its folder with --report too.")
         if request.probabilities and request.fusion == "vote":
             raise UsageError("--fusion vote knows labels and no --probabilities; choose one.")
+        if request.jobs > 1 and request.cluster is not None:
+            raise UsageError("--jobs and --cluster both share out the cases; choose one.")
         if request.patient_names and request.anonymous_log:
             raise UsageError("--patient-names shows what --anonymous-log hides; choose one.")
         yield console
+
+
+def _everywhere(request: Request) -> Request:
+    """With paths that name the same files in every worker, whatever folder that runs in."""
+    if request.cluster is None:
+        return request
+    chosen = (request.weights, request.cache, request.report)
+    weights, cache, report = (path.absolute() if path else None for path in chosen)
+    if request.weights is not None and not request.weights.exists():
+        weights = request.weights  # the name of an installed set
+    source, output = request.source.absolute(), request.output.absolute()
+    return replace(
+        request, source=source, output=output, weights=weights, cache=cache, report=report
+    )
 
 
 def _form(request: Request) -> Form:
@@ -201,56 +162,75 @@ def _weights(request: Request, console: Console) -> Path:
     return path
 
 
-def _model(request: Request, weights: Path, console: Console) -> Model:
-    return load_model(
-        weights,
-        device=request.device,
-        quality=request.quality,
-        threads=request.threads,
-        cache=request.cache,
-        say=console.say,
-    )
-
-
 def _name_files(request: Request, inputs: Inputs) -> dict[Path, bytes]:
     """What tells viewers the labels' names, where that is asked for."""
     files = name_files() if request.label_names else {}
     return {inputs.folder / name: data for name, data in files.items()}
 
 
+def _tables(request: Request) -> Tables | None:
+    """Those of the report, where one is asked for; with ``resume`` earlier rows stay."""
+    if request.report is None:
+        return None
+    tables = Tables(request.report, pdf=request.pdf)
+    for place in (request.report, *request.report.glob("*/")):
+        remove_unfinished(place)
+    if request.resume:
+        adopt_table(request.report)
+    tables.start()
+    return tables
+
+
+def _nothing() -> None:
+    """Finish no report."""
+
+
 def _titles(
-    request: Request, kinds: dict[Case, tuple[Kind, ...]], recorder: Recorder
+    request: Request, kinds: dict[Case, tuple[Kind, ...]], *, goes_on: bool
 ) -> dict[Case, str]:
-    """The cases to do, in order, and what the log calls them."""
+    """The cases to do, in order, and what the log calls them.
+
+    Where an earlier report ``goes_on``, a case that it lacks was labelled by a run that ended
+    before it was reported, and is done again.
+    """
+
+    def is_reported(case: Case) -> bool:
+        report = request.report
+        return report is None or not goes_on or case_file(report, case.name).exists()
+
     return {
         case: f"case {number}" if request.anonymous_log else case.name
         for number, case in enumerate(kinds, 1)
-        if not (request.resume and is_done(case, kinds[case]) and not recorder.lacks(case.name))
+        if (request.part is None or request.part.holds(number))
+        and not (request.resume and is_done(case, kinds[case]) and is_reported(case))
     }
 
 
 def _tell_start(
-    request: Request, console: Console, model: Model, weights: Path, count: tuple[int, int]
+    request: Request, console: Console, model: Model | None, weights: Path, count: tuple[int, int]
 ) -> None:
-    """``count`` is the number of cases, and of those that are still to do."""
-    flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
-    origin = f"{'shipped' if weights == DEFAULT_WEIGHTS else weights} ({model.weights})"
+    """``count`` is the number of cases, and of those that are still to do.
+
+    The model is None where other processes load it.
+    """
+    named = "shipped" if weights == DEFAULT_WEIGHTS else weights
     console.say(f"meatus {__version__}: {NOTICE}")
-    console.say(f"weights: {origin}, trained on {model.spec.origin}")
-    console.say(
-        f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
-        f"fused by {request.fusion}, on {model.members[0].name}"
-    )
-    cases, todo = count
+    if model is None:
+        console.say(f"weights: {named}")
+    else:
+        flips = len(EIGHT_FLIPS) if request.fusion == "vote" else len(model.flips)
+        console.say(f"weights: {named} ({model.weights}), trained on {model.spec.origin}")
+        console.say(
+            f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
+            f"fused by {request.fusion}, on {model.members[0].name}"
+        )
+    (cases, todo), part = count, request.part
+    if part is not None:
+        why = f" ({part.why})" * bool(part.why)
+        console.say(f"part: {part.number} of {part.of}{why}")
+        cases = sum(map(part.holds, range(1, cases + 1)))
     line = f"cases: {cases}" + (f", {cases - todo} already done" if todo < cases else "")
     console.event("start", line, cases=cases, to_do=todo, version=__version__)
-
-
-def _check_contrast(found: Segmented, *, strict: bool) -> None:
-    """Raise ``ScanError`` for a scan of another contrast where that is to be refused."""
-    why = not_hrt2(found.appearance.doubts)
-    if strict and why:
-        raise ScanError(f"{why}. Pass the hrT2 scan, or leave out --strict.")
 
 
 def _leaver(console: Console, folder: OutputFolder) -> Callable[[str], None]:

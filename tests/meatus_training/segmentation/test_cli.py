@@ -9,6 +9,7 @@ from meatus.geometry import Geometry, largest_share_labels
 from meatus.io.images import write_labels
 from meatus.spec import PhysicalCrop, SliceNormalisation
 from meatus.volumes import Labels
+from meatus_training.errors import TrainingError
 from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 from meatus_training.prepare.settings import PrepareSettings
@@ -178,6 +179,26 @@ def test_predicted_labels_on_the_prepared_grid_are_taken_as_they_are(work, tmp_p
     (sample,) = select_samples(work, "target", tmp_path, tmp_path / "kept")
 
     assert sample.labels == tmp_path / "s0.labels.npy"
+
+
+def test_of_a_folder_with_corrections_the_corrected_scans_are_taken_as_they_lie(work, tmp_path):
+    out = tmp_path / "out"  # as meatus predict and meatus view leave it
+    out.mkdir()
+    for name, number in (("s0", 1), ("s0_corrected", 2), ("other_corrected", 3)):
+        made = Labels(np.full(GRID.shape, number, np.uint8), GRID)
+        write_labels(made, out / f"{name}.nii.gz")
+
+    (sample,) = select_samples(work, "target", out, tmp_path / "kept")
+
+    assert sample.name == "s0"
+    assert (np.load(sample.labels) == 2).all()
+
+
+def test_corrections_of_other_scans_are_told(work, tmp_path):
+    write_labels(Labels(np.zeros(GRID.shape, np.uint8), GRID), tmp_path / "x_corrected.nii.gz")
+
+    with pytest.raises(TrainingError, match=r"no target scan of .* is corrected there"):
+        select_samples(work, "target", tmp_path, tmp_path / "kept")
 
 
 def test_labels_keep_their_volume_and_place_on_another_grid():

@@ -16,6 +16,7 @@ from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.settings import Source
 
 LABELS, IMAGE = ".labels.npy", "_Label.nii.gz"
+CORRECTED = "_corrected.nii.gz"  # of 'meatus view'
 VOXELS = ".voxels.npy"
 STYLE = "--"  # between a translated case and its style
 
@@ -25,8 +26,9 @@ def select_samples(
 ) -> list[TrainingSample]:
     """Scans of ``work`` with their own labels, or those of the folder ``labels``.
 
-    Labels that lie on the scans' own grids (``<case>_Label.nii.gz``) are brought onto the
-    prepared ones and kept in ``cache``. Raises ``TrainingError`` where something is missing.
+    Labels that lie on the scans' own grids (``<case>_Label.nii.gz``, ``<case>_corrected.nii.gz``)
+    are brought onto the prepared ones and kept in ``cache``. Of a folder with corrected ones, the
+    scans that nobody corrected are left out. Raises ``TrainingError`` where something is missing.
     """
     split = split_of(on)
     cases = [case for case in read_prepared(work / "prepared") if case.split == split]
@@ -34,6 +36,10 @@ def select_samples(
         raise TrainingError(f"{work / 'prepared'} holds no {split} scan; prepare some first.")
     if labels is None and on == "target":
         raise TrainingError("hrT2 scans bear no labels; name a folder of them with --labels.")
+    if labels is not None and any(labels.glob(f"*{CORRECTED}")):
+        cases = [case for case in cases if (labels / f"{case.name}{CORRECTED}").exists()]
+        if not cases:
+            raise TrainingError(f"{labels}: no {split} scan of {work} is corrected there.")
     known = [case.labels if labels is None else _labels(case, labels, cache) for case in cases]
     missing = [case.name for case, file in zip(cases, known, strict=True) if file is None]
     if missing:
@@ -74,8 +80,12 @@ def translated_samples(
 
 def _labels(case: PreparedCase, folder: Path, cache: Path) -> Path | None:
     """The labels of ``case`` on its prepared grid; None where ``folder`` has none."""
-    array, image = folder / f"{case.name}{LABELS}", folder / f"{case.name}{IMAGE}"
-    if array.exists():
+    array, image, corrected = (
+        folder / f"{case.name}{ending}" for ending in (LABELS, IMAGE, CORRECTED)
+    )
+    if corrected.exists():
+        image = corrected
+    elif array.exists():
         return array
     if not image.exists():
         return None

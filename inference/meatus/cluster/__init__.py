@@ -1,0 +1,1 @@
+"""Cases shared by parts, processes of one machine, and the workers of a Dask cluster."""
