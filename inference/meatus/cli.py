@@ -108,9 +108,7 @@ def main() -> None:
     "Default: full on a GPU, standard on a CPU.",
 )
 @click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
-@click.option(
-    "--keep-doubtful", is_flag=True, help="Also write a tumour that lies where no ear can be."
-)
+@click.option("--keep-doubtful", is_flag=True, help="Write tumours where no ear can be, too.")
 @click.option(
     "--fusion",
     type=click.Choice(get_args(Fusion)),
