@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -10,8 +11,8 @@ import numpy as np
 
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
-from meatus.regions import Scout, about_ears, whole_field
-from meatus.spec import Spec
+from meatus.regions import Regions, Scout, about_ears, whole_field
+from meatus.spec import Spec, Window
 from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
 from meatus.windows import blend_weights, cut, plan
@@ -54,7 +55,8 @@ class Model:
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
-    A coarse look finds where the ensemble looks closely, if the weights have one.
+    A coarse look finds where the ensemble looks closely, if the weights have one. Windows overlap
+    and blend; within each, members and flips count alike.
     """
     regions = (
         about_ears(prepared, model.spec, model.scout)
@@ -62,35 +64,40 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
         else whole_field(prepared, model.spec)
     )
     joined = np.zeros((len(model.spec.classes), *prepared.geometry.shape), dtype=np.float32)
-    joined[Structure.BACKGROUND] = 1
-    looks = np.zeros((1, *prepared.geometry.shape), dtype=np.uint8)
-    for region in regions.boxes:
-        at = (slice(None), *region.box)
-        looked = _look(prepared.voxels[region.box], model)
-        before = looks[at]
-        joined[at] = np.where(before, (joined[at] * before + looked) / (before + 1), looked)
-        looks[at] += 1
-    return Probabilities(joined, prepared.geometry, prepared.field, regions.told)
-
-
-def _look(voxels: Array, model: Model) -> Array:
-    """What the ensemble says (C, Z, Y, X) of a box of the prepared scan.
-
-    Windows overlap and blend along z; within each, members and flips count alike.
-    """
-    window = model.spec.window
-    spans = plan(len(voxels), window)
-    joined = np.zeros((len(model.spec.classes), *voxels.shape), dtype=np.float32)
-    for span, weights in zip(spans, blend_weights(spans, window, len(voxels)), strict=True):
-        view = cut(voxels, span, window.depth)
-        total = np.zeros((len(joined), *view.shape), dtype=np.float32)
+    shares = np.zeros(prepared.geometry.shape, dtype=np.float32)
+    for view in _views(prepared, regions, model.spec.window):
+        total = np.zeros((len(joined), *view.voxels.shape), dtype=np.float32)
         for flip in model.flips:
-            turned = np.ascontiguousarray(np.flip(view, flip))
+            turned = np.ascontiguousarray(np.flip(view.voxels, flip))
             for member in model.members:
                 total += flip_back(member(turned), flip)
         total /= len(model.flips) * len(model.members)
-        joined[:, span.start : span.stop] += total[:, span.held] * weights
-    return joined
+        joined[:, *view.place] += total[:, view.held] * view.share
+        shares[view.place] += view.share
+    np.divide(joined, shares, out=joined, where=shares > 0)
+    joined[Structure.BACKGROUND, shares == 0] = 1
+    return Probabilities(joined, prepared.geometry, prepared.field, regions.told)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One window: what the network sees, and what of that counts where."""
+
+    voxels: Array  # (Z, Y, X)
+    held: slice  # the slices of it that are of the scan
+    place: tuple[slice, slice, slice]  # those on the prepared grid
+    share: Array  # (held slices, 1, 1): how much each counts
+
+
+def _views(prepared: Prepared, regions: Regions, window: Window) -> Iterator[_View]:
+    """The windows along z of each region."""
+    for region in regions.boxes:
+        voxels, first = prepared.voxels[region.box], region.slices.start
+        spans = plan(len(voxels), window)
+        for span, share in zip(spans, blend_weights(spans, window, len(voxels)), strict=True):
+            slices = slice(first + span.start, first + span.stop)
+            place = (slices, region.rows, region.columns)
+            yield _View(cut(voxels, span, window.depth), span.held, place, share)
 
 
 def flip_back(output: Array, flip: Flip) -> Array:

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, TypeVar
 
 from meatus.errors import UsageError
@@ -17,7 +18,9 @@ from meatus.errors import UsageError
 LOCAL, HERE = "local:", "127.0.0.1"
 MISSING = "it is not installed; pip install 'meatus[cluster]'"
 
-AHEAD = 2  # cases handed out for each thread of the workers: no more wait in memory
+# Of many tasks several are handed out at once: handing out takes a few milliseconds each time.
+MANY, BATCH = 1000, 16
+AHEAD = 2  # batches handed out for each thread of the workers: no more wait in memory
 LOOK_EVERY_S = 5.0  # at how many workers there are
 PATIENCE_S = 120.0  # with the first worker
 
@@ -48,29 +51,38 @@ def _spread(
 ) -> Iterator[tuple[Task, Result | None]]:
     from distributed import KilledWorker, as_completed
 
-    ahead = iter(enumerate(tasks))
-    running: dict[Any, Task] = {}
+    size = 1 if len(tasks) < MANY else BATCH
+    batches = (tasks[start : start + size] for start in range(0, len(tasks), size))
+    alone: list[Sequence[Task]] = []  # of batches that were lost
+    running: dict[Any, Sequence[Task]] = {}
     done = as_completed(loop=client.loop)
     name, room, look = secrets.token_hex(4), 0, 0.0
-    while True:
+    for number in count():
         if time.monotonic() >= look:
             room = AHEAD * max(1, sum(client.nthreads().values()))
             look = time.monotonic() + LOOK_EVERY_S
-        while len(running) < room and (following := next(ahead, None)) is not None:
-            number, task = following
-            future = client.submit(do, task, key=f"meatus-{name}-{number}", pure=False)
-            running[future] = task
+        if len(running) < room and (batch := alone.pop() if alone else next(batches, None)):
+            key = f"meatus-{name}-{number}"
+            future = client.submit(_each, do, batch, key=key, pure=False)
+            running[future] = batch
             done.add(future)
+            continue
         if not running:
             return
         future = next(done)
-        task = running.pop(future)
+        batch = running.pop(future)
         try:
-            result: Result | None = future.result()
+            yield from zip(batch, future.result(), strict=True)
         except KilledWorker:
-            result = None
+            if len(batch) == 1:
+                yield batch[0], None
+            else:
+                alone += [[task] for task in batch]
         del future  # so that the cluster forgets it
-        yield task, result
+
+
+def _each(do: Callable[[Task], Result], batch: Sequence[Task]) -> list[Result]:
+    return [do(task) for task in batch]
 
 
 @contextmanager
@@ -95,12 +107,12 @@ def _client(cluster: str) -> Iterator[Any]:
             _wait(client, cluster)
             yield client
         return
-    count = cluster.removeprefix(LOCAL)
-    if not (count.isascii() and count.isdecimal() and int(count)):
+    workers = cluster.removeprefix(LOCAL)
+    if not (workers.isascii() and workers.isdecimal() and int(workers)):
         raise UsageError(f"--cluster {cluster}: expected local:N, as local:4, or an address.")
     with (
         LocalCluster(
-            n_workers=int(count),
+            n_workers=int(workers),
             threads_per_worker=1,
             host=HERE,
             dashboard_address=f"{HERE}:0",  # None would be every address of this machine
