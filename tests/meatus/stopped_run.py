@@ -17,8 +17,8 @@ import meatus.report.figures
 import meatus.report.pages
 import meatus.report.tables
 import meatus.service.batch
+import meatus.service.labelling
 import meatus.service.recorder
-import meatus.service.run
 from meatus.ensemble import Model
 from meatus.service.output_folder import OutputFolder
 
@@ -48,7 +48,7 @@ def hold_with_half_a_page(ready, path, *_):
 
 # Where each stage is called, in which of its calls it is held, and how.
 STAGES = {
-    "loading weights": (meatus.service.run, "load_model", 1, hold),
+    "loading weights": (meatus.service.labelling, "load_model", 1, hold),
     "reading": (meatus.service.batch, "read_scan", 4, hold),
     "preparing": (meatus.pipeline, "prepare", 3, hold),
     "in the network": (meatus.pipeline, "predict", 3, hold_in_compiled_code),

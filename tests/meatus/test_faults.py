@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-import meatus.service.run
+import meatus.service.labelling
 from meatus.errors import DeviceError
 from tests.meatus.stopped_run import STAGES
 from tests.meatus.tiny_runs import ROOT, command, run, run_here, save_scan, write_weights
@@ -243,7 +243,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 ):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(scans, source)
-    inner, calls = meatus.service.run.segment, []
+    inner, calls = meatus.service.labelling.segment, []
 
     def segment(*arguments, **named):
         if not calls:
@@ -252,7 +252,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
         calls.append(1)
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(meatus.service.run, "segment", segment)
+    monkeypatch.setattr(meatus.service.labelling, "segment", segment)
 
     first = run_here(*predict(source, out, weights))
     after_first = contents(out)
@@ -272,7 +272,7 @@ def test_a_scan_that_vanishes_fails_alone_and_one_that_appears_waits_for_the_nex
 def test_a_case_that_needs_too_much_memory_fails_alone(
     tmp_path, scans, weights, undisturbed, monkeypatch, more
 ):
-    inner, calls = meatus.service.run.segment, []
+    inner, calls = meatus.service.labelling.segment, []
     failures = {2: MemoryError(), 4: DeviceError("CUDA: out of memory; use --device cpu.")}
 
     def segment(*arguments, **named):
@@ -281,7 +281,7 @@ def test_a_case_that_needs_too_much_memory_fails_alone(
             raise failures[len(calls)]
         return inner(*arguments, **named)
 
-    monkeypatch.setattr(meatus.service.run, "segment", segment)
+    monkeypatch.setattr(meatus.service.labelling, "segment", segment)
 
     done = run_here(*predict(scans, tmp_path / "out", weights, *more))
 
