@@ -108,7 +108,7 @@ def test_what_libraries_write_to_stderr_goes_to_the_log(tmp_path, weights, monke
     source = job(tmp_path / "in")
     noisy = tmp_path / "sitecustomize.py"
     noisy.write_text(
-        "import os, meatus.service.run as r\n"
+        "import os, meatus.service.labelling as r\n"
         "inner = r.load_model\n"
         "def load(*a, **k):\n"
         "    os.write(2, b'a library warns\\n')\n"

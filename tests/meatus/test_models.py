@@ -147,13 +147,14 @@ def test_all_sets_are_listed_and_damage_is_named(tmp_path):
 
     shipped, tiny = listed.stdout.splitlines()[1:3]
     assert listed.exit_code == 0
-    version = read_manifest(DEFAULT_WEIGHTS).version
+    manifest = read_manifest(DEFAULT_WEIGHTS)
+    version, count = manifest.version, len(manifest.members)
     assert re.split(r"\s{2,}", shipped.strip())[:2] == ["phantoms", version]
     assert "no real scan" in shipped
     assert shipped.endswith("shipped")
     assert re.split(r"\s{2,}", tiny.strip())[:4] == ["tiny", "1.2", "nothing", "Apache-2.0"]
     assert verified.exit_code == 1
-    assert f"phantoms {version}: 1 file whole" in verified.stdout
+    assert f"phantoms {version}: {count} files whole" in verified.stdout
     assert verified.stderr.count("\n") == 1
     assert "a.onnx does not match its SHA-256" in verified.stderr
     assert refused(models(store, "verify", "none"), "none does not exist")

