@@ -19,10 +19,9 @@ from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.weights import (
     MANIFEST,
     Manifest,
-    check_same_input,
     find_members,
+    find_networks,
     read_manifest,
-    read_spec,
 )
 
 UNFINISHED = ".unfinished-"
@@ -104,8 +103,7 @@ def verify(folder: Path) -> Manifest:
 
     Raises ``WeightsError`` at the first that is missing, damaged or of another kind.
     """
-    members = find_members(folder)
-    check_same_input([(path, read_spec(path)) for path, _ in members])
+    find_networks(folder)
     return read_manifest(folder)
 
 
