@@ -195,8 +195,9 @@ def _possible(
 ) -> Mask:
     """Which of ``count`` tumours lie where an ear may be though not both are found as ears lie.
 
-    That is within the head's ``reach`` and, where cochlea is found, by it or where the other ear
-    would be. A tumour that touches such a place may lie there.
+    That is within the head's ``reach`` and, where a cochlea of usual size is found, by it or where
+    the other ear would be. A tumour that touches such a place may lie there. A lone cochlea that is
+    smaller than any may be a mistake itself and says nothing of a tumour.
     """
     tumour = numbers > 0
     places, ears = (
@@ -204,10 +205,13 @@ def _possible(
         for mask in (tumour, cochlea)
     )
     within = reach.holds(places)
-    if len(ears):
-        left = split_sides(ears[:, 0], rules.between_ears_mm)
-        groups = [ears] if left is None else [ears[~left], ears[left]]
-        by_any = scipy.spatial.KDTree(ears).query(places)[0] <= rules.from_ear_mm
+    left = split_sides(ears[:, 0], rules.between_ears_mm)
+    least = anatomy.BOTH_COCHLEAE_MM3[0] / 2 / geometry.voxel_mm3
+    sides = [ears] if left is None else [ears[~left], ears[left]]
+    groups = [group for group in sides if len(group) >= least]
+    if groups:
+        believed = np.concatenate(groups)
+        by_any = scipy.spatial.KDTree(believed).query(places)[0] <= rules.from_ear_mm
         for group in groups:
             by_any |= _by_the_other_ear(places - group.mean(axis=0), rules)
         within &= by_any

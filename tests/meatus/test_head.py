@@ -108,6 +108,17 @@ def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears):
     assert misplaced_mm3(found, cleaned, Rules(), reach) == 0
 
 
+def test_a_speck_taken_for_a_cochlea_costs_no_tumour():
+    speck = (COCHLEA, (MIDDLE[0] - 40, MIDDLE[1] - 70, EAR_HEIGHT), 3)  # 27 mm3, in the orbit
+    found, reach = labelled(speck, BY_LEFT), reach_of(head())
+
+    cleaned = clean(found, Rules(), reach)
+
+    assert (cleaned.voxels == INTRA).sum() == (found.voxels == INTRA).sum() > 0
+    whole = (COCHLEA, (MIDDLE[0] - 40, MIDDLE[1] - 70, EAR_HEIGHT), 6)
+    assert not (clean(labelled(whole, BY_LEFT), Rules(), reach).voxels == INTRA).any()
+
+
 def test_the_one_by_an_ear_is_kept_where_a_larger_one_lies_in_the_brain():
     found, reach = labelled(RIGHT, BY_LEFT, FRONTAL), reach_of(head())
 
