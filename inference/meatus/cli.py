@@ -46,6 +46,13 @@ weights_option = click.option(
     help="Folder with manifest.json, one .onnx file, or the name of an installed set. "
     "Default: the weights shipped.",
 )
+device_option = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    envvar="MEATUS_DEVICE",
+    show_default=True,
+)
 models_option = click.option(
     "--models",
     type=click.Path(file_okay=False, path_type=Path),
@@ -93,13 +100,7 @@ def main() -> None:
 @click.argument("output", type=click.Path(path_type=Path), default="/output")
 @weights_option
 @models_option
-@click.option(
-    "--device",
-    type=click.Choice(DEVICES),
-    default="auto",
-    envvar="MEATUS_DEVICE",
-    show_default=True,
-)
+@device_option
 @click.option(
     "--quality",
     type=click.Choice(get_args(Quality)),

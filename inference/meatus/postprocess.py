@@ -97,10 +97,9 @@ def misplaced_mm3(labels: Labels, cleaned: Labels, rules: Rules, reach: Reach) -
         not rules.keep_doubtful and np.array_equal(tumour, np.isin(cleaned.voxels, TUMOUR))
     ):
         return 0.0
-    anywhere, by_an_ear = (
-        np.isin(clean(labels, replace(rules, keep_doubtful=doubtful), reach).voxels, TUMOUR)
-        for doubtful in (True, False)
-    )
+    other = clean(labels, replace(rules, keep_doubtful=not rules.keep_doubtful), reach)
+    pair = (cleaned, other) if rules.keep_doubtful else (other, cleaned)
+    anywhere, by_an_ear = (np.isin(one.voxels, TUMOUR) for one in pair)
     return float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -78,7 +78,7 @@ class Scout:
     spec: Spec
 
 
-def whole_field(prepared: Prepared, spec: Spec, why: str = "") -> Regions:
+def whole_field(prepared: Prepared, spec: Spec) -> Regions:
     """Every slice, and every row and column but black margins around a narrow field.
 
     The published crop keeps its margins, as published.
@@ -86,8 +86,7 @@ def whole_field(prepared: Prepared, spec: Spec, why: str = "") -> Regions:
     rows, columns = (slice(0, count) for count in prepared.voxels.shape[1:])
     if isinstance(spec.crop, PhysicalCrop):
         rows, columns = filled_extent(prepared.voxels)
-    told = f"{WHOLE}: {why}" if why else WHOLE
-    return Regions((Region(slice(0, len(prepared.voxels)), rows, columns),), told)
+    return Regions((Region(slice(0, len(prepared.voxels)), rows, columns),), WHOLE)
 
 
 def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
@@ -102,18 +101,18 @@ def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
     middles = _pair([spot.middle for spot in cochleae])
     if middles is None:
         found = ("no ear was", "one ear was")[len(cochleae)] if len(cochleae) < 2 else "no pair was"
-        return whole_field(prepared, spec, f"{found} found")
+        return replace(everything, told=f"{WHOLE}: {found} found")
     near: list[_Spot] = []
     far: list[_Spot] = []
     for spot in coarse.spots(coarse.p[1:].max(axis=0), POSSIBLE):
         (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
     if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
-        return whole_field(prepared, spec, "there may be a tumour far from either ear")
+        return replace(everything, told=f"{WHOLE}: there may be a tumour far from either ear")
     boxes = _boxes_mm(middles, np.concatenate([spot.places_mm for spot in near]))
     spacing = np.array(prepared.geometry.spacing_mm)
     regions = _alike([box / spacing for box in boxes], field, spec.window.depth)
     if sum(math.prod(one.shape) for one in regions) > MOST_OF_FIELD * math.prod(field.shape):
-        return whole_field(prepared, spec, "two regions would be most of it")
+        return replace(everything, told=f"{WHOLE}: two regions would be most of it")
     return Regions(regions, BOTH_EARS)
 
 

@@ -15,11 +15,11 @@ import click
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from meatus_phantom.windows.settings import LATER
 from meatus_training.errors import TrainingError
 
 PRESETS = Path(__file__).parent / "presets"
 SUFFIXES = (".yaml", ".yml")
-LATER = "later"  # in a field's metadata
 BASE = "based_on"  # in a file: the preset or file whose other values it keeps
 SHOWN = 60  # characters of a wrong value that its line repeats
 

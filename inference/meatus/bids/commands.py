@@ -10,8 +10,8 @@ import click
 
 from meatus.bids.dataset import find_scans
 from meatus.bids.derivative import case_of, common_files
-from meatus.cli import models_option, weights_option
-from meatus.engines import DEVICES, Device
+from meatus.cli import device_option, models_option, weights_option
+from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.service.console import Console
 from meatus.service.inputs import Inputs
@@ -62,13 +62,7 @@ class AppCommand(click.Command):
 )
 @weights_option
 @models_option
-@click.option(
-    "--device",
-    type=click.Choice(DEVICES),
-    default="auto",
-    envvar="MEATUS_DEVICE",
-    show_default=True,
-)
+@device_option
 @click.option(
     "--quality",
     type=click.Choice(get_args(Quality)),

@@ -11,8 +11,8 @@ from typing import get_args
 
 import click
 
-from meatus.cli import models_option, weights_option
-from meatus.engines import DEVICES, Device
+from meatus.cli import device_option, models_option, weights_option
+from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.errors import UsageError
 from meatus.models.store import find_weights
@@ -51,13 +51,7 @@ def default_author() -> str:
 )
 @weights_option
 @models_option
-@click.option(
-    "--device",
-    type=click.Choice(DEVICES),
-    default="auto",
-    envvar="MEATUS_DEVICE",
-    show_default=True,
-)
+@device_option
 @click.option("--quality", type=click.Choice(get_args(Quality)), help="As of meatus predict.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any that is free")
 @click.option("--browser/--no-browser", default=True, help="Open the page in the usual browser.")

@@ -232,13 +232,11 @@ def _add_texture(
     generator: torch.Generator,
 ) -> None:
     """Add each tissue's fine and coarse texture to ``image``, in place."""
-    shape = tuple(image.shape)
-    thin = SPACING_MM[0] / placed.slice_mm
     for strength, knot in (
         (look.fine, log_uniform(rng, 1, 3.5)),
         (look.coarse, log_uniform(rng, 5, 16)),
     ):
-        noise = smooth_noise(generator, shape, (max(1.0, knot * thin), knot, knot))
+        noise = _noise_like(image, knot, placed, generator)
         image.addcmul_(torch.from_numpy(strength)[tissues], noise)
 
 
@@ -252,14 +250,19 @@ def _add_pockets(
 ) -> None:
     """Fill a share of the tumour with pockets of one level, soft or sharp, in place."""
     knot = log_uniform(rng, *POCKET_KNOTS)
-    thin = SPACING_MM[0] / placed.slice_mm
-    noise = smooth_noise(generator, tuple(image.shape), (max(1.0, knot * thin), knot, knot))
+    noise = _noise_like(image, knot, placed, generator)
     tumour = (tissues >= Tissue.TUMOUR) & (tissues <= Tissue.TUMOUR_CYST)
     if not tumour.any():
         return
     least = float(np.quantile(noise[tumour].numpy(), 1 - look.pockets))
     share = torch.sigmoid((noise - least) * log_uniform(rng, *POCKET_EDGES)) * tumour
     image.lerp_(torch.full_like(image, look.pocket_level), share)
+
+
+def _noise_like(image: Tensor, knot: float, placed: Placed, generator: torch.Generator) -> Tensor:
+    """Smooth noise as large as ``image``, its knots ``knot`` voxels of the plane apart each way."""
+    thin = SPACING_MM[0] / placed.slice_mm
+    return smooth_noise(generator, tuple(image.shape), (max(1.0, knot * thin), knot, knot))
 
 
 def _source_box(maps: Maps, placed: Placed) -> tuple[tuple[slice, slice, slice], Tensor]:

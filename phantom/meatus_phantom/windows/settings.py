@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 Range = tuple[float, float]
 
 
-# Of fields that came after weights were trained, which were as if they had the default.
-LATER = {"later": True}
+# In the metadata of fields that came after weights were trained, which were as if they had the
+# default.
+LATER = "later"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class LookSettings:
     plug_chance: float = 0.25  # that the part in the canal has a level of its own
     plug: Range = (0.35, 1.2)  # of the tumour's level
     # Of tumours with pockets of nearly fluid signal, as mixed and cystic ones have, of any form.
-    pockets_chance: float = field(default=0.0, metadata=LATER)
-    pocket_share: Range = field(default=(0.15, 0.75), metadata=LATER)  # of the tumour
-    pocket_level: Range = field(default=(0.55, 1.05), metadata=LATER)
+    pockets_chance: float = field(default=0.0, metadata={LATER: True})
+    pocket_share: Range = field(default=(0.15, 0.75), metadata={LATER: True})  # of the tumour
+    pocket_level: Range = field(default=(0.55, 1.05), metadata={LATER: True})
     # Of inner ears darker than fluid: thick slices, and tumours that fill the canal, leave little.
-    dim_ear_chance: float = field(default=0.0, metadata=LATER)
-    dim_ear: Range = field(default=(0.25, 1.0), metadata=LATER)  # of their level
+    dim_ear_chance: float = field(default=0.0, metadata={LATER: True})
+    dim_ear: Range = field(default=(0.25, 1.0), metadata={LATER: True})  # of their level
 
 
 @dataclass(frozen=True)
