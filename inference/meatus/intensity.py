@@ -9,7 +9,7 @@ from meatus.errors import ScanError
 from meatus.geometry import Array
 from meatus.spec import SliceNormalisation, VolumeNormalisation
 
-USUAL_RANGE = 1000.0  # of the scans that the published rule was made for
+USUAL_RANGE = 800.0  # of the scans that the published rule was made for
 BLACK = -1.0  # also the value of everything outside the scan
 
 

@@ -84,7 +84,7 @@ def test_every_command_is_where_its_listing_says_and_tells_its_use():
         assert placeholder.get_short_help_str(200)
         assert not isinstance(command, Later)
         done = CliRunner().invoke(main, [*path, "-h"])
-        assert done.exit_code == 0
+        assert done.exit_code == 0, (path, done.output)
         assert done.output.startswith(f"Usage: meatus {' '.join(path)} ")
 
 
