@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCANS ?= 4
 BUILD ?= docker build
+WEIGHTS ?= work/weights
 SUBMISSION ?= work/submission
 
 PACKAGES := inference evaluation phantom training
 
-.PHONY: demo demo-phantom renew-labels renew-ratios docs test lint smoke bench budget budget-gpu dry-run wheel image image-test submission clean
+.PHONY: demo demo-phantom renew-labels renew-ratios docs test lint smoke bench budget budget-gpu dry-run weights wheel image image-test submission clean
 
 demo: .venv/demo-ready  ## label two stored scans, print the scores, write label maps and pictures
 	$(BIN)/meatus predict tests/scans/hrT2 demo/labels --report demo/report
@@ -39,6 +40,18 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+weights: .venv/ready  ## from nothing, after CONTOURS: some five hours of a core; goes on where it stopped
+	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-a --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS))
+	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-a/network.pt
+	mkdir -p $(WEIGHTS)/set
+	$(BIN)/meatus train export $(WEIGHTS)/segment/phantom-a/network.pt \
+		$(WEIGHTS)/set/phantom-a.onnx --fp16 --scan tests/scans/hrT2/large_T2.nii.gz
+	$(BIN)/meatus train export $(WEIGHTS)/segment/phantom-scout/network.pt \
+		$(WEIGHTS)/set/phantom-scout.onnx --fp16 --scan tests/scans/hrT2/large_T2.nii.gz
+	$(BIN)/meatus train manifest $(WEIGHTS)/set
 
 smoke: .venv/ready  ## the whole training, from scans to weights, at its smallest
 	$(BIN)/meatus phantom cohort work/smoke/cohort --source 3 --target 3 --validation 1 \

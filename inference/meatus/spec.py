@@ -17,10 +17,7 @@ Look: TypeAlias = Literal["field", "ears", "scout"]
 METADATA_KEY = "meatus"
 FORMAT = 1
 
-# Of ``trained_on``. Where neither these weights nor their forerunners saw a real scan it says so
-# first; then it says nothing new of whom it goes on to name.
-NO_REAL_SCAN = "no real scan"
-BEGUN = ("begun from", "fine-tuned from")
+NO_REAL_SCAN = "no real scan"  # of ``trained_on``, where no forerunner saw one either
 
 
 @dataclass(frozen=True)
@@ -110,14 +107,16 @@ class Spec:
     softmax: bool = True  # whether the graph ends in a softmax
     classes: tuple[str, ...] = CLASS_NAMES
     look: Look = "field"
+    history: tuple[str, ...] = ()  # "name: trained on" of each forerunner, the latest first
     format: int = FORMAT
 
     @property
     def origin(self) -> str:
-        """What it was trained on, in a few words; ``trained_on`` goes on with forerunners."""
-        first, *more = self.trained_on.split("; ")
-        begun = next((word for word in more if word.startswith(BEGUN)), "").partition(" (")[0]
-        return f"{first}, {begun}" if begun and NO_REAL_SCAN not in first else first
+        """What it was trained on, in a few words."""
+        first = self.trained_on.partition("; ")[0]
+        if not self.history or NO_REAL_SCAN in first:
+            return first
+        return f"{first}, fine-tuned from {self.history[0].partition(': ')[0]}"
 
     def same_input(self, other: Spec) -> bool:
         """Whether both see the same prepared scan, so that their outputs can be averaged."""

@@ -38,6 +38,7 @@ class Member:
     file: str  # below the manifest's folder
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     trained_on: str = ""
+    history: tuple[str, ...] = ()  # as in its metadata
     made: dict[str, JsonValue] = field(default_factory=dict)  # seed, commands and the like
     scores: dict[str, JsonValue] = field(default_factory=dict)
 

@@ -14,6 +14,7 @@ from meatus import __version__
 from meatus.cli import main
 from meatus.service.commands import GROUP, Later
 from tests.meatus.tiny_runs import save_scan, write_weights
+from tests.test_architecture import ROOT
 
 OWN = {"predict", "bids", "info", "models", "version", "report", "view"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
@@ -79,6 +80,14 @@ def test_every_package_adds_its_commands():
 
 
 def test_every_command_is_where_its_listing_says_and_tells_its_use():
+    # click keeps the help option of a command's first call, which in other tests is one by itself
+    check = "from tests.meatus.test_commands import check_every_command; check_every_command()"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def check_every_command():
     for path, placeholder, command in leaves(main):
         assert command.name == path[-1]
         assert placeholder.get_short_help_str(200)

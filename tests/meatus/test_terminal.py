@@ -103,14 +103,15 @@ def test_options_that_do_not_fit_together_end_in_one_line(tmp_path, scans, weigh
 
 
 def test_origins_are_short_and_hide_no_real_scan():
-    def origin(text):
-        spec: Spec = tiny_spec(trained_on=text)
+    def origin(text, *history):
+        spec: Spec = tiny_spec(trained_on=text, history=history)
         return spec.origin
 
-    drawn = "windows of phantoms, no real scan; not for clinical use; begun from a (more; of it)"
-    real = "12 labelled scans; not for clinical use; fine-tuned from b (9 scans)"
-    assert origin(drawn) == "windows of phantoms, no real scan"
-    assert origin(real) == "12 labelled scans, fine-tuned from b"
+    drawn = "windows of phantoms, no real scan; not for clinical use"
+    assert origin(drawn, "a: other windows") == "windows of phantoms, no real scan"
+    assert origin("12 scans; not for clinical use", "b: 9 scans", "c: 8") == (
+        "12 scans, fine-tuned from b"
+    )
     assert origin("nothing") == "nothing"
 
 

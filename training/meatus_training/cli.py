@@ -100,18 +100,17 @@ def _phantom_scan() -> Scan:
 
 @click.command()
 @click.argument("folder", type=FOLDER, default=DEFAULT_WEIGHTS)
-@click.option("--scores", type=FILE, required=True, help="JSON: file name or 'ensemble' to scores.")
+@click.option("--scores", type=FILE, help="JSON: file name or 'ensemble' to scores.")
 @click.option("--made", type=FILE, help="JSON: file name to seed, commands and the like.")
 @click.option("--about", type=FILE, help="JSON: name, version, purpose, judged_by, limits.")
 @one_line_errors
-def manifest(folder: Path, scores: Path, made: Path | None, about: Path | None) -> None:
+def manifest(folder: Path, scores: Path | None, made: Path | None, about: Path | None) -> None:
     """Write FOLDER's manifest.json: each file's SHA-256, provenance and scores."""
     check_folders(folder)
     read = [file for file in (scores, made, about) if file]
     check_apart((folder / MANIFEST, folder / CARD), read)
-    notes = read_json(made) if made else {}
-    of_set = read_json(about) if about else {}
-    say(f"{write_manifest(folder, read_json(scores), notes, of_set)}: written")
+    told = [read_json(file) if file else {} for file in (scores, made, about)]
+    say(f"{write_manifest(folder, *told)}: written")
 
 
 def read_json(file: Path) -> dict[str, Any]:

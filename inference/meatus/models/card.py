@@ -50,7 +50,8 @@ def _lines(manifest: Manifest, specs: Sequence[Spec]) -> Iterator[str]:
         yield f"- SHA-256: `{member.sha256}`"
         yield f"- {spec.name}: width {spec.width}, {spec.blocks} blocks, {spec.precision}"
         yield f"- made {spec.date} with code {spec.training_version}"
-        yield f"- history: {spec.trained_on}"
+        yield f"- trained on: {spec.trained_on}"
+        yield from (f"- fine-tuned from {before}" for before in spec.history)
         for name, value in {**member.made, **member.scores}.items():
             yield f"- {name}: {told(value)}"
         yield ""

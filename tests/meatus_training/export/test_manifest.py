@@ -75,6 +75,9 @@ def test_the_notice_is_that_of_phantoms_only_where_every_member_says_so(tmp_path
 
     assert told() == "Trained on phantoms only, no real scan. Not for clinical use."
     write_network(tmp_path / "b.onnx", tiny_spec(trained_on="3 labelled hrT2 scans"))
-    assert told() == f"Trained on {phantoms}; 3 labelled hrT2 scans."
+    assert told() == (
+        "Trained on 9 labelled hrT2 synthetic phantoms, no real scan; 3 labelled hrT2 scans. "
+        "Not for clinical use."
+    )
     (tmp_path / "a.onnx").unlink()
     assert told() == "Trained on 3 labelled hrT2 scans. Not for clinical use."

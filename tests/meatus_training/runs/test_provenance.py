@@ -5,6 +5,7 @@ import pytest
 from meatus.geometry import Geometry
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.runs.provenance import described, fine_tuned_from, labelled
+from tests.meatus.onnx_files import tiny_spec
 
 GRID = Geometry((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 SPLITS = {
@@ -80,12 +81,13 @@ def test_weights_that_go_on_name_what_went_before():
     phantoms = "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use"
     real = "3 labelled hrT2 scans; not for clinical use"
 
-    assert fine_tuned_from(phantoms, phantoms.replace("84", "224"), "a") == (
-        "84 labelled hrT2 synthetic phantoms, no real scan; not for clinical use; "
-        "fine-tuned from a (224 labelled hrT2 synthetic phantoms)"
+    drawn = tiny_spec(name="a", trained_on=phantoms.replace("84", "224"), history=("c: 9 scans",))
+    seen = tiny_spec(name="b", trained_on=real)
+
+    before = ("a: 224 labelled hrT2 synthetic phantoms, no real scan", "c: 9 scans")
+    assert fine_tuned_from(phantoms, drawn) == (phantoms, before)
+    assert fine_tuned_from(real, drawn) == (real, before)
+    assert fine_tuned_from(phantoms, seen) == (
+        "84 labelled hrT2 synthetic phantoms; not for clinical use",
+        ("b: 3 labelled hrT2 scans",),
     )
-    assert fine_tuned_from(real, phantoms, "a") == (
-        "3 labelled hrT2 scans; not for clinical use; "
-        "fine-tuned from a (84 labelled hrT2 synthetic phantoms)"
-    )
-    assert "no real scan" not in fine_tuned_from(phantoms, real, "b")

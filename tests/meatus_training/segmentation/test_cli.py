@@ -74,7 +74,8 @@ def test_a_training_goes_on_from_an_exported_file(work, tmp_path):
 
     assert code == 0, said
     network, spec, _ = load_checkpoint(work / "segment/a/network.pt")
-    assert "2 labelled ceT1 scans; not for clinical use; fine-tuned from" in spec.trained_on
+    assert spec.trained_on == "2 labelled ceT1 scans; not for clinical use"
+    assert spec.history == ("test: nothing: a test",)
     found = network.state_dict()
     for name, value in begin.state_dict().items():
         if name.startswith("backbone") and name.endswith("weight"):
@@ -242,7 +243,7 @@ def test_a_training_goes_on_from_a_narrower_network_and_says_so(work, tmp_path):
     assert code == 0, said
     _, spec, _ = load_checkpoint(work / "segment/a/network.pt")
     assert spec.width == 8
-    assert "fine-tuned from before (12 scans" in spec.trained_on
+    assert spec.history == ("before: 12 scans, no real scan; x",)
 
 
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder", "shipped"])

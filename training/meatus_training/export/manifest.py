@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meatus.atomic import write_whole
+from meatus.spec import NO_REAL_SCAN
 from meatus.weights import MANIFEST, read_spec
 from meatus_training.errors import TrainingError
 
@@ -47,20 +48,22 @@ def write_manifest(
     ):
         if unknown := set(found) - known:
             raise TrainingError(f"{what} name {', '.join(sorted(unknown))}, not in {folder}.")
+    specs = [read_spec(file) for file in files]
     members = [
         {
             "file": file.name,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "trained_on": read_spec(file).trained_on,
+            "trained_on": spec.trained_on,
+            "history": spec.history,
             "made": made.get(file.name, {}),
             "scores": scores.get(file.name, {}),
         }
-        for file in files
+        for file, spec in zip(files, specs, strict=True)
     ]
     manifest = {
         "format": 1,
         **{entry: about[entry] for entry in ABOUT if entry in about},
-        "notice": notice([member["trained_on"] for member in members]),
+        "notice": notice([spec.origin for spec in specs]),
         "scores": scores.get("ensemble", {}),
         "members": members,
     }
@@ -69,9 +72,9 @@ def write_manifest(
     return path
 
 
-def notice(trained_on: Sequence[str]) -> str:
+def notice(origins: Sequence[str]) -> str:
     """What every user of the weights is told, from what each member was trained on."""
-    if all("no real scan" in text for text in trained_on):
+    if all(NO_REAL_SCAN in origin for origin in origins):
         return PHANTOMS_ONLY
-    told = "; ".join(dict.fromkeys(trained_on)).rstrip(".")
-    return f"Trained on {told}." if "clinical" in told else f"Trained on {told}. {NOT_CLINICAL}"
+    told = "; ".join(dict.fromkeys(origins)).rstrip(".")
+    return f"Trained on {told}. {NOT_CLINICAL}"

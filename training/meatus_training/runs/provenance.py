@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meatus.spec import NO_REAL_SCAN, Spec
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.prepare.cases import PreparedCase
 
 LEVELS = 3  # folders above a scan: TrainingSource, crossmoda23_training, the cohort's own
 NOT_CLINICAL = "not for clinical use"
-NO_REAL = "no real scan"
-RENDERED = f"windows of synthetic hrT2 phantoms, {NO_REAL}; {NOT_CLINICAL}"
+RENDERED = f"windows of synthetic hrT2 phantoms, {NO_REAL_SCAN}; {NOT_CLINICAL}"
 
 
 def is_phantom(case: PreparedCase) -> bool:
@@ -25,22 +25,19 @@ def only_phantoms(cases: Sequence[PreparedCase]) -> bool:
 def labelled(cases: Sequence[PreparedCase], kind: str) -> str:
     """What one network learnt from: ``cases``, with labels, as scans of that ``kind``."""
     if only_phantoms(cases):
-        return f"{len(cases)} labelled {kind} synthetic phantoms, {NO_REAL}; {NOT_CLINICAL}"
+        return f"{len(cases)} labelled {kind} synthetic phantoms, {NO_REAL_SCAN}; {NOT_CLINICAL}"
     return f"{len(cases)} labelled {kind} scans; {NOT_CLINICAL}"
 
 
-def fine_tuned_from(learnt: str, earlier: str, name: str) -> str:
-    """What weights learnt from that began as those called ``name``; both as told here.
+def fine_tuned_from(learnt: str, earlier: Spec) -> tuple[str, tuple[str, ...]]:
+    """``trained_on`` and ``history`` of weights that learnt from ``learnt`` and began as others.
 
-    Only where neither saw a real scan does the result say so; it says that first, since what is
-    shown to readers is cut where it gets long.
+    Only where neither they nor a forerunner saw a real scan does the first say so.
     """
-    unreal = f", {NO_REAL}" if NO_REAL in learnt and NO_REAL in earlier else ""
-    last, first = (
-        text.replace(f", {NO_REAL}", "").replace(f"; {NOT_CLINICAL}", "")
-        for text in (learnt, earlier)
-    )
-    return f"{last}{unreal}; {NOT_CLINICAL}; fine-tuned from {name} ({first})"
+    if NO_REAL_SCAN not in earlier.trained_on:
+        learnt = learnt.replace(f", {NO_REAL_SCAN}", "")
+    before = earlier.trained_on.replace(f"; {NOT_CLINICAL}", "")
+    return learnt, (f"{earlier.name}: {before}", *earlier.history)
 
 
 def described(cases: Sequence[PreparedCase]) -> str:
@@ -54,5 +51,5 @@ def described(cases: Sequence[PreparedCase]) -> str:
     text = f"{' and '.join(counts)} {kind}"
     drawn = sum(is_phantom(case) for case in learnt)
     if kind == "synthetic phantoms":
-        return f"{text}, {NO_REAL}; {NOT_CLINICAL}"
+        return f"{text}, {NO_REAL_SCAN}; {NOT_CLINICAL}"
     return f"{text}{f', {drawn} of them synthetic phantoms' if drawn else ''}; {NOT_CLINICAL}"

@@ -80,7 +80,7 @@ def segment(
     fabric = make_fabric(devices, nodes, strategy, accelerator, settings.precision)
     folder = work / "segment" / member
     prepared = prepared_how(work, settings)
-    began, about = begin(start, settings, prepared, told_origin(work, settings))
+    began, about, history = begin(start, settings, prepared, told_origin(work, settings))
     if settings.train_on == "phantoms":
         with fabric.rank_zero_first():
             scans: Scans | Subjects = make_subjects(
@@ -96,6 +96,7 @@ def segment(
         fabric,
         about,
         start=began,
+        history=history,
         say=lambda line: fabric.print(line, flush=True),
         should_stop=should_stop,
     )

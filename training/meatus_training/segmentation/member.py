@@ -40,8 +40,10 @@ def prepared_how(work: Path, settings: SegmentSettings) -> PrepareSettings:
 
 def begin(
     start: Path | None, settings: SegmentSettings, prepared: PrepareSettings, about: str
-) -> tuple[ResUNet25d | None, str]:
-    """The network of the file ``start``, if any, and ``about`` with what that says of itself.
+) -> tuple[ResUNet25d | None, str, tuple[str, ...]]:
+    """The network of the file ``start``, if any, and ``trained_on`` and ``history`` to be told.
+
+    ``about`` says what is learnt from now.
 
     The file is a checkpoint or an ``.onnx`` file. A narrower network is widened to twice its
     width, or more, without changing what it says. Raises ``WeightsError`` where the file cannot
@@ -49,7 +51,7 @@ def begin(
     ``settings`` ask for, or has learnt from scans that were not ``prepared`` like these.
     """
     if start is None:
-        return None, about
+        return None, about, ()
     if start.suffix == ".onnx":
         spec = read_spec(start)
         network = read_network(start, spec)
@@ -73,7 +75,7 @@ def begin(
             "preset."
         )
     network = widen(network, times, settings.seed) if times > 1 else network
-    return network, fine_tuned_from(about, spec.trained_on, spec.name)
+    return network, *fine_tuned_from(about, spec)
 
 
 def train_member(
@@ -85,6 +87,7 @@ def train_member(
     trained_on: str,
     *,
     start: ResUNet25d | None = None,
+    history: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
@@ -99,14 +102,18 @@ def train_member(
         raise StoppedError(f"the training of {folder.name}", trained.step)
     file = folder / NETWORK
     if fabric.is_global_zero:
-        spec = spec_for(settings, prepared, folder.name, trained_on)
+        spec = spec_for(settings, prepared, folder.name, trained_on, history)
         write_network(file, trained.network, spec, settings)
     fabric.barrier()
     return file
 
 
 def spec_for(
-    settings: SegmentSettings, prepared: PrepareSettings, name: str, trained_on: str
+    settings: SegmentSettings,
+    prepared: PrepareSettings,
+    name: str,
+    trained_on: str,
+    history: tuple[str, ...] = (),
 ) -> Spec:
     """What the pipeline must know about weights trained on scans ``prepared`` that way."""
     published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
@@ -116,6 +123,7 @@ def spec_for(
         name=name,
         window=Window(settings.depth, overlap),
         trained_on=trained_on,
+        history=history,
         licence="Apache-2.0",
         date=datetime.now(UTC).date().isoformat(),
         width=settings.width,
