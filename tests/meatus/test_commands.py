@@ -20,7 +20,7 @@ OWN = {"predict", "bids", "info", "models", "version", "report", "view"}
 SCORES = {"score", "rank", "compare", "growth", "reliability", "budget", "stages", "bench"}
 STAGES = {"prepare", "translate", "segment", "selftrain", "reproduce"}
 TOOLS = {
-    *("epochs", "ladder", "export", "import-checkpoint", "manifest", "engines"),
+    *("epochs", "ladder", "export", "import-checkpoint", "quantise", "manifest", "engines"),
     *("bench", "bench-scaling", "bench-engines"),
 }
 # What `predict` loads only once it is needed, after the network's first call or not at all.

@@ -1,15 +1,29 @@
 """The runtimes give the same answers, whatever comes in and wherever they run."""
 
+import base64
+import io
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
+import onnx
 import pytest
 
 from meatus.engines import devices, load_engine
 from meatus.engines.onnx_runtime import OnnxRuntimeEngine, _explained, tensorrt_settings
-from meatus.engines.openvino_cpu import OpenVinoEngine, fastest_precision
+from meatus.engines.openvino_cpu import (
+    GRAPH,
+    INT8_KEY,
+    NUMBERS,
+    OpenVinoEngine,
+    fastest_precision,
+    has_vnni,
+    int8_network,
+    openvino_core,
+    openvino_module,
+)
 from meatus.errors import DeviceError, WeightsError
 from tests.meatus.onnx_files import tiny_spec, write_network
 
@@ -93,7 +107,9 @@ def test_releasing_memory_changes_no_result(tmp_path, kind):
 def test_a_damaged_network_is_named(tmp_path, kind):
     path = write_network(tmp_path / "a.onnx")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(WeightsError, match=r"a\.onnx: .* cannot read this network") as caught:
+    with pytest.raises(
+        WeightsError, match=r"a\.onnx.* (cannot read this|is not a whole ONNX)"
+    ) as caught:
         load(path, kind)
     assert "\n" not in str(caught.value)
 
@@ -111,9 +127,66 @@ def test_the_name_says_runtime_device_and_precision(tmp_path):
     assert load(path, "openvino").name in ("OpenVINO CPU f32", "OpenVINO CPU bf16")
 
 
-def test_bf16_is_used_only_where_the_processor_has_it():
-    assert fastest_precision(["BF16", "FP32"]) == "bf16"
-    assert fastest_precision(["WINOGRAD", "FP32", "FP16"]) == "f32"
+def test_bf16_is_used_only_where_the_processor_has_it_and_int8_where_it_has_not():
+    plain = ["WINOGRAD", "FP32", "FP16", "INT8"]
+    assert fastest_precision(["BF16", *plain]) == "bf16"
+    assert fastest_precision(["BF16", *plain], vnni=True, has_int8=True) == "bf16"
+    assert fastest_precision(plain, vnni=True, has_int8=True) == "int8"
+    assert fastest_precision(plain, vnni=True) == "f32"
+    assert fastest_precision(plain, has_int8=True) == "f32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [("avx2 avx512_vnni", True), ("avx_vnni", True), ("avx512f avx512_bf16", False), (None, False)],
+)
+def test_vnni_is_what_the_processor_says(tmp_path, flags, found):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flags} smap\n")
+
+    assert has_vnni(tmp_path / "cpuinfo") == found
+
+
+def with_int8(path, inner, damage=lambda packed: packed):
+    """The ONNX file ``path`` with the network of ``inner`` as its int8 one."""
+    graph = path.with_name(GRAPH)
+    openvino_module().save_model(openvino_core().read_model(inner), graph)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in (GRAPH, NUMBERS):
+            archive.write(path.with_name(name), name)
+    model = onnx.load(path)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = INT8_KEY, damage(base64.b64encode(packed.getvalue()).decode())
+    onnx.save(model, path)
+    return path
+
+
+def test_the_int8_network_of_a_file_runs_where_it_is_chosen_and_nowhere_else(tmp_path):
+    falling = (0.0, -1.0, 1.0, -2.0)
+    inner = write_network(tmp_path / "inner.onnx", slopes=falling)
+    path = with_int8(write_network(tmp_path / "a.onnx"), inner)
+
+    chosen = OpenVinoEngine(path, tiny_spec(), threads=1, precision="int8")
+    others = [
+        OpenVinoEngine(path, tiny_spec(), threads=1, precision="f32"),
+        OnnxRuntimeEngine(path, tiny_spec(), "onnxruntime", threads=1),
+    ]
+
+    assert chosen.name == "OpenVINO CPU int8"
+    np.testing.assert_allclose(chosen(ramp()), expected(ramp(), falling), atol=2e-3)
+    for engine in others:
+        np.testing.assert_allclose(engine(ramp()), expected(ramp()), atol=2e-3)
+
+
+def test_int8_that_is_missing_or_damaged_ends_in_one_line(tmp_path):
+    plain = write_network(tmp_path / "a.onnx")
+    cut = with_int8(write_network(tmp_path / "b.onnx"), plain, lambda packed: packed[:-400])
+
+    with pytest.raises(WeightsError, match=r"a\.onnx holds no int8 network"):
+        OpenVinoEngine(plain, tiny_spec(), threads=1, precision="int8")
+    with pytest.raises(WeightsError, match=r"b\.onnx: its int8 network is damaged"):
+        int8_network(cut)
 
 
 def test_the_cache_keeps_networks_apart_and_results_equal(tmp_path):

@@ -53,6 +53,11 @@ train = Group(
             "Convert a checkpoint in the published format.",
         ),
         Later(
+            "quantise",
+            "meatus_training.cli:quantise",
+            "Add an int8 network to an ONNX file.",
+        ),
+        Later(
             "manifest", "meatus_training.cli:manifest", "Write the manifest of a folder of weights."
         ),
         Later(

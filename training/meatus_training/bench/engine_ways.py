@@ -25,6 +25,8 @@ from meatus.weights import find_networks
 from meatus_evaluation.benchmark.processor import described_processor
 from meatus_evaluation.benchmark.ratios import whole_window
 from meatus_evaluation.scoring.measures import dice
+from meatus_training.errors import TrainingError
+from meatus_training.export.int8 import quantised
 
 Run = Callable[[Array], Array]  # (N, Z, Y, X) windows to (N, C, Z, Y, X) probabilities
 
@@ -155,16 +157,10 @@ def int8_way(
 ) -> dict[str, Run]:
     """The network quantised to int8 by NNCF on ``windows``; nothing where NNCF is not installed."""
     try:
-        import nncf  # type: ignore[import-not-found]  # 100 MB that nothing else needs
-    except ImportError as error:
-        say(f"int8 is left out ({error}): pip install nncf")
+        small = quantised(file, windows)
+    except TrainingError as error:
+        say(f"int8 is left out: {error}")
         return {}
-    core = openvino_core()
-    model = core.read_model(file)
-    shape = windows[0].shape
-    alike = [window[None, None] for window in windows if window.shape == shape]
-    model.reshape([1, 1, *shape])
-    say(f"int8: calibrated on {len(alike)} windows of {spec.name}'s input")
-    small = nncf.quantize(model, nncf.Dataset(alike), subset_size=len(alike))
-    compiled = core.compile_model(small, "CPU", settings("f32", 1, usable_threads()))
+    say(f"int8: calibrated on {len(windows)} windows of {spec.name}'s input")
+    compiled = openvino_core().compile_model(small, "CPU", settings("f32", 1, usable_threads()))
     return {"int8 (NNCF), one request": one_by_one(compiled)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from meatus.engines import Engine, Kind, load_engine, usable_threads
 from meatus.engines.devices import check
-from meatus.engines.openvino_cpu import OpenVinoEngine, Precision
+from meatus.engines.openvino_cpu import OpenVinoEngine, Precision, int8_network
 from meatus.ensemble import Model, Quality
 from meatus.errors import DeviceError
 from meatus.geometry import Array
@@ -68,7 +68,8 @@ def compare_engines(
     used = members[:1] if quality == "fast" else members
     exact = Model(tuple(TorchEngine(read_network(*one)) for one in used), used[0][1], quality)
     models = [
-        Model(tuple(load(*one) for one in used), used[0][1], quality) for load in usable_loaders()
+        Model(tuple(load(*one) for one in used), used[0][1], quality)
+        for load in usable_loaders([file for file, _ in used])
     ]
     for name, scan in scans:
         expected = segment(scan, exact).labels
@@ -81,8 +82,8 @@ def compare_engines(
         )
 
 
-def usable_loaders() -> list[Loader]:
-    """One for each runtime and precision that works on this machine."""
+def usable_loaders(networks: Sequence[Path]) -> list[Loader]:
+    """One for each runtime and precision that works on this machine; int8 where all have it."""
     threads = usable_threads()
     found: list[Loader] = [
         partial(load_engine, kind=kind, threads=threads, cache=None, say=lambda _line: None)
@@ -90,9 +91,10 @@ def usable_loaders() -> list[Loader]:
         if _works(kind)
     ]
     if _works("openvino"):
+        quantised = all(int8_network(file) for file in networks)
         found += [
             partial(OpenVinoEngine, threads=threads, precision=precision)
-            for precision in OPENVINO_PRECISIONS
+            for precision in (*OPENVINO_PRECISIONS, *(("int8",) if quantised else ()))
         ]
     return found
 
