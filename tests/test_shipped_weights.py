@@ -7,6 +7,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from meatus.engines import usable_threads
+from meatus.engines.openvino_cpu import OpenVinoEngine
+from meatus.ensemble import Model
+from meatus.io.images import read_scan
+from meatus.pipeline import DEFAULT_WEIGHTS, segment
+from meatus.weights import find_networks
 from tests.scans.stored import (
     CASES,
     LABELS,
@@ -52,6 +58,16 @@ def test_the_labels_are_the_stored_ones(run, case):
     found, stored = (read_labels(folder / f"{case}.nii.gz") for folder in (run.labels, LABELS))
 
     assert min(dices(found, stored).values()) >= SAME_LABELS, "python -m tests.scans.stored"
+
+
+def test_the_int8_network_labels_a_stored_scan_alike_whatever_the_processor():
+    members = find_networks(DEFAULT_WEIGHTS).members
+    engines = [OpenVinoEngine(*one, threads=usable_threads(), precision="int8") for one in members]
+    model = Model(tuple(engines), members[0][1], "standard")
+
+    found = segment(read_scan(SCANS / "small_T2.nii.gz"), model).labels.voxels.T
+
+    assert min(dices(found, read_labels(LABELS / "small.nii.gz")).values()) >= SAME_LABELS
 
 
 @pytest.mark.parametrize("case", CASES)
