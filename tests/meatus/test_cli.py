@@ -148,7 +148,7 @@ WRONG = {
     "empty folder": ("empty", "out", (), "holds no scan"),
     "no weights": ("scans", "out", ("--weights", "missing"), "missing"),
     "no such device": ("scans", "out", ("--device", "cuda"), "CUDA|NVIDIA|cuda"),
-    "output is the scan": ("scans", "scans/a_T2.nii.gz", (), "is the scan itself"),
+    "output is the scan": ("scans", "scans/a_T2.nii.gz", (), "is read, and would be replaced"),
     "output below a file": ("scans", "scans/a_T2.nii.gz/out", (), "cannot be written"),
     "several scans, one file": ("pair", "out/seg.nii.gz", (), "2 scans"),
     "output is a folder named as a file": ("scans", "folder.nii.gz", (), "is a folder"),

@@ -26,7 +26,7 @@ from meatus.report.tables import Tables
 from meatus.service.cases import Case
 from meatus.service.commands import one_line_errors
 from meatus.service.inputs import find_inputs
-from meatus.service.results import kinds_of
+from meatus.service.run import results_of
 from meatus.timing import peak_mib
 
 PER_FOLDER = 1000  # scans, as an archive has them
@@ -53,12 +53,12 @@ def dry_run(count: int, folder: Path, jobs: int, cluster: str | None) -> list[Co
         (place / f"{number:07d}_T2.nii.gz").touch()
     costs: list[Cost] = []
     with _measured("list", count, costs):
-        cases = find_inputs(source, out, lambda _line: None).cases
-        kinds = {case: kinds_of(case, None) for case in cases}
+        inputs = find_inputs(source, out, _unheard)
+        kinds = results_of(inputs, _unheard, probabilities=False)
     if len(kinds) != count:
         raise UsageError(f"{len(kinds)} of {count} scans were found; name an empty folder.")
     with _measured("schedule", count, costs):
-        done = sum(1 for _ in _shared(partial(_label, folder), cases, jobs, cluster))
+        done = sum(1 for _ in _shared(partial(_label, folder), list(kinds), jobs, cluster))
     if done != count:
         raise UsageError(f"{done} of {count} cases came back.")
     parts = [folder / f"report-{part}" for part in range(PARTS)]
@@ -70,6 +70,10 @@ def dry_run(count: int, folder: Path, jobs: int, cluster: str | None) -> list[Co
     if joined.exit_code:
         raise UsageError(joined.output.strip())
     return costs
+
+
+def _unheard(_line: str) -> None:
+    """What a run would tell."""
 
 
 def _label(folder: Path, case: Case) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from meatus.errors import WorkerError
-from meatus.service.parallel import in_parallel, one_thread_each
+from meatus.service.parallel import by_workers, one_thread_each
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -17,25 +16,15 @@ def in_processes(
 ) -> Iterator[tuple[Job, Result | None]]:
     """Each of ``jobs`` with its result, as they end, by ``count`` processes.
 
-    Where one of them is killed, the jobs that were at work are tried again, each in a process of
-    its own, so that one that kills its process fails alone: its result is None.
+    A job whose process is killed is tried again at the end, when no other is at work. The result
+    of one that kills its process again is None.
     """
-    left = dict.fromkeys(jobs)
+    lost = []
     with one_thread_each():  # of NumPy's libraries: the engine has threads of its own
-        while left:
-            try:
-                for job, result in in_parallel(do, list(left), count, apart=True):
-                    del left[job]
-                    yield job, result
-            except WorkerError:
-                for job in list(left)[:count]:  # they were begun in this order
-                    del left[job]
-                    yield job, _alone(do, job)
-
-
-def _alone(do: Callable[[Job], Result], job: Job) -> Result | None:
-    try:
-        ((_, result),) = in_parallel(do, [job], 1, apart=True)
-    except WorkerError:
-        return None
-    return result
+        for job, done in by_workers(do, jobs, count):
+            if done is None:
+                lost.append(job)
+            else:
+                yield job, done.result
+        for job, done in by_workers(do, lost, 1):
+            yield job, None if done is None else done.result

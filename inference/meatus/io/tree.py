@@ -30,6 +30,8 @@ def _below(
 ) -> Iterator[Path]:
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with os.scandir(folder) as entries:  # it tells folders without a look at every file
+            folders = {entry.name for entry in entries if _is_folder(entry)}
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be read ({error.strerror}). Give this user the right to read it."
@@ -39,10 +41,14 @@ def _below(
     above = (*above, os.path.realpath(folder))
     below = []
     for path in paths:
-        if recursive and path.is_dir():
+        if recursive and path.name in folders:
             below.append(path)
         else:
             yield path
     for path in below:
         if os.path.realpath(path) not in above and not leave_out(path):
             yield from _below(path, above, recursive, leave_out)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()

@@ -22,7 +22,7 @@ _REPORT = TypeAdapter(CaseReport)
 
 
 def case_file(folder: Path, case: str) -> Path:
-    return folder / CASES / f"{case}{ENDING}"
+    return folder / f"{CASES}/{case}{ENDING}"
 
 
 def write_case(folder: Path, report: CaseReport) -> None:

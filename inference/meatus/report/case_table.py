@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -95,7 +95,6 @@ def write_report(folder: Path, reports: Iterable[CaseReport]) -> None:
 
     No more than one report is in memory. Raises ``OutputError`` where a file cannot be written.
     """
-    columns = _row(CaseReport(""))
     with (
         written_whole(folder / JSON_NAME) as details,
         written_whole(folder / CSV_NAME) as table,
@@ -103,12 +102,12 @@ def write_report(folder: Path, reports: Iterable[CaseReport]) -> None:
         # A file name that is no text becomes a lone surrogate, which UTF-8 cannot hold.
         table.open("w", encoding="utf-8", errors="backslashreplace", newline="") as csv_file,
     ):
-        writer = csv.DictWriter(csv_file, columns, lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(csv_file, lineterminator="\n")
+        writer.writerow(_row(CaseReport("")))
         json_file.write(f'{{"format": {FORMAT}, "cases": [')
         comma = "\n"
         for report in reports:
-            writer.writerow({column: _shown(cell) for column, cell in _row(report).items()})
+            writer.writerow(map(_shown, _row(report).values()))
             json_file.write(f"{comma}{json.dumps(_REPORT.dump_python(report))}")
             comma = ",\n"
         json_file.write("\n]}\n")
@@ -116,11 +115,11 @@ def write_report(folder: Path, reports: Iterable[CaseReport]) -> None:
 
 def _row(report: CaseReport) -> dict[str, Cell]:
     """One case's cells by column; the columns and their order are always the same."""
-    measured = _measured(report.measures or UNMEASURED)
+    measured = _measured(report.measures) if report.measures else NO_MEASURES
     return {
         "case": report.case,
         "status": "done" if report.error is None else "failed",
-        **(measured if report.measures else dict.fromkeys(measured)),
+        **measured,
         **{f"{stage}_s": report.seconds.get(stage) for stage in STAGES},
         "total_s": sum(report.seconds.values()) if report.seconds else None,
         "peak_mib": report.peak_mib,
@@ -157,7 +156,10 @@ def _measured(found: Measures) -> dict[str, Cell]:
 
 
 def _volumes(side: str, volumes: Volumes) -> dict[str, Cell]:
-    return {f"{side}{name}": value for name, value in asdict(volumes).items()}  # names have units
+    return {f"{side}{name}": value for name, value in vars(volumes).items()}  # names have units
+
+
+NO_MEASURES: dict[str, Cell] = dict.fromkeys(_measured(UNMEASURED))
 
 
 def _shown(cell: Cell) -> str:

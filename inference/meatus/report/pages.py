@@ -29,7 +29,7 @@ def picture_file(folder: Path, case: str) -> Path:
 
 
 def page_file(folder: Path, case: str) -> Path:
-    return folder / CASES / f"{case}.html"
+    return folder / f"{CASES}/{case}.html"
 
 
 def picture_of(folder: Path, report: CaseReport) -> Path | None:

@@ -40,7 +40,7 @@ BIDS_BESIDE = {"derivatives", "sourcedata"}  # what lies there was made of the s
 SHOWN = 10  # names in a line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # an archive has a million
 class Case:
     name: str  # unique in a run: of a file below INPUT's sub-folders with their names, as a/b/name
     scan: Path  # of a DICOM series: the folder, file or archive that it was looked for in
@@ -105,43 +105,47 @@ def other_kind(stem: str, folder: str = "") -> str:
 
 
 def find_cases(source: Path, output: Path, *, recursive: bool = True) -> Found:
+    """As ``look_for_cases``, but raises ``UsageError`` where there is none."""
+    found = look_for_cases(source, output, recursive=recursive)
+    if not found.cases:
+        beside = ""
+        if found.skipped:
+            beside = f" ({skipped_words(found.skipped)}; to label one, pass it alone)"
+        raise UsageError(
+            f"{source} holds no scan; expected files named *{', *'.join(SCAN_SUFFIXES)}, "
+            f"or a DICOM study{beside}."
+        )
+    return found
+
+
+def look_for_cases(source: Path, output: Path, *, recursive: bool = True) -> Found:
     """The cases of a folder and of all below it, or the one of a single file, whatever its name.
 
     Results lie below ``output`` as scans do below ``source``. What lies in ``output`` is no scan.
-    Raises ``UsageError`` where there is none, or where two scans would write the same result.
+    Raises ``UsageError`` where two scans would write the same result.
     """
     if not source.exists():
         raise UsageError(f"{source} does not exist. Pass a folder with hrT2 scans or one scan.")
     if not source.is_dir():
         stem = scan_stem(source)
         if stem is None:
-            raise _none_in(source, ())
+            return Found([])
         name = _without_mark(stem)
         return Found([Case(name, source, output / f"{name}.nii.gz")])
-    files, skipped = sorted_out(source, output, recursive)
+    files, skipped = _sorted_out(source, output, recursive)
     cases: dict[str, Case] = {}
     for file, stem in files.items():
-        name = (file.parent.relative_to(source) / _without_mark(stem)).as_posix()
+        name = file.relative_to(source).with_name(_without_mark(stem)).as_posix()
         if name in cases:
             raise UsageError(
                 f"{cases[name].scan.relative_to(source)} and {file.relative_to(source)} in "
                 f"{source} would both write {name}.nii.gz. Keep one of them in the folder."
             )
         cases[name] = Case(name, file, output / f"{name}.nii.gz")
-    if not cases:
-        raise _none_in(source, skipped)
     return Found([cases[name] for name in sorted(cases)], skipped)
 
 
-def _none_in(source: Path, skipped: Sequence[Skipped]) -> UsageError:
-    beside = f" ({skipped_words(skipped)}; to label one, pass it alone)" if skipped else ""
-    return UsageError(
-        f"{source} holds no scan; expected files named *{', *'.join(SCAN_SUFFIXES)}, "
-        f"or a DICOM study{beside}."
-    )
-
-
-def sorted_out(
+def _sorted_out(
     source: Path, output: Path, recursive: bool
 ) -> tuple[dict[Path, str], list[Skipped]]:
     """The scans of a folder with the stems of their names, and what is left out by its name."""

@@ -44,24 +44,20 @@ def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
     Of a folder among ``inputs`` its scans are meant. Files are told apart by what they are on the
     disk: behind links, and where capitals make no difference, names say nothing.
     """
-    read = {}
-    for file in _files_of(inputs):
-        with suppress(OSError):
-            status = file.stat()
-            read[status.st_dev, status.st_ino] = file
+    there = {}
     for output in outputs:
-        if output is None:
-            continue
-        try:
-            status = output.stat()
-        except OSError:  # not there yet
-            continue
-        source = read.get((status.st_dev, status.st_ino))
-        if source is not None:
-            raise UsageError(
-                f"{source} is read, and would be replaced by the result {output}. Nothing was "
-                "started; name another place for results."
-            )
+        if output is not None:
+            with suppress(OSError):  # not there yet
+                status = output.stat()
+                there[status.st_dev, status.st_ino] = output
+    for source in _files_of(inputs) if there else ():
+        with suppress(OSError):
+            status = source.stat()
+            if replaced := there.get((status.st_dev, status.st_ino)):
+                raise UsageError(
+                    f"{source} is read, and would be replaced by the result {replaced}. Nothing "
+                    "was started; name another place for results."
+                )
 
 
 def longest_name(folder: Path) -> int | None:

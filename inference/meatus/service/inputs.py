@@ -9,7 +9,7 @@ from pathlib import Path
 from meatus.errors import UsageError
 from meatus.io.images import SCAN_SUFFIXES, SUFFIXES
 from meatus.io.tree import files_below
-from meatus.service.cases import Case, Found, Skipped, find_cases, scan_stem, sorted_out
+from meatus.service.cases import Case, Found, Skipped, find_cases, look_for_cases
 from meatus.service.results import ENDINGS, Kind, parse_kinds, result_stem
 
 ARCHIVE = ".zip"
@@ -56,8 +56,6 @@ def find_inputs(
             "for the results, or pass one scan."
         )
     case = replace(found.cases[0], result=_label_map(output))
-    if case.result.exists() and case.scan.exists() and case.result.samefile(case.scan):
-        raise UsageError(f"{output} is the scan itself. Name another file for the result.")
     return Inputs([case], folder, named, found.skipped)
 
 
@@ -104,12 +102,16 @@ def _found(
     anonymous: bool,
     patient_names: bool,
 ) -> Found:
-    if series is None and (not source.exists() or _holds_scans(source, output, recursive)):
-        found = find_cases(source, output, recursive=recursive)
-        if beside := _dicom_beside(source, recursive):
-            say(f"left alone: {beside} DICOM file(s) beside the scans; pass their folder instead")
-        return found
-    if not source.exists():
+    if series is None:
+        found = look_for_cases(source, output, recursive=recursive)
+        if found.cases:
+            if beside := _dicom_beside(source, recursive):
+                say(
+                    f"left alone: {beside} DICOM file(s) beside the scans; pass their folder "
+                    "instead"
+                )
+            return found
+    elif not source.exists():
         raise UsageError(f"{source} does not exist. Pass the folder or .zip of a DICOM study.")
     if not _holds_dicom(source, recursive):
         if series is not None:
@@ -128,12 +130,6 @@ def _found(
             for one in study.cases
         ]
     )
-
-
-def _holds_scans(source: Path, output: Path, recursive: bool) -> bool:
-    if not source.is_dir():
-        return scan_stem(source) is not None
-    return bool(sorted_out(source, output, recursive)[0])
 
 
 def _holds_dicom(source: Path, recursive: bool) -> bool:

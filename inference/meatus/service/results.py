@@ -94,10 +94,15 @@ def result_stem(result: Path) -> str:
 
 def paths_of(case: Case, kinds: Sequence[Kind]) -> dict[Kind, Path]:
     """The files that ``case`` leaves."""
-    stem = result_stem(case.result)
-    places: dict[Kind, Path] = {kind: Path(f"{stem}{end}") for kind, end in ENDINGS.items()}
-    places |= {"nifti": case.result, "probabilities": case.soft or Path(f"{stem}{SOFT_ENDING}")}
-    return {kind: places[kind] for kind in kinds}
+    return {kind: _path_of(case, kind) for kind in kinds}
+
+
+def _path_of(case: Case, kind: Kind) -> Path:
+    if kind == "nifti":
+        return case.result
+    if kind == "probabilities":
+        return case.soft or Path(f"{result_stem(case.result)}{SOFT_ENDING}")
+    return Path(f"{result_stem(case.result)}{ENDINGS[kind]}")
 
 
 def is_done(case: Case, kinds: Sequence[Kind]) -> bool:

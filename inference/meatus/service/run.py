@@ -64,13 +64,7 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
         request = _everywhere(request)
         inputs = find(request, console)
         cases = inputs.cases
-        kinds = {
-            case: kinds_of(case, inputs.kinds, console.say, probabilities=request.probabilities)
-            for case in cases
-        }
-        outputs = [path for case in cases for path in paths_of(case, kinds[case]).values()]
-        check_apart(outputs, [file for case in cases for file in case.files])
-        kinds = with_short_names(kinds)
+        kinds = results_of(inputs, console.say, probabilities=request.probabilities)
         weights = _weights(request, console)
         with (
             open_output_folder(inputs.folder) as folder,
@@ -100,6 +94,24 @@ def run(request: Request, find: Callable[[Request, Console], Inputs] = find) -> 
                             attempt.keep(found, probabilities=request.probabilities)
             tell.close(tables.finish if tables else _nothing, inputs.skipped)
     return SOME_FAILED if tell.failed or tell.unreported else 0
+
+
+def results_of(
+    inputs: Inputs, say: Callable[[str], None], *, probabilities: bool
+) -> dict[Case, tuple[Kind, ...]]:
+    """What each case leaves; one whose results cannot be named is refused.
+
+    Raises ``UsageError`` where that cannot be had, or would go over what is read.
+    """
+    kinds = {
+        case: kinds_of(case, inputs.kinds, say, probabilities=probabilities)
+        for case in inputs.cases
+    }
+    check_apart(
+        (path for case, of in kinds.items() for path in paths_of(case, of).values()),
+        (file for case in kinds for file in case.files),
+    )
+    return with_short_names(kinds)
 
 
 @contextmanager
