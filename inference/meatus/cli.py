@@ -89,6 +89,22 @@ def array_part() -> Part | None:
         raise click.UsageError(str(error)) from error
 
 
+part_option = click.option(
+    "--part",
+    metavar="N/OF",
+    callback=chosen_part,
+    help="Label every OF-th case from number N: 3/16. Default: of a folder, in a job array of "
+    "Slurm, the task's share; else all.",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on this machine that share the cases; each loads the model.",
+)
+
+
 @click.group("meatus", cls=OpenGroup, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="meatus")
 def main() -> None:
@@ -174,20 +190,8 @@ def main() -> None:
 )
 @click.option("--pdf", is_flag=True, help="With --report: report.pdf too, a page a case.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
-@click.option(
-    "--part",
-    metavar="N/OF",
-    callback=chosen_part,
-    help="Label every OF-th case from number N: 3/16. Default: of a folder, in a job array of "
-    "Slurm, the task's share; else all.",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes on this machine that share the cases; each loads the model.",
-)
+@part_option
+@jobs_option
 @click.option(
     "--cluster",
     metavar="ADDRESS",

@@ -140,12 +140,14 @@ def _keep_tumours(
     """Drop tumours that are too small or where no ear is, and all but those asked for."""
     numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
-    cochlea = labels == Structure.COCHLEA
-    ears = _ears_of(numbers, sizes.size, cochlea, planes, geometry, rules)
+    masks = (numbers > 0, labels == Structure.COCHLEA)
+    tumours_mm, ears_mm = (_points_mm(mask, planes, geometry) for mask in masks)
+    places = _Places(tumours_mm, numbers[masks[0]], sizes.size, ears_mm, geometry)
+    ears = _ears_of(places, rules)
     keep = volumes_mm3 >= rules.smallest_tumour_mm3
     if not rules.keep_doubtful:
         if ears is None:
-            keep &= _possible(numbers, sizes.size, cochlea, planes, geometry, rules, reach)
+            keep &= _possible(places, rules, reach)
         else:
             keep &= ears != Ear.NEITHER
     if rules.tumours == "all":
@@ -162,60 +164,57 @@ def _keep_tumours(
     return _without(labels, numbers, chosen)
 
 
-def _ears_of(
-    numbers: NDArray[np.int32],
-    count: int,
-    cochlea: Mask,
-    planes: Planes,
-    geometry: Geometry,
-    rules: Rules,
-) -> NDArray[np.int8] | None:
-    """By which ear each of ``count`` tumours lies; None where no two cochleas lie as ears do.
+@dataclass(frozen=True)
+class _Places:
+    """Where the voxels of ``count`` tumours and of cochleae lie, (N, 3) in mm along the grid."""
+
+    tumours_mm: NDArray[np.float64]
+    numbers: NDArray[np.int32]  # (N,) of which tumour each voxel is
+    count: int
+    ears_mm: NDArray[np.float64]
+    geometry: Geometry
+
+
+def _ears_of(places: _Places, rules: Rules) -> NDArray[np.int8] | None:
+    """By which ear each tumour lies; None where no two cochleas lie as ears do.
 
     The tumour of an ear whose cochlea was missed is far from the other one.
     """
-    ears_mm = _points_mm(cochlea, planes, geometry)
-    left = on_left(ears_mm @ geometry.axes[0], ears_mm, rules.between_ears_mm, rules.ears_apart_mm)
+    ears_mm = places.ears_mm
+    lateral_mm = ears_mm @ places.geometry.axes[0]
+    left = on_left(lateral_mm, ears_mm, rules.between_ears_mm, rules.ears_apart_mm)
     if left is None:
         return None
-    tumour = numbers > 0
-    tumours_mm = _points_mm(tumour, planes, geometry)
-    return nearest_ears(tumours_mm, numbers[tumour], count, ears_mm, left, rules.from_ear_mm)
+    return nearest_ears(
+        places.tumours_mm, places.numbers, places.count, ears_mm, left, rules.from_ear_mm
+    )
 
 
-def _possible(
-    numbers: NDArray[np.int32],
-    count: int,
-    cochlea: Mask,
-    planes: Planes,
-    geometry: Geometry,
-    rules: Rules,
-    reach: Reach,
-) -> Mask:
-    """Which of ``count`` tumours lie where an ear may be though not both are found as ears lie.
+def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
+    """Which tumours lie where an ear may be though not both are found as ears lie.
 
     That is within the head's ``reach`` and, where a cochlea of usual size is found, by it or where
     the other ear would be. A tumour that touches such a place may lie there. A lone cochlea that is
     smaller than any may be a mistake itself and says nothing of a tumour.
     """
-    tumour = numbers > 0
-    places, ears = (
-        np.array(geometry.origin_mm) + _points_mm(mask, planes, geometry) @ geometry.axes.T
-        for mask in (tumour, cochlea)
+    geometry = places.geometry
+    tumours, ears = (
+        np.array(geometry.origin_mm) + points_mm @ geometry.axes.T
+        for points_mm in (places.tumours_mm, places.ears_mm)
     )
-    within = reach.holds(places)
+    within = reach.holds(tumours)
     left = split_sides(ears[:, 0], rules.between_ears_mm)
     least = anatomy.BOTH_COCHLEAE_MM3[0] / 2 / geometry.voxel_mm3
     sides = [ears] if left is None else [ears[~left], ears[left]]
     groups = [group for group in sides if len(group) >= least]
     if groups:
         believed = np.concatenate(groups)
-        by_any = scipy.spatial.KDTree(believed).query(places)[0] <= rules.from_ear_mm
+        by_any = scipy.spatial.KDTree(believed).query(tumours)[0] <= rules.from_ear_mm
         for group in groups:
-            by_any |= _by_the_other_ear(places - group.mean(axis=0), rules)
+            by_any |= _by_the_other_ear(tumours - group.mean(axis=0), rules)
         within &= by_any
-    possible = np.zeros(count, dtype=np.bool_)
-    possible[numbers[tumour][within]] = True
+    possible = np.zeros(places.count, dtype=np.bool_)
+    possible[places.numbers[within]] = True
     return possible
 
 

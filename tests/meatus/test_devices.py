@@ -56,6 +56,24 @@ def test_a_gpu_whose_libraries_are_missing_names_the_first(monkeypatch, capfd):
     assert capfd.readouterr().out == ""
 
 
+def test_a_gpu_without_tensorrt_says_what_to_install_and_where_it_is_looked_for(monkeypatch):
+    def all_but_tensorrt(name):
+        if name.startswith("libnv"):
+            raise OSError("no such file")
+
+    for module in (nvidia, onnx_runtime):
+        monkeypatch.setattr(module, "read_driver", lambda: Driver((99, 0), ("H100",)))
+    monkeypatch.setattr(nvidia, "load_library", all_but_tensorrt)
+    with pytest.raises(DeviceError) as caught:
+        choose("tensorrt", print)
+    line = str(caught.value)
+    assert line.startswith("device 'tensorrt' cannot be used: libnvinfer.so.10 cannot be loaded")
+    assert "; install TensorRT 10 for CUDA 1" in line
+    assert line.endswith(" with its folder in LD_LIBRARY_PATH; or run with device 'cpu'")
+    assert "\n" not in line
+    assert choose("cuda", print) == "cuda"
+
+
 def test_a_gpu_with_all_its_libraries_is_chosen(monkeypatch):
     for module in (nvidia, onnx_runtime):
         monkeypatch.setattr(module, "read_driver", lambda: Driver((99, 0), ("H100", "L4")))

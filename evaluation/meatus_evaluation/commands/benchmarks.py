@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from meatus.cli import device_option
 from meatus.engines import DEVICES, Device, availability, choose
 from meatus.ensemble import Quality
 from meatus.errors import UsageError
@@ -31,7 +32,6 @@ from meatus_evaluation.benchmark.stages import time_stages
 from meatus_evaluation.commands.options import (
     ANY,
     BROKEN,
-    device_option,
     json_option,
     one_line_errors,
     quality_option,

@@ -10,7 +10,6 @@ from typing import get_args
 
 import click
 
-from meatus.engines import DEVICES
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError, OutputError, printable
 from meatus.pipeline import DEFAULT_WEIGHTS
@@ -28,8 +27,13 @@ seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show
 resample_option = click.option(
     "--resample", is_flag=True, help="Put maps on another grid onto the reference's."
 )
+recursive_option = click.option(
+    "--recursive/--no-recursive",
+    default=True,
+    show_default=True,
+    help="Search sub-folders too; label maps are matched by path and case.",
+)
 weights_option = click.option("--weights", type=ANY, default=DEFAULT_WEIGHTS)
-device_option = click.option("--device", type=click.Choice(DEVICES), default="auto")
 quality_option = click.option("--quality", type=click.Choice(get_args(Quality)), default=None)
 
 # 0: all done. As for ``inference``.

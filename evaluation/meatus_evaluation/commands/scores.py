@@ -17,6 +17,7 @@ from meatus_evaluation.commands.options import (
     bootstrap_option,
     json_option,
     one_line_errors,
+    recursive_option,
     resample_option,
     say_error,
     scheme_option,
@@ -48,6 +49,7 @@ from meatus_evaluation.studies.compare import COMPARED_METRICS, compare, read_re
 @click.option("--scans", type=ANY, help="Folder of the scans. Default for pictures: REFERENCE.")
 @click.option("--scheme", type=click.Choice(["2023", "2022"]), default="2023", show_default=True)
 @resample_option
+@recursive_option
 @click.option("--verbose", is_flag=True, help="Print each case, each site and all statistics.")
 def score(
     predictions: Path,
@@ -59,6 +61,7 @@ def score(
     scans: Path | None,
     scheme: Scheme,
     resample: bool,
+    recursive: bool,
     verbose: bool,
 ) -> None:
     """Score PREDICTIONS against the label maps of REFERENCE, case by case.
@@ -71,7 +74,7 @@ def score(
         check_folders(pictures)
         read = [place for place in (predictions, reference, scans) if place]
         check_apart((csv_file, json_file, html_file), read)
-        matched = match_folders(predictions, reference)
+        matched = match_folders(predictions, reference, recursive=recursive)
         scores = score_pairs(matched.pairs, scheme=scheme, resample=resample)
         if verbose:
             terminal_tables.print_scores(scores)
@@ -177,6 +180,7 @@ def rank(
 )
 @click.option("--worst", type=click.IntRange(min=0), default=5, show_default=True)
 @resample_option
+@recursive_option
 @bootstrap_option
 @seed_option
 @json_option
@@ -188,6 +192,7 @@ def compare_results(
     chosen: tuple[str, ...],
     worst: int,
     resample: bool,
+    recursive: bool,
     bootstrap: int,
     seed: int,
     json_file: Path | None,
@@ -196,7 +201,10 @@ def compare_results(
     with one_line_errors():
         check_writable(json_file)
         check_apart((json_file,), [place for place in (a, b, reference) if place])
-        sides = [read_result(side, reference, scheme, resample=resample) for side in (a, b)]
+        sides = [
+            read_result(side, reference, scheme, resample=resample, recursive=recursive)
+            for side in (a, b)
+        ]
         first, second = (side.scores for side in sides)
         compared = compare(first, second, chosen, Bootstrap(bootstrap, seed))
         terminal_tables.print_comparison(compared, worst)

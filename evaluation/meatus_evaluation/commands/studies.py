@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from meatus.cli import device_option
 from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.errors import InferenceError, UsageError
@@ -18,7 +19,6 @@ from meatus.service.destinations import check_apart, check_writable
 from meatus_evaluation.commands.options import (
     ANY,
     BROKEN,
-    device_option,
     json_option,
     one_line_errors,
     quality_option,

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meatus.atomic import write_whole
-from meatus.errors import InferenceError, UsageError
+from meatus.errors import InferenceError
 from meatus.geometry import Geometry, nearest_labels
 from meatus.io.images import read_scan
+from meatus.io.tree import files_below
 from meatus.report.panels import COLOURS, show
 from meatus.report.plotting import Figure, Image, Line2D
 from meatus.report.views import (
@@ -62,7 +63,7 @@ PARTS = {"Tumour": TUMOUR, "Cochlea": (Structure.COCHLEA,)}
 
 
 def find_scans(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
-    """The scan of each case that has one in ``folder``, whatever its contrast's mark.
+    """The scan of each case that has one in ``folder`` or below, whatever its contrast's mark.
 
     Label maps may lie beside the scans, also under a scan's name. Raises ``UsageError`` where the
     folder cannot be read.
@@ -70,13 +71,11 @@ def find_scans(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
     labels = {
         file.resolve() for pair in pairs for file in (pair.reference, pair.prediction) if file
     }
-    try:
-        files = sorted(folder.iterdir())
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be read ({error.strerror}). Pass the folder of the scans."
-        ) from error
-    seen = {case_name(file): file for file in files if file.resolve() not in labels}
+    seen = {
+        file.relative_to(folder).with_name(name).as_posix(): file
+        for file in files_below(folder)
+        if (name := case_name(file)) and file.resolve() not in labels
+    }
     return {pair.case: seen[pair.case] for pair in pairs if pair.case in seen}
 
 

@@ -104,7 +104,7 @@ def print_unmatched(matched: Matched) -> None:
         names = [f"{file.name}{'/' * file.is_dir()}" for file in matched.skipped]
         say(
             f"no label maps by their names, not looked at: {len(names)} ({listed(names)}); "
-            "put label maps as <case>.nii.gz into the folder itself"
+            "name label maps <case>.nii.gz"
         )
 
 
@@ -209,7 +209,7 @@ def print_comparison(compared: Compared, worst: int) -> None:
     table = Table("", "cases", "mean A", "mean B", "B - A", "95 %", "better/worse", "p (Holm)")
     for entry in compared.columns:
         table.add_row(*_comparison_cells(entry))
-    table.title = f"{compared.cases} cases in both"
+    table.title = f"{counted(compared.cases, 'case')} in both"
     print_table(table)
     falls = Table("got worse most", "case", "A", "B", "B - A")
     for entry in compared.columns:
@@ -219,7 +219,7 @@ def print_comparison(compared: Compared, worst: int) -> None:
     print_table(falls)
     for side, cases in (("A", compared.only_a), ("B", compared.only_b)):
         if cases:
-            say(f"{len(cases)} cases in {side} alone, not compared: {listed(cases)}")
+            say(f"{counted(len(cases), 'case')} in {side} alone, not compared: {listed(cases)}")
     if compared.unpaired:
         say(f"{len(compared.unpaired)} numbers on one side alone: {listed(compared.unpaired)}")
 

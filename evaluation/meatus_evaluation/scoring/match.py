@@ -12,6 +12,7 @@ import numpy as np
 from meatus.errors import InferenceError, ScanError
 from meatus.geometry import Geometry, same_grid
 from meatus.io.images import SCAN_SUFFIXES, not_read, read_grid, scan_ending
+from meatus.io.tree import files_below
 from meatus.service.cases import CONTRAST_MARKS
 
 REFERENCE_MARK = "_Label"
@@ -44,19 +45,23 @@ class Matched:
     skipped: tuple[Path, ...] = ()  # what lies in either folder and is no label map by its name
 
 
-def match_folders(predictions: Path, reference: Path) -> Matched:
-    """Pair the label maps of two folders by case.
+def match_folders(predictions: Path, reference: Path, *, recursive: bool = True) -> Matched:
+    """Pair the label maps of two folders, and of all below them, by case.
 
-    A case's name is the file's without ending, ``_Label`` and the marks of scans (``_T2``,
-    ``_hrT2``, ``_ceT1``, ``_0000``). Where a folder has names ``<case>_Label``, these are its
-    references; for predictions ``<case>`` goes before ``<case>_Label``. Names of scans count only
-    in a folder that holds no others: what else lies there are the scans themselves.
+    A case's name is the path below the folder, and the file's without ending, ``_Label`` and the
+    marks of scans (``_T2``, ``_hrT2``, ``_ceT1``, ``_0000``). Where a folder has names
+    ``<case>_Label``, these are its references; for predictions ``<case>`` goes before
+    ``<case>_Label``. Names of scans count only in a folder that holds no others: what else lies
+    there are the scans themselves. Where one folder lies in the other, each file is of the inner
+    one alone.
 
     Raises ``EvaluationError`` where a folder holds no label map, two files are of one case, or
-    the folders have no case in common.
+    the folders have no case in common, ``UsageError`` where a folder cannot be read.
     """
-    wanted = _by_case(reference, ("_Label", ""))
-    given = _by_case(predictions, ("", "_Label"))
+    references = _listed(reference, predictions, recursive)
+    results = _listed(predictions, reference, recursive)
+    wanted = _by_case(reference, references, ("_Label", ""))
+    given = _by_case(predictions, results, ("", "_Label"))
     common = wanted.keys() & given.keys()
     if not common:
         raise EvaluationError(
@@ -65,13 +70,12 @@ def match_folders(predictions: Path, reference: Path) -> Matched:
         )
     pairs = tuple(Pair(case, wanted[case], given.get(case)) for case in sorted(wanted))
     unmatched = tuple(given[case] for case in sorted(given.keys() - common))
-    folders = dict.fromkeys((predictions, reference))
-    return Matched(pairs, unmatched, tuple(one for each in folders for one in _skipped(each)))
+    return Matched(pairs, unmatched, tuple(_skipped(list(dict.fromkeys(results + references)))))
 
 
 def site_of(case: str) -> str:
     """The site in ``crossmoda<year>_<site>_<n>``; ``NO_SITE`` for other names."""
-    found = SITE.fullmatch(case)
+    found = SITE.fullmatch(case.rpartition("/")[2])
     return found.group(1) if found else NO_SITE
 
 
@@ -100,14 +104,17 @@ def check_grids(pairs: Sequence[Pair]) -> None:
         )
 
 
-def _by_case(folder: Path, marks: tuple[str, str]) -> dict[str, Path]:
-    """Files of label maps by case; the first of ``marks`` goes before the second."""
+def _by_case(folder: Path, files: Sequence[Path], marks: tuple[str, str]) -> dict[str, Path]:
+    """Which of the ``files`` of a folder are label maps, by case; the first mark goes first."""
     kinds: dict[str, dict[str, Path]] = {mark: {} for mark in (*marks, "scan")}
-    for file in _files(folder):
-        case, kind = _case_and_kind(file)
+    for file in files:
+        if not scan_ending(file.name) or file.is_dir():
+            continue
+        stem, kind = _stem_and_kind(file)
+        case = file.relative_to(folder).with_name(stem).as_posix()
         if case in kinds[kind]:
             raise EvaluationError(
-                f"{kinds[kind][case].name} and {file.name} in {folder} are both of the case "
+                f"{kinds[kind][case].name} and {file.name} in {file.parent} are both of the case "
                 f"{case}. Keep one of them in the folder."
             )
         kinds[kind][case] = file
@@ -116,13 +123,13 @@ def _by_case(folder: Path, marks: tuple[str, str]) -> dict[str, Path]:
     if not found:
         raise EvaluationError(
             f"{folder} holds no label map; expected files named <case>{REFERENCE_MARK}.nii.gz "
-            f"or <case>.nii.gz (or {', '.join(SCAN_SUFFIXES[1:])}) in the folder itself."
+            f"or <case>.nii.gz (or {', '.join(SCAN_SUFFIXES[1:])})."
         )
     return found
 
 
-def _case_and_kind(file: Path) -> tuple[str, str]:
-    """The case, and whether the name is a label map's (``_Label``), plain or a scan's."""
+def _stem_and_kind(file: Path) -> tuple[str, str]:
+    """The case's name, and whether the name is a label map's (``_Label``), plain or a scan's."""
     stem, kind = file.name.removesuffix(scan_ending(file.name)), ""
     while mark := next((m for m in (REFERENCE_MARK, *SCAN_MARKS) if stem.endswith(m)), None):
         if mark == stem:
@@ -132,26 +139,17 @@ def _case_and_kind(file: Path) -> tuple[str, str]:
     return stem, kind
 
 
-def _files(folder: Path) -> list[Path]:
-    return [
-        file
-        for file in _listed(folder)
-        if not file.name.startswith(".") and scan_ending(file.name) and not file.is_dir()
-    ]
+def _skipped(files: Sequence[Path]) -> list[Path]:
+    folders = [file for file in files if scan_ending(file.name) and file.is_dir()]
+    return sorted([*not_read(files), *folders])
 
 
-def _skipped(folder: Path) -> list[Path]:
-    folders = [file for file in _listed(folder) if file.is_dir() and scan_ending(file.name)]
-    return sorted([*not_read(_listed(folder)), *folders])
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise EvaluationError(
-            f"{folder} cannot be read ({error.strerror}). Pass a folder of label maps."
-        ) from error
+def _listed(folder: Path, other: Path, recursive: bool) -> list[Path]:
+    """What lies in ``folder`` and below it, without what is of the ``other`` one in it."""
+    apart = other.resolve()
+    return list(
+        files_below(folder, recursive=recursive, leave_out=lambda below: below.resolve() == apart)
+    )
 
 
 def _names(cases: dict[str, Path]) -> str:

@@ -75,6 +75,7 @@ def score_folders(
     *,
     scheme: Scheme = "2023",
     resample: bool = False,
+    recursive: bool = True,
     processes: int | None = None,
 ) -> list[CaseScore]:
     """Score every reference by its prediction, sorted by case; see ``match_folders`` for names.
@@ -82,7 +83,7 @@ def score_folders(
     Missing and unreadable predictions are failures. Raises ``InferenceError`` in one line where
     the folders cannot be compared: names, references, or, unless ``resample``, another grid.
     """
-    pairs = match_folders(predictions, reference).pairs
+    pairs = match_folders(predictions, reference, recursive=recursive).pairs
     return score_pairs(pairs, scheme=scheme, resample=resample, processes=processes)
 
 

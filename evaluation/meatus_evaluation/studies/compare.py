@@ -77,7 +77,12 @@ class Side:
 
 
 def read_result(
-    path: Path, reference: Path | None, scheme: Scheme = "2023", *, resample: bool = False
+    path: Path,
+    reference: Path | None,
+    scheme: Scheme = "2023",
+    *,
+    resample: bool = False,
+    recursive: bool = True,
 ) -> Side:
     """One side: a score table of one team, or a folder of label maps.
 
@@ -86,7 +91,7 @@ def read_result(
     if path.is_dir():
         if reference is None:
             raise UsageError(f"{path} is a folder of label maps: say --reference FOLDER too.")
-        return score_folder(path, reference, scheme, resample=resample)
+        return _score_folder(path, reference, scheme, resample, recursive)
     scores = read_scores(path)
     teams = sorted({score.team for score in scores})
     if len(teams) > 1:
@@ -97,11 +102,13 @@ def read_result(
     return Side(tuple(scores))
 
 
-def score_folder(
-    predictions: Path, reference: Path, scheme: Scheme, *, resample: bool = False
+def _score_folder(
+    predictions: Path, reference: Path, scheme: Scheme, resample: bool, recursive: bool
 ) -> Side:
     """The scores of a folder of label maps; missing ones count as empty predictions."""
-    scored = score_folders(predictions, reference, scheme=scheme, resample=resample)
+    scored = score_folders(
+        predictions, reference, scheme=scheme, resample=resample, recursive=recursive
+    )
     scores = scores_of((entry.as_json() for entry in scored), predictions.name, str(predictions))
     failures = (f"{predictions}: {failure_line(entry)}" for entry in scored if entry.failure)
     return Side(tuple(scores), tuple(failures))

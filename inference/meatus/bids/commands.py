@@ -10,12 +10,19 @@ import click
 
 from meatus.bids.dataset import find_scans
 from meatus.bids.derivative import case_of, common_files
-from meatus.cli import device_option, models_option, weights_option
+from meatus.cli import (
+    array_part,
+    device_option,
+    jobs_option,
+    models_option,
+    part_option,
+    weights_option,
+)
 from meatus.engines import Device
 from meatus.ensemble import Quality
 from meatus.service.console import Console
 from meatus.service.inputs import Inputs
-from meatus.service.request import Request
+from meatus.service.request import Part, Request
 from meatus.service.run import run
 
 LEVEL = "participant"
@@ -78,6 +85,8 @@ class AppCommand(click.Command):
     help="Folder for the report; another than OUT, as BIDS knows no such files.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all usable.")
+@part_option
+@jobs_option
 @click.option("--log-json", is_flag=True, help="Print a JSON object a line.")
 @click.option("--quiet", is_flag=True, help="Print errors alone.")
 @click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
@@ -95,6 +104,8 @@ def bids(
     resume: bool,
     report: Path | None,
     threads: int | None,
+    part: Part | None,
+    jobs: int,
     log_json: bool,
     quiet: bool,
     debug: bool,
@@ -115,6 +126,8 @@ def bids(
         resume=resume,
         report=report,
         threads=threads,
+        part=part or (None if participants or sessions else array_part()),
+        jobs=jobs,
         log_json=log_json,
         quiet=quiet,
         debug=debug,

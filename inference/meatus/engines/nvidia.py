@@ -97,6 +97,8 @@ def check_gpu(runtime: Any, *, tensorrt: bool) -> str:
         try:
             load_library(name)
         except OSError as error:
-            wants = "TensorRT 10" if name in TENSORRT_LIBRARIES else f"CUDA {needed} with cuDNN 9"
-            raise DeviceError(f"{name} cannot be loaded ({error}); install {wants}") from error
+            wants = f"install CUDA {needed} with cuDNN 9"
+            if name in TENSORRT_LIBRARIES:
+                wants = f"install TensorRT 10 for CUDA {needed} with its folder in LD_LIBRARY_PATH"
+            raise DeviceError(f"{name} cannot be loaded ({error}); {wants}") from error
     return f"CUDA {built_for}, {', '.join(driver.devices)}"

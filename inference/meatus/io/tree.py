@@ -34,7 +34,7 @@ def _below(
             folders = {entry.name for entry in entries if _is_folder(entry)}
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be read ({error.strerror}). Give this user the right to read it."
+            f"{folder} cannot be read ({error.strerror}). Pass a folder that this user may read."
         ) from error
     if above and not paths:
         yield folder

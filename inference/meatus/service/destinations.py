@@ -13,6 +13,7 @@ from pathlib import Path
 
 from meatus.errors import UsageError
 from meatus.io.images import not_read
+from meatus.io.tree import files_below
 
 # Written and removed again, as a disk may be full, or a share read-only, whatever rights say.
 PROBE = bytes(4096)
@@ -41,8 +42,9 @@ def check_writable(*files: Path | None) -> None:
 def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
     """Raise ``UsageError`` where an output is the same file as an input, by whatever name.
 
-    Of a folder among ``inputs`` its scans are meant. Files are told apart by what they are on the
-    disk: behind links, and where capitals make no difference, names say nothing.
+    Of a folder among ``inputs`` its scans and those below it are meant. Files are told apart by
+    what they are on the disk: behind links, and where capitals make no difference, names
+    say nothing.
     """
     there = {}
     for output in outputs:
@@ -72,8 +74,8 @@ def _files_of(inputs: Iterable[Path]) -> Iterator[Path]:
     for path in inputs:
         yield path
         if path.is_dir():
-            with suppress(OSError):
-                files = sorted(path.iterdir())
+            with suppress(UsageError):  # whoever reads it tells what is wrong with it
+                files = list(files_below(path))
                 others = set(not_read(files))
                 yield from (file for file in files if file not in others)
 

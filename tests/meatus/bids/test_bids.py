@@ -106,6 +106,35 @@ def test_the_dataset_says_what_made_it_and_what_of(dataset):
     assert [line.split("\t")[0] for line in table[1:]] == ["0", "1", "2", "3"]
 
 
+def test_parts_and_processes_share_the_scans_and_leave_one_dataset(dataset, weights):
+    for name in SCANS:
+        save_scan(dataset / f"{name}.nii.gz")
+    out = dataset / "derivatives" / "meatus"
+
+    first = label(dataset, out, weights, "--part", "1/2")
+    alone = [file.name for file in out.rglob("*_dseg.nii.gz")]
+    both = label(dataset, out, weights, "--jobs", "2", "--resume")
+
+    assert (first.exit_code, both.exit_code) == (0, 0), first.output + both.output
+    assert [name.partition("_")[0] for name in alone] == ["sub-01"]
+    assert "cases: 2, 1 already done" in both.output
+    assert len(list(out.rglob("*_dseg.nii.gz"))) == len(SCANS)
+
+
+def test_a_job_array_shares_the_scans_of_all_participants_alone(monkeypatch, dataset, tmp_path):
+    asked = []
+    monkeypatch.setattr("meatus.bids.commands.run", lambda request, _find: asked.append(request))
+    for name, value in (("ID", "2"), ("COUNT", "3"), ("MIN", "1"), ("MAX", "3")):
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+
+    for labels in ((), ("--participant-label", "01")):
+        run_here("bids", dataset, tmp_path / "out", "participant", *labels)
+
+    assert [request.part and (request.part.number, request.part.of) for request in asked] == [
+        (2, 3), None,
+    ]  # fmt: skip
+
+
 def test_a_run_makes_a_valid_derivative_dataset_and_resumes(dataset, weights):
     for name in SCANS:
         save_scan(dataset / f"{name}.nii.gz")

@@ -76,6 +76,29 @@ def test_tables_report_and_pictures_are_written_into_new_folders(folders, tmp_pa
     assert "crossmoda2023_etz_2" in (out / "s.html").read_text()
 
 
+def test_results_below_sub_folders_are_scored_drawn_and_compared_unless_left_alone(tmp_path):
+    found, truth = tmp_path / "found", tmp_path / "truth"
+    for case in ("a", "ldn/b"):
+        save(truth / f"{case}_Label.nii.gz")
+        save(found / f"{case}.nii.gz")
+    scan = np.random.default_rng(0).integers(0, 255, GRID.shape).astype(np.uint8)
+    write_labels(Labels(scan, GRID), truth / "ldn" / "b_T2.nii.gz")
+    table, pictures = tmp_path / "s.csv", tmp_path / "pictures"
+
+    done = run("score", found, truth, "--csv", table, "--pictures", pictures)
+    flat = run("score", found, truth, "--no-recursive")
+    compared = run("compare", found, table, "--reference", truth)
+    flatly = run("compare", found, table, "--reference", truth, "--no-recursive")
+
+    assert [one.exit_code for one in (done, flat, compared, flatly)] == [0, 0, 0, 0], done.output
+    rows = csv.DictReader(table.read_text().splitlines())
+    assert {row["case"] for row in rows} == {"a", "ldn/b"}
+    assert [file.name for file in (pictures / "ldn").iterdir()] == ["b.png"]
+    assert "1 case" in flat.stdout
+    assert "2 cases in both" in compared.stdout
+    assert "1 case in both" in flatly.stdout
+
+
 def test_what_score_writes_rank_and_compare_read(folders, tmp_path):
     found, truth = folders
     run("score", found, truth, "--csv", tmp_path / "ours.csv", "--json", tmp_path / "theirs.json")

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from meatus.errors import UsageError
 from meatus.geometry import Geometry, axial, nearest_labels, reorient, same_grid
 from meatus.io.images import write_labels
 from meatus.volumes import Labels
@@ -27,6 +28,7 @@ def turned(degrees, grid=GRID):
 def touch(folder, *names):
     folder.mkdir(exist_ok=True)
     for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
     return folder
 
@@ -62,6 +64,27 @@ def test_predictions_that_kept_their_scans_names_are_matched(tmp_path):
     assert [pair.case for pair in match_folders(found, truth).pairs] == ["a", "b"]
 
 
+def test_sub_folders_are_matched_by_path_and_case_unless_they_are_left_alone(tmp_path):
+    found = touch(tmp_path / "found", "a.nii.gz", "etz/a.nii.gz", "etz/c.nii.gz")
+    truth = touch(tmp_path / "truth", "a_Label.nii.gz", "etz/a_Label.mha", "ldn/c_Label.nii.gz")
+
+    assert names(match_folders(found, truth)) == {
+        "a": ("a.nii.gz", "a_Label.nii.gz"),
+        "etz/a": ("a.nii.gz", "a_Label.mha"),
+        "ldn/c": (None, "c_Label.nii.gz"),
+    }
+    assert [pair.case for pair in match_folders(found, truth, recursive=False).pairs] == ["a"]
+
+
+def test_results_in_a_folder_of_the_references_are_no_references(tmp_path):
+    truth = touch(tmp_path / "truth", "a_Label.nii.gz", "ours/a.nii.gz", "ours/b_Label.nii.gz")
+
+    matched = match_folders(truth / "ours", truth)
+
+    assert names(matched) == {"a": ("a.nii.gz", "a_Label.nii.gz")}
+    assert [file.name for file in matched.unmatched] == ["b_Label.nii.gz"]
+
+
 def test_predictions_without_a_reference_are_told(tmp_path):
     found = touch(tmp_path / "found", "a.nii.gz", "x.nii.gz")
     truth = touch(tmp_path / "truth", "a_Label.nii.gz")
@@ -87,13 +110,14 @@ def test_folders_that_cannot_be_matched_are_refused_in_one_line(tmp_path, found,
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         match_folders(tmp_path / "nowhere", touch(tmp_path / "truth", "a_Label.nii.gz"))
 
 
 def test_the_site_is_in_the_challenges_names_alone():
     assert site_of("crossmoda2023_ukm_12") == "ukm"
     assert site_of("crossmoda2021_ldn_243") == "ldn"
+    assert site_of("test/crossmoda2023_etz_3") == "etz"
     assert site_of("patient_7") == "other"
 
 
