@@ -332,23 +332,18 @@ def version() -> None:
         print(f"{name} {number}")
 
 
-main.add_command(
-    Later("models", "meatus.models.commands:models", "List, verify and install sets of weights.")
-)
-main.add_command(
+for later in (
+    Later("models", "meatus.models.commands:models", "List, verify and install sets of weights."),
     Later(
         "bids",
         "meatus.bids.commands:bids",
         "Label the T2w scans of a BIDS dataset: a derivative dataset.",
-    )
-)
-main.add_command(
-    Later("report", "meatus.report.commands:report", "Join reports, or make their tables anew.")
-)
-main.add_command(
+    ),
+    Later("report", "meatus.report.commands:report", "Join reports, or make their tables anew."),
     Later(
         "view",
         "meatus.viewer.commands:view",
         "Look at results, correct labels, label scans: a page on this machine.",
-    )
-)
+    ),
+):
+    main.add_command(later)
