@@ -77,6 +77,9 @@ def test_of_a_folder_its_scans_are_read_and_nothing_else(tmp_path):
     check_apart([tmp_path / "scores.csv"], [tmp_path])
     with pytest.raises(UsageError, match=r"scan\.nii\.gz is read"):
         check_apart([scan], [tmp_path])
+    check_apart([scan], [tmp_path.parent])
+    with pytest.raises(UsageError, match=r"scan\.nii\.gz is read"):
+        check_apart([scan], [tmp_path.parent], recursive=True)
 
 
 def test_places_that_cannot_be_made_are_told_and_none_is_made(tmp_path):

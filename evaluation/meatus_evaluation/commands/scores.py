@@ -73,7 +73,7 @@ def score(
         check_writable(csv_file, json_file, html_file)
         check_folders(pictures)
         read = [place for place in (predictions, reference, scans) if place]
-        check_apart((csv_file, json_file, html_file), read)
+        check_apart((csv_file, json_file, html_file), read, recursive=recursive)
         matched = match_folders(predictions, reference, recursive=recursive)
         scores = score_pairs(matched.pairs, scheme=scheme, resample=resample)
         if verbose:
@@ -200,7 +200,8 @@ def compare_results(
     """Compare two results on the same cases: folders of label maps, or score tables."""
     with one_line_errors():
         check_writable(json_file)
-        check_apart((json_file,), [place for place in (a, b, reference) if place])
+        read = [place for place in (a, b, reference) if place]
+        check_apart((json_file,), read, recursive=recursive)
         sides = [
             read_result(side, reference, scheme, resample=resample, recursive=recursive)
             for side in (a, b)

@@ -156,7 +156,7 @@ def measure_reliability(
     trials, unusable = [], False
     with one_line_errors():
         check_writable(json_file, picture)
-        check_apart((json_file, picture), (scans, reference, weights))
+        check_apart((json_file, picture), (scans, reference, weights), recursive=True)
         pairs = [pair for pair in match_folders(scans, reference).pairs if pair.prediction]
         model = load_model(weights, device=device, quality=quality)
         for pair in pairs:

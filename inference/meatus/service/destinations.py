@@ -39,12 +39,14 @@ def check_writable(*files: Path | None) -> None:
         _try(file, file.absolute().parent)
 
 
-def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+def check_apart(
+    outputs: Iterable[Path | None], inputs: Iterable[Path], *, recursive: bool = False
+) -> None:
     """Raise ``UsageError`` where an output is the same file as an input, by whatever name.
 
-    Of a folder among ``inputs`` its scans and those below it are meant. Files are told apart by
-    what they are on the disk: behind links, and where capitals make no difference, names
-    say nothing.
+    Of a folder among ``inputs`` its scans are meant, with ``recursive`` those below it too. Files
+    are told apart by what they are on the disk: behind links, and where capitals make no
+    difference, names say nothing.
     """
     there = {}
     for output in outputs:
@@ -52,7 +54,7 @@ def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
             with suppress(OSError):  # not there yet
                 status = output.stat()
                 there[status.st_dev, status.st_ino] = output
-    for source in _files_of(inputs) if there else ():
+    for source in _files_of(inputs, recursive) if there else ():
         with suppress(OSError):
             status = source.stat()
             if replaced := there.get((status.st_dev, status.st_ino)):
@@ -70,12 +72,12 @@ def longest_name(folder: Path) -> int | None:
         return None
 
 
-def _files_of(inputs: Iterable[Path]) -> Iterator[Path]:
+def _files_of(inputs: Iterable[Path], recursive: bool) -> Iterator[Path]:
     for path in inputs:
         yield path
         if path.is_dir():
             with suppress(UsageError):  # whoever reads it tells what is wrong with it
-                files = list(files_below(path))
+                files = list(files_below(path, recursive=recursive))
                 others = set(not_read(files))
                 yield from (file for file in files if file not in others)
 
