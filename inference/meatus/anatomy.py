@@ -18,6 +18,9 @@ COCHLEAS_APART_USUAL_MM: Range = (60.0, 90.0)
 # And with room for what a network trained on few scans finds: what lies outside is no label to
 # learn from.
 COCHLEAS_APART_POSSIBLE_MM: Range = (45.0, 95.0)
+# By how much the line between the ears is turned or tilted against the patient's left-right axis at
+# most, as heads lie in scanners: what is turned more is no pair of ears.
+EARS_TURNED_DEG = 30.0
 # Where places of cochleas span less, they are of one ear: past the midline, with room on either
 # side.
 ONE_EAR_MM = 40.0

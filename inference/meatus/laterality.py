@@ -47,14 +47,17 @@ def on_left(
 ) -> NDArray[np.bool_] | None:
     """Which points of ``cochleas`` are of the left one, by ``lateral_mm`` (N,) of the same points.
 
-    None where they are not two (``split_sides``) whose middles lie ``apart_mm``.
+    None where they are not two (``split_sides``) whose middles lie ``apart_mm``, one nearly beside
+    the other.
     """
     left = split_sides(lateral_mm, between_mm)
     if left is None:
         return None
     between = np.linalg.norm(cochleas[left].mean(axis=0) - cochleas[~left].mean(axis=0))
+    across = lateral_mm[left].mean() - lateral_mm[~left].mean()
+    beside = abs(across) >= between * np.cos(np.radians(anatomy.EARS_TURNED_DEG))
     near, far = apart_mm
-    return left if near <= between <= far else None
+    return left if beside and near <= between <= far else None
 
 
 def with_faint_cochlea(

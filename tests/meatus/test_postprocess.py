@@ -262,6 +262,15 @@ def test_unless_both_ears_are_found_as_they_lie_a_tumour_may_be_the_other_ones()
     assert not (clean(draw(*EARS, (EXTRA, (0, 3), (0, 4), (40, 50)))).voxels == EXTRA).any()
 
 
+def test_what_lies_behind_one_ear_is_no_second_one_and_takes_no_tumour_from_the_real_one():
+    behind = (COCHLEA, (0, 3), (58, 61), (62, 65))  # 52 mm to the side and 58 behind: 78 mm apart
+    tumour = (EXTRA, (0, 3), (0, 5), (70, 78))
+
+    for ears in ((EARS[0], behind), EARS):
+        drawn = draw(*ears, tumour, shape=(3, 80, 100))
+        same(clean(drawn), drawn)
+
+
 def test_ears_are_near_in_millimetres_however_far_between_the_planes_nothing_lies():
     shape, spacing = (60, 12, 100), (1.0, 1.0, 1.0)
     above = (INTRA, (40, 44), (0, 3), (10, 13))
