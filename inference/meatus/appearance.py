@@ -26,6 +26,13 @@ SAMPLED = 500_000  # voxels, about
 BRIGHTEST_TISSUE = 0.55
 HEAVILY_WEIGHTED = 1 / 3
 
+# Where values have run over and begun again at the other end, steps over most of the range are
+# many, and values climb on towards them and beyond: at two in three of such steps, in 18 phantoms
+# with a hundredth of the voxels run over. At a true edge they level out: climb at one in eight.
+FAR = 0.75  # of the range
+MOST_FAR_STEPS = 0.001  # of all; 0.0003 in phantoms that are cut off instead, 0.0026 and more here
+MOST_CLIMBING = 0.4
+
 # A tumour that has taken up contrast agent outshines nearly all that is about it. In hrT2 it lies
 # in fluid, or beside it, and is darker, unless it is a cyst.
 MOST_AROUND = 0.95
@@ -96,6 +103,8 @@ def doubts(scan: Scan, labels: Labels) -> tuple[str, ...]:
     sample = _sampled(scan.voxels)
     if (values := np.unique(sample).size) < FEWEST_VALUES:
         return (f"{values} grey values in all, as a label map has",)
+    if share := _run_over(scan):
+        return (f"{share:.1%} of steps between voxels span all greys, as after an overflow",)
     low, bright = (float(value) for value in np.percentile(sample, [1, 99]))
     cochlea = scan.voxels[labels.voxels == Structure.COCHLEA]
     if cochlea.size:  # fluid too, and all there is of it in a narrow field
@@ -116,6 +125,23 @@ def _sampled(voxels: Array) -> Array:
     """A share of ``voxels`` that is enough for percentiles."""
     step = max(1, round((voxels.size / SAMPLED) ** (1 / 3)))
     return voxels[::step, ::step, ::step]
+
+
+def _run_over(scan: Scan) -> float:
+    """The share of steps in the slice that are far, where values ran over; else 0."""
+    full_range = float(np.ptp(scan.voxels))
+    far = climbing = steps = 0
+    for plane in np.moveaxis(scan.voxels, stack_axis(scan.geometry), 0):
+        for lines in (plane, plane.T):
+            step = np.diff(lines, axis=0)
+            before, here, after = np.sign(step[:-2]), step[1:-1], np.sign(step[2:])
+            beyond = np.abs(here) > FAR * full_range
+            back = -np.sign(here[beyond])
+            far += back.size
+            climbing += int(np.count_nonzero((before[beyond] == back) & (after[beyond] == back)))
+            steps += here.size
+    many = far > MOST_FAR_STEPS * steps and climbing > MOST_CLIMBING * far
+    return far / steps if many else 0.0
 
 
 def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:

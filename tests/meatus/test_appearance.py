@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from meatus.appearance import appearance_of, shown_planes, without_empty_planes
 from meatus.geometry import Geometry
@@ -104,6 +105,38 @@ def test_doubts_do_not_depend_on_the_scale(scale):
     assert seen(mapped(scan, lambda v: v * scale), labels).doubts == ()
     (doubt,) = seen(mapped(scan, lambda v: (v.max() - v) * scale), labels).doubts
     assert "tissue has" in doubt
+
+
+# Values that ran over.
+
+
+def blurred(scan):
+    """As a scanner sees it: no edge is sharper than about two voxels."""
+    return mapped(scan, lambda v: ndimage.gaussian_filter(v, 0.8))
+
+
+def stored(voxels, bits, signed, brightest, cut):
+    """``voxels`` in so many bits, ``brightest`` of which would just fit; what does not is cut."""
+    largest = 2 ** (bits - signed) - 1
+    whole = np.rint(np.clip(voxels, 0, None) / brightest * largest).astype(np.int64)
+    return (
+        np.minimum(whole, largest) if cut else whole.astype(f"{'i' if signed else 'u'}{bits // 8}")
+    )
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(8, False), (8, True), (16, False), (16, True)])
+def test_values_that_ran_over_are_told_and_those_cut_off_are_not(bits, signed):
+    scan, labels = head()
+    scan = blurred(scan)
+
+    wrapped, cut = (
+        seen(mapped(scan, lambda v, cut=cut: stored(v, bits, signed, 900, cut)), labels).doubts
+        for cut in (False, True)
+    )
+
+    (doubt,) = wrapped
+    assert "of steps between voxels span all greys, as after an overflow" in doubt
+    assert cut == ()
 
 
 # Slices that show nothing.
