@@ -43,6 +43,7 @@ from tests.meatus.test_fuzz import (
 )
 
 INPUTS = int(os.environ.get("MEATUS_FUZZ_OTHERS", "240"))
+REMEMBERED = {1287: "warns of an infinite origin"}
 HEAD = np.random.default_rng(1).integers(20, 900, (4, 18, 20)).astype(np.int16)
 
 
@@ -186,19 +187,30 @@ def work(first, last):
     faulthandler.cancel_dump_traceback_later()
 
 
-def test_damaged_inputs_of_any_kind_are_read_soundly_or_refused_in_a_line():
-    code = f"from tests.meatus.test_fuzz_others import work; work(0, {INPUTS})"
-
-    done = subprocess.run(
+def tried(first, last):
+    """``work`` in a process of its own."""
+    code = f"from tests.meatus.test_fuzz_others import work; work({first}, {last})"
+    return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", code],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_damaged_inputs_of_any_kind_are_read_soundly_or_refused_in_a_line():
+    done = tried(0, INPUTS)
 
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, ""), f"{lines[-1]}: {done.stderr[-3000:]}"
     assert len(lines) == INPUTS
     for word in ("read", "refused"):  # or the damage would be too coarse or too slight
         assert sum(line.endswith(word) for line in lines) > INPUTS / 10
+
+
+@pytest.mark.parametrize("number", REMEMBERED, ids=REMEMBERED.get)
+def test_an_input_that_once_left_more_than_a_line_does_no_more(number):
+    done = tried(number, number + 1)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)

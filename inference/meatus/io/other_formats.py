@@ -145,7 +145,8 @@ def _freesurfer(path: Path) -> Scan:
         affine: Floats = np.asarray(image.affine, dtype=np.float64)
         with np.errstate(all="ignore"):  # grid() refuses what is not finite
             spacing, axes = spacing_and_axes(affine[:3, :3])
-        geometry, warnings = grid(size, spacing, RAS_TO_LPS @ axes, RAS_TO_LPS @ affine[:3, 3])
+            origin = RAS_TO_LPS @ affine[:3, 3]
+        geometry, warnings = grid(size, spacing, RAS_TO_LPS @ axes, origin)
         check_extent(geometry)
         with _failing("nibabel"):
             voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(size).transpose(2, 1, 0)
