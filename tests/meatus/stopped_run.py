@@ -1,12 +1,15 @@
 """The command, held in one of its stages: ``python -m tests.meatus.stopped_run STAGE READY ...``
 
-It creates the file READY there and waits to be killed.
+It writes its number to the file READY there and waits to be killed. With ``--jobs``, the first of
+the processes that comes to the stage does.
 """
 
 import hashlib
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import meatus.atomic
@@ -25,15 +28,15 @@ from meatus.service.output_folder import OutputFolder
 HELD_S = 60
 
 
-def hold(ready, *_):
-    ready.touch()
-    time.sleep(HELD_S)
+def hold(ready, *_, wait=lambda: time.sleep(HELD_S)):
+    with suppress(FileExistsError), ready.open("x") as file:
+        print(os.getpid(), file=file, flush=True)
+        wait()
 
 
 def hold_in_compiled_code(ready, *_):
     """As a network's pass does: Python's own signal handlers do not get their turn."""
-    ready.touch()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    hold(ready, wait=lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1))
 
 
 def hold_with_half_a_file(ready, output, *_):
@@ -71,24 +74,33 @@ OBJECTS = {
     "an object": (OutputFolder, "put_bytes", 2, hold),
     "the label map": (OutputFolder, "put", 1, hold_with_half_a_file),
 }
+# Of a DICOM study by several processes, in the second case of either: of three cases, one has two.
+SHARED = {
+    "one is in the network": (meatus.pipeline, "predict", 2, hold_in_compiled_code),
+    "one writes an object": (OutputFolder, "put_bytes", 3, hold),
+    "one names a label map": (meatus.atomic.os, "fsync", 4, hold),
+    "one reports": (meatus.service.recorder, "write_case", 2, hold),
+    "the first makes tables": (meatus.report.tables, "write_report", 2, hold),
+}
 
 
-def main():
-    stage, ready, *arguments = sys.argv[1:]
-    place, name, held_call, held = (STAGES | REPORTING | OBJECTS)[stage]
+def hold_in(stage, ready):
+    place, name, held_call, held = (STAGES | REPORTING | OBJECTS | SHARED)[stage]
     inner, calls = getattr(place, name), []
 
     def step(*arguments, **named):
         calls.append(name)
         if len(calls) == held_call:
-            held(Path(ready), *arguments)
+            held(ready, *arguments)
         return inner(*arguments, **named)
 
     setattr(place, name, step)
-    # A shell that runs the tests in the background has children ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    meatus.cli.main(arguments)
 
+
+if __name__ in ("__main__", "__mp_main__"):  # the latter in a process that takes a share
+    hold_in(sys.argv[1], Path(sys.argv[2]))
 
 if __name__ == "__main__":
-    main()
+    # A shell that runs the tests in the background has children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    meatus.cli.main(sys.argv[3:])

@@ -74,8 +74,12 @@ def watched(folder):
         watcher.join()
 
 
-def stop(stage, with_signal, ready, *arguments):
-    """Run until ``stage`` is reached, then send the signal; exit code and stderr."""
+def stop(stage, with_signal, ready, *arguments, only_one=False):
+    """Run until ``stage`` is reached, then send the signal; exit code and stderr.
+
+    With ``only_one`` it goes to the process that is at the stage, which may be one of ``--jobs``.
+    What the last of them has ended is known by then: stderr is at its end.
+    """
     held = [sys.executable, "-m", "tests.meatus.stopped_run", stage, str(ready)]
     process = subprocess.Popen(
         [*held, *map(str, arguments)],
@@ -85,11 +89,11 @@ def stop(stage, with_signal, ready, *arguments):
         text=True,
     )
     try:
-        while not ready.exists():
+        while not ready.exists() or not ready.read_text():
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
-        process.send_signal(with_signal)
-        _, errors = process.communicate(timeout=20)
+        os.kill(int(ready.read_text()) if only_one else process.pid, with_signal)
+        _, errors = process.communicate(timeout=300 if only_one else 20)
         return process.returncode, errors
     finally:
         process.kill()
