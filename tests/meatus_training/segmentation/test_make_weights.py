@@ -1,5 +1,6 @@
 """What ``make weights`` calls goes through, shortened, and makes a set that labels a scan."""
 
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -23,9 +24,11 @@ def cheap(monkeypatch):
 
 def recipe(work):
     """The words of each command that ``make weights`` runs."""
+    # As where no make runs around it, which would tell of the folder that it is in.
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     told = subprocess.run(
         ["make", "--dry-run", "--old-file", ".venv/ready", "weights", f"WEIGHTS={work}"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, env=outside, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = told.stdout.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines]
