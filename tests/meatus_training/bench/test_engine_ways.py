@@ -1,9 +1,8 @@
-import builtins
-
 import numpy as np
 import pytest
 
 from meatus.weights import read_spec
+from meatus_training.bench import engine_ways
 from meatus_training.bench.engine_ways import (
     TODAY,
     int8_way,
@@ -12,6 +11,7 @@ from meatus_training.bench.engine_ways import (
     rows_of,
     timed,
 )
+from meatus_training.errors import TrainingError
 from tests.meatus.tiny_runs import write_weights
 
 
@@ -61,14 +61,10 @@ def test_the_lowest_dice_is_that_of_the_structure_that_fits_worst():
 
 
 def test_without_nncf_int8_is_left_out_and_the_reason_told(network, monkeypatch):
-    inner = builtins.__import__
+    def lacking(_file, _windows):
+        raise TrainingError("int8 needs NNCF: pip install nncf")
 
-    def lacking(name, *arguments):
-        if name == "nncf":
-            raise ImportError("no nncf here")
-        return inner(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", lacking)
+    monkeypatch.setattr(engine_ways, "quantised", lacking)
     said = []
 
     assert int8_way(network, read_spec(network), [], said.append) == {}
