@@ -94,16 +94,14 @@ class OpenVinoEngine:
         self._core = openvino_core()
         self._path = path
         self._softmax = spec.softmax
-        self._int8 = int8_network(path) if precision in (None, "int8") else None
-        chosen = precision or fastest_precision(
-            self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
-            vnni=has_vnni(),
-            has_int8=self._int8 is not None,
-        )
-        if chosen != "int8":
-            self._int8 = None
-        elif self._int8 is None:
-            raise WeightsError(f"{path} holds no int8 network; meatus train quantise adds one")
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        chosen = precision or fastest_precision(capabilities, vnni=has_vnni(), has_int8=True)
+        # Unpacked only where it would run: that is work at every start.
+        self._int8 = int8_network(path) if chosen == "int8" else None
+        if chosen == "int8" and self._int8 is None:
+            if precision == "int8":
+                raise WeightsError(f"{path} holds no int8 network; meatus train quantise adds one")
+            chosen = fastest_precision(capabilities)
         self.name = f"OpenVINO CPU {chosen}"
         self._settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32" if chosen == "int8" else chosen,
