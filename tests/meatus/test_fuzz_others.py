@@ -43,7 +43,15 @@ from tests.meatus.test_fuzz import (
 )
 
 INPUTS = int(os.environ.get("MEATUS_FUZZ_OTHERS", "240"))
-REMEMBERED = {1287: "warns of an infinite origin"}
+REMEMBERED = {
+    1287: "warns of an infinite origin",
+    6723: "SimpleITK never ends on an infinite axis of a pair",
+    11960: "warns of a shape that overflows",
+    13795: "never ends on an infinite axis, and a shape of no extent",
+    18059: "never ends on an axis that is no number",
+    19126: "SimpleITK crashes on a MetaImage of 1e30 axes",
+    19854: "crashes on it, and on a field of that name",
+}
 HEAD = np.random.default_rng(1).integers(20, 900, (4, 18, 20)).astype(np.int16)
 
 

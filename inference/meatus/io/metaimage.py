@@ -39,9 +39,7 @@ def parse(head: bytes) -> Header:
     """
     fields, offset = _fields(head)
     _check_storage(fields)
-    axes = whole_numbers(_field(fields, "NDims"), 1, "NDims")[0]
-    if axes not in (3, 4):
-        raise ScanError(f"{axes} axes; expected three. Pass the whole hrT2 volume.")
+    axes = _axes_count(fields)
     size = volume_size(whole_numbers(_field(fields, "DimSize"), axes, "DimSize"))
     spacing = numbers(_field(fields, "ElementSpacing", "ElementSize"), axes, "ElementSpacing")
     origin = _optional(fields, [0.0] * axes, "Offset", "Position", "Origin")
@@ -57,6 +55,18 @@ def parse(head: bytes) -> Header:
     return Header(
         geometry, _dtype(fields), offset, _true(fields, "CompressedData"), warnings=warnings
     )
+
+
+def axes_count(head: bytes) -> int:
+    """How many axes a header states: three, or four. Raises ``ScanError`` for any other."""
+    return _axes_count(_fields(head)[0])
+
+
+def _axes_count(fields: Fields) -> int:
+    axes = whole_numbers(_field(fields, "NDims"), 1, "NDims")[0]
+    if axes not in (3, 4):
+        raise ScanError(f"{axes} axes; expected three. Pass the whole hrT2 volume.")
+    return axes
 
 
 def _fields(head: bytes) -> tuple[Fields, int]:

@@ -49,6 +49,11 @@ INTENT_NUMBERS = ("intent_p1", "intent_p2", "intent_p3")
 # Which slice was read when: of a scan, and of series of them.
 OF_FRAMES = ("slice_start", "slice_end", "slice_code", "slice_duration", "toffset")
 
+# What places a volume, and more than which no unit of length makes of a head in a scanner.
+PLACE = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+         "srow_x", "srow_y", "srow_z")  # fmt: skip
+LARGEST_PLACE = 1e9
+
 # Two placements that differ by less put no voxel a whole voxel away from where it was.
 FORMS_AGREE_MM = 0.3
 
@@ -69,6 +74,25 @@ def parse(head: bytes) -> Header:
     warnings = (*odd_bits, *odd_place, *odd_scale)
     offset, block = _offset(header), header.binaryblock
     return Header(geometry, dtype, offset, False, slope, intercept, block, warnings)
+
+
+def check_pair(head: bytes) -> None:
+    """Raises ``ScanError`` where an .hdr file of NIfTI states a place that is no number.
+
+    An Analyze header has text there, and is passed over.
+    """
+    length, order = MARKS.get(head[:4], (0, "<"))
+    if not length or len(head) < length:
+        return
+    header = SIZES[length](head[:length], endianness=order, check=False)
+    if bytes(header["magic"].item())[:3] not in (b"ni1", b"ni2"):
+        return
+    place = np.concatenate([np.atleast_1d(header[name])[:4] for name in PLACE])
+    if not (np.abs(place.astype(np.float64)) <= LARGEST_PLACE).all():  # NaN is not either
+        raise ScanError(
+            "its header places voxels at what is no number. Correct the header or export the "
+            "scan again."
+        )
 
 
 def _fields(head: bytes) -> nib.Nifti1Header:

@@ -18,6 +18,7 @@ import numpy as np
 
 from meatus.errors import ScanError
 from meatus.geometry import Geometry
+from meatus.io import metaimage, nifti
 from meatus.io.checks import check_extent
 from meatus.io.headers import Floats, grid, spacing_and_axes, volume_size
 from meatus.io.stderr import silent_stderr
@@ -70,6 +71,7 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
     data = _data_file(path)
     with regular_file(data) as file:
         held = file.seek(0, 2)
+    _spare_itk(path)
     with _failing("SimpleITK"):
         import SimpleITK as sitk  # a tenth of a second, for these formats alone
 
@@ -90,6 +92,16 @@ def _itk(path: Path) -> tuple[Any, Geometry, tuple[str, ...]]:
     place = (np.array(reader.GetSpacing()[:3]), axes, np.array(reader.GetOrigin()[:3]))
     geometry, warnings = grid(size, *place)
     return reader, geometry, warnings
+
+
+def _spare_itk(path: Path) -> None:
+    """Refuse what SimpleITK 2.5 would never end on, or end the process by."""
+    with regular_file(path) as file:
+        head = file.read(TEXT_HEADER)
+    if path.suffix.lower() == ".mhd":
+        metaimage.axes_count(head)
+    elif path.suffix.lower() == ".hdr":
+        nifti.check_pair(head)
 
 
 def _pair_bytes(header: Path, data: Path, voxels: int) -> int:
@@ -139,7 +151,7 @@ def _freesurfer(path: Path) -> Scan:
         stream = gzip.GzipFile(fileobj=file) if packed else file
         with _failing("nibabel"):
             image: Any = nib.freesurfer.mghformat.MGHImage.from_stream(stream)
-        size = volume_size(list(image.shape))
+        size = volume_size([int(extent) for extent in image.shape])  # NumPy's would overflow
         if math.prod(size) > DEFLATE_LIMIT * held:
             raise ScanError("its header claims more voxels than the file can hold. Copy it again.")
         affine: Floats = np.asarray(image.affine, dtype=np.float64)
