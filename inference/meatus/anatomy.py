@@ -53,8 +53,9 @@ SMALLEST_COCHLEA_MM3 = 10.0
 HEAD_WIDTH_MM: Range = (110.0, 210.0)
 HEAD_LENGTH_MM: Range = (130.0, 260.0)
 # The canal opens 10 to 15 mm from the midline and ends at the cochlea, 39 mm off at most; a tumour
-# grows from it towards the midline. The rest is room for a head that lies aslant.
-TUMOUR_FROM_MIDLINE_MM: Range = (-60.0, 60.0)
+# grows from it towards the midline. In a head that is turned by EARS_TURNED_DEG the ears, 25 mm
+# behind the middle at most, lie 13 mm farther to one side.
+TUMOUR_FROM_MIDLINE_MM: Range = (-52.0, 52.0)
 # In front of and behind the middle of the head's length, which the canals lie near: up to 25 mm
 # behind it where it is level, in front of it where the chin is on the chest. A tumour reaches 20 mm
 # about them. The frontal lobe, the eyes and the nose lie farther in front.

@@ -30,6 +30,8 @@ from meatus.laterality import Ear, nearest_ears, on_left, split_sides
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 
+MOSTLY = 0.5  # of a tumour's volume
+
 Tumours = Literal["one", "ears", "all"]
 Box = tuple[slice, slice, slice]
 Planes = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -193,9 +195,10 @@ def _ears_of(places: _Places, rules: Rules) -> NDArray[np.int8] | None:
 def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
     """Which tumours lie where an ear may be though not both are found as ears lie.
 
-    That is within the head's ``reach`` and, where a cochlea of usual size is found, by it or where
-    the other ear would be. A tumour that touches such a place may lie there. A lone cochlea that is
-    smaller than any may be a mistake itself and says nothing of a tumour.
+    That is mostly within the head's ``reach`` and, where a cochlea of usual size is found, by it or
+    where the other ear would be. A tumour that touches such a place may lie there: a large one
+    grows far from its ear. A lone cochlea that is smaller than any may be a mistake itself and says
+    nothing of a tumour.
     """
     geometry = places.geometry
     tumours, ears = (
@@ -203,6 +206,10 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
         for points_mm in (places.tumours_mm, places.ears_mm)
     )
     within = reach.holds(tumours)
+    inside, all_of_it = (
+        np.bincount(numbers, minlength=places.count)
+        for numbers in (places.numbers[within], places.numbers)
+    )
     left = split_sides(ears[:, 0], rules.between_ears_mm)
     least = anatomy.BOTH_COCHLEAE_MM3[0] / 2 / geometry.voxel_mm3
     sides = [ears] if left is None else [ears[~left], ears[left]]
@@ -215,7 +222,7 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
         within &= by_any
     possible = np.zeros(places.count, dtype=np.bool_)
     possible[places.numbers[within]] = True
-    return possible
+    return possible & (inside >= MOSTLY * all_of_it)
 
 
 def _by_the_other_ear(from_ear: NDArray[np.float64], rules: Rules) -> Mask:

@@ -46,6 +46,7 @@ INPUTS = int(os.environ.get("MEATUS_FUZZ_OTHERS", "240"))
 REMEMBERED = {
     1287: "warns of an infinite origin",
     6723: "SimpleITK never ends on an infinite axis of a pair",
+    9460: "warns of an axis that is no number",
     11960: "warns of a shape that overflows",
     13795: "never ends on an infinite axis, and a shape of no extent",
     18059: "never ends on an axis that is no number",

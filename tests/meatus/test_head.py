@@ -37,7 +37,7 @@ def test_a_whole_head_tells_its_middle_front_and_top():
     reach = reach_of(head())
 
     assert reach.middle_x == pytest.approx(MIDDLE[0], abs=3)
-    assert reach.x == pytest.approx((MIDDLE[0] - 60, MIDDLE[0] + 60), abs=3)
+    assert reach.x == pytest.approx((MIDDLE[0] - 52, MIDDLE[0] + 52), abs=3)
     assert reach.y == pytest.approx((MIDDLE[1] - 45, MIDDLE[1] + 70), abs=3)
     assert reach.z[1] == pytest.approx(TOP - 60, abs=8)
 
@@ -95,6 +95,16 @@ def test_a_tumour_where_no_ear_can_be_is_left_out(tumour, ears):
     np.testing.assert_array_equal(kept.voxels, found.voxels)
     assert misplaced_mm3(found, cleaned, Rules(), reach) == 9**3
     assert misplaced_mm3(found, kept, Rules(keep_doubtful=True), reach) == 9**3
+
+
+@pytest.mark.parametrize(("below_mm", "stays"), [(56, False), (66, True)])
+def test_a_tumour_that_merely_reaches_to_where_one_can_be_is_left_out(below_mm, stays):
+    limit = reach_of(head()).z[1]  # some 60 mm below the vertex
+    found = labelled((EXTRA, (MIDDLE[0] + 25, MIDDLE[1] + 8, limit + 60 - below_mm), 12))
+
+    cleaned = clean(found, Rules(), reach_of(head()))
+
+    assert cleaned.voxels.any() == stays
 
 
 @pytest.mark.parametrize("tumour", [BY_RIGHT, BY_LEFT])

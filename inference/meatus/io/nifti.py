@@ -88,7 +88,9 @@ def check_pair(head: bytes) -> None:
     if bytes(header["magic"].item())[:3] not in (b"ni1", b"ni2"):
         return
     place = np.concatenate([np.atleast_1d(header[name])[:4] for name in PLACE])
-    if not (np.abs(place.astype(np.float64)) <= LARGEST_PLACE).all():  # NaN is not either
+    with np.errstate(invalid="ignore"):
+        sound = (np.abs(place.astype(np.float64)) <= LARGEST_PLACE).all()
+    if not sound:
         raise ScanError(
             "its header places voxels at what is no number. Correct the header or export the "
             "scan again."
