@@ -1,5 +1,7 @@
 """Where in a head an ear's tumour can lie, by its outline; and what is made of one elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,17 +102,20 @@ def test_a_tumour_where_no_ear_can_be_is_left_out(tumour, ears):
 @pytest.mark.parametrize(("below_mm", "stays"), [(56, False), (66, True)])
 def test_a_tumour_that_merely_reaches_to_where_one_can_be_is_left_out(below_mm, stays):
     limit = reach_of(head()).z[1]  # some 60 mm below the vertex
-    found = labelled((EXTRA, (MIDDLE[0] + 25, MIDDLE[1] + 8, limit + 60 - below_mm), 12))
+    ear = (COCHLEA, (MIDDLE[0] + 36, MIDDLE[1], limit), 4.5)
+    found = labelled(ear, (EXTRA, (MIDDLE[0] + 25, MIDDLE[1] + 8, limit + 60 - below_mm), 12))
 
     cleaned = clean(found, Rules(), reach_of(head()))
 
-    assert cleaned.voxels.any() == stays
+    assert (cleaned.voxels == EXTRA).any() == stays
 
 
 @pytest.mark.parametrize("tumour", [BY_RIGHT, BY_LEFT])
-@pytest.mark.parametrize("ears", [(), (RIGHT,)])
-def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears):
-    found, reach = labelled(*ears, tumour), reach_of(head())
+@pytest.mark.parametrize(
+    ("ears", "top"), [((), ANYWHERE.z), ((RIGHT,), ANYWHERE.z), ((RIGHT,), reach_of(head()).z)]
+)
+def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears, top):
+    found, reach = labelled(*ears, tumour), replace(reach_of(head()), z=top)
 
     cleaned = clean(found, Rules(), reach)
 
@@ -118,9 +123,19 @@ def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears):
     assert misplaced_mm3(found, cleaned, Rules(), reach) == 0
 
 
+def test_a_whole_head_without_an_ear_has_no_tumour_by_one():
+    found, reach = labelled(BY_LEFT), reach_of(head())
+
+    cleaned = clean(found, Rules(), reach)
+
+    assert not cleaned.voxels.any()
+    assert misplaced_mm3(found, cleaned, Rules(), reach) == 6**3
+    assert clean(found, Rules(keep_doubtful=True), reach).voxels.any()
+
+
 def test_a_speck_taken_for_a_cochlea_costs_no_tumour():
     speck = (COCHLEA, (MIDDLE[0] - 40, MIDDLE[1] - 70, EAR_HEIGHT), 3)  # 27 mm3, in the orbit
-    found, reach = labelled(speck, BY_LEFT), reach_of(head())
+    found, reach = labelled(speck, BY_LEFT), replace(reach_of(head()), z=ANYWHERE.z)
 
     cleaned = clean(found, Rules(), reach)
 
