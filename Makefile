@@ -42,8 +42,10 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 weights: .venv/ready  ## from nothing, after CONTOURS: some five hours of a core; goes on where it stopped
-	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-a --seed 1 \
+	$(BIN)/meatus train segment $(WEIGHTS) --preset first --member phantom-first --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS))
+	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-a --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-first/network.pt
 	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-a/network.pt
 	mkdir -p $(WEIGHTS)/set

@@ -30,8 +30,6 @@ from meatus.laterality import Ear, nearest_ears, on_left, split_sides
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 
-MOSTLY = 0.5  # of a tumour's volume
-
 Tumours = Literal["one", "ears", "all"]
 Box = tuple[slice, slice, slice]
 Planes = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -66,6 +64,7 @@ class Rules:
     # From a tumour to the nearest cochlea, where two are found as far apart as ears are.
     from_ear_mm: float = anatomy.TUMOUR_TO_COCHLEA_MM
     ears_apart_mm: tuple[float, float] = anatomy.COCHLEAS_APART_USUAL_MM
+    share_near_ears: float = 0.5  # of a tumour's volume: the least that lies where one can be
     keep_doubtful: bool = False  # tumours where no ear can be, too
 
 
@@ -225,7 +224,7 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
         within[:] = False  # up to the vertex a head is shown, and no ear
     possible = np.zeros(places.count, dtype=np.bool_)
     possible[places.numbers[within]] = True
-    return possible & (inside >= MOSTLY * all_of_it)
+    return possible & (inside >= rules.share_near_ears * all_of_it)
 
 
 def _by_the_other_ear(from_ear: NDArray[np.float64], rules: Rules) -> Mask:

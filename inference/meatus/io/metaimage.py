@@ -37,9 +37,9 @@ def parse(head: bytes) -> Header:
     Raises ``ScanError`` where they are no MetaImage header, or not that of one grey-value
     volume in the same file.
     """
-    fields, offset = _fields(head)
+    fields, offset = read_fields(head)
     _check_storage(fields)
-    axes = _axes_count(fields)
+    axes = axes_count(fields)
     size = volume_size(whole_numbers(_field(fields, "DimSize"), axes, "DimSize"))
     spacing = numbers(_field(fields, "ElementSpacing", "ElementSize"), axes, "ElementSpacing")
     origin = _optional(fields, [0.0] * axes, "Offset", "Position", "Origin")
@@ -57,20 +57,16 @@ def parse(head: bytes) -> Header:
     )
 
 
-def axes_count(head: bytes) -> int:
+def axes_count(fields: Fields) -> int:
     """How many axes a header states: three, or four. Raises ``ScanError`` for any other."""
-    return _axes_count(_fields(head)[0])
-
-
-def _axes_count(fields: Fields) -> int:
     axes = whole_numbers(_field(fields, "NDims"), 1, "NDims")[0]
     if axes not in (3, 4):
         raise ScanError(f"{axes} axes; expected three. Pass the whole hrT2 volume.")
     return axes
 
 
-def _fields(head: bytes) -> tuple[Fields, int]:
-    """The header's fields, and where the voxels begin."""
+def read_fields(head: bytes) -> tuple[Fields, int]:
+    """A header's fields, and where the voxels begin. Raises ``ScanError`` where there is none."""
     fields: Fields = {}
     start = 0
     while (end := head.find(b"\n", start)) >= 0:

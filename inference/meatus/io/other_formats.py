@@ -99,7 +99,7 @@ def _spare_itk(path: Path) -> None:
     with regular_file(path) as file:
         head = file.read(TEXT_HEADER)
     if path.suffix.lower() == ".mhd":
-        metaimage.axes_count(head)
+        metaimage.axes_count(metaimage.read_fields(head)[0])
     elif path.suffix.lower() == ".hdr":
         nifti.check_pair(head)
 

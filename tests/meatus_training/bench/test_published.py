@@ -6,15 +6,18 @@ import torch
 
 from meatus.geometry import Geometry
 from meatus.io.images import read_scan
+from meatus.weights import find_networks
 from meatus_evaluation.benchmark.children import ChildFailedError
 from meatus_phantom.generate import Case
 from meatus_training.bench import published
 from meatus_training.bench.jobs import Row, time_job, write_scan
 from meatus_training.bench.published import WIDTH, other_rows, torch_pass, widened
+from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import probabilities
 from meatus_training.export.onnx_export import export_onnx
 from meatus_training.networks import ResUNet25d
 from tests.meatus.specs import make_spec
+from tests.meatus.tiny_runs import write_weights
 
 
 def test_the_widened_network_computes_what_the_narrow_one_does(tmp_path):
@@ -67,10 +70,32 @@ def test_a_program_that_is_not_installed_is_named_and_the_others_have_their_row(
 
     programs = (program("absent", "absent is not installed"), program("present", ""))
     monkeypatch.setattr(published, "OTHERS", programs)
-    monkeypatch.setattr(published, "time_program", lambda *_: 4.0)
+    monkeypatch.setattr(published, "time_program", lambda *_: (4.0, 12))
     said = []
 
-    rows = other_rows(8.0, said.append)
+    rows = other_rows(0.5, said.append)
 
-    assert rows == [Row("present", 4.0, None, None, 2.0)]
+    assert rows == [Row("present: 12 passes", 4.0, None, None, 16 * 0.5 / 4.0)]
     assert said[0] == "absent is not installed"
+
+
+def test_without_nncf_the_wide_network_stays_float_and_the_reason_is_told(tmp_path, monkeypatch):
+    def lacking(*_):
+        raise TrainingError("int8 needs NNCF: pip install nncf")
+
+    monkeypatch.setattr(published, "read_scan", lambda _file: None)
+    monkeypatch.setattr(published, "windows_of", lambda _scans, _spec: [])
+    monkeypatch.setattr(published, "write_with_int8", lacking)
+    said = []
+
+    published.add_int8(tmp_path / "wide.onnx", make_spec(), tmp_path / "scan.nii.gz", said.append)
+
+    assert said == ["width 32 without int8: int8 needs NNCF: pip install nncf"]
+
+
+def test_a_set_holds_copies_of_its_members(tmp_path):
+    one = write_weights(tmp_path) / "a.onnx"
+
+    made = published.write_set(tmp_path / "set", one, None)
+
+    assert [file.name for file, _ in find_networks(made).members] == ["a.onnx"]
