@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
-from meatus.components import Mask
+from meatus.components import Mask, mask_of
 from meatus.crop import TISSUE_SHARE
 from meatus.geometry import Array, Geometry, axial
 from meatus.structures import TUMOUR, Structure
@@ -134,19 +134,22 @@ def _run_over(scan: Scan) -> float:
     for plane in np.moveaxis(scan.voxels, stack_axis(scan.geometry), 0):
         for lines in (plane, plane.T):
             step = np.diff(lines, axis=0)
-            before, here, after = np.sign(step[:-2]), step[1:-1], np.sign(step[2:])
+            here = step[1:-1]
             beyond = np.abs(here) > FAR * full_range
-            back = -np.sign(here[beyond])
-            far += back.size
-            climbing += int(np.count_nonzero((before[beyond] == back) & (after[beyond] == back)))
             steps += here.size
+            if not beyond.any():  # as nearly everywhere in nearly every scan
+                continue
+            back = -np.sign(here[beyond])
+            before, after = (np.sign(beside[beyond]) for beside in (step[:-2], step[2:]))
+            far += back.size
+            climbing += int(np.count_nonzero((before == back) & (after == back)))
     many = far > MOST_FAR_STEPS * steps and climbing > MOST_CLIMBING * far
     return far / steps if many else 0.0
 
 
 def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:
     """Which share of what lies about the tumour is darker than it; None without a tumour."""
-    tumour = np.isin(labels.voxels, TUMOUR)
+    tumour = mask_of(labels.voxels, TUMOUR)
     if not tumour.any():
         return None
     reach = [int(np.ceil(AROUND_MM[1] / step)) for step in labels.geometry.spacing_mm[::-1]]

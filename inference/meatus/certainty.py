@@ -7,7 +7,7 @@ import math
 import numpy as np
 import scipy
 
-from meatus.components import Mask
+from meatus.components import Mask, mask_of
 from meatus.geometry import Array, Geometry, axial, nearest_index, reorient
 from meatus.restore import near, where_found
 from meatus.structures import TUMOUR, Structure
@@ -30,8 +30,9 @@ def confidence(probabilities: Probabilities) -> float | None:
     """The mean probability of the winning structure where one wins; None where none does."""
     found = where_found(probabilities)
     values = near(probabilities, found)[0] if all(found.size) else probabilities.voxels
-    winning = values.argmax(axis=0) != Structure.BACKGROUND
-    return float(values.max(axis=0)[winning].mean()) if winning.any() else None
+    best = values[1:].max(axis=0)
+    winning = best > values[Structure.BACKGROUND]
+    return float(best[winning].mean()) if winning.any() else None
 
 
 def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float | None, float]:
@@ -42,7 +43,7 @@ def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float
     2 sum_F p / (|F| + sum_near p); None without a tumour. The second number is the sum of p
     farther off, in mm3. Both parts of the tumour count as one.
     """
-    marked = np.isin(labels.voxels, TUMOUR)
+    marked = mask_of(labels.voxels, TUMOUR)
     p = probabilities.voxels[list(TUMOUR)].sum(axis=0)
     p[p < LEAST_P] = 0
     likely, voxel_mm3 = float(p.sum()), probabilities.geometry.voxel_mm3

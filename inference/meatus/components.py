@@ -162,7 +162,9 @@ def join_specks(labels: LabelMap, smallest: float) -> LabelMap:
 
 
 def mask_of(labels: LabelMap, structures: Iterable[int]) -> Mask:
-    """Where ``labels`` (Z, Y, X) holds one of ``structures``."""
-    table = np.zeros(256, dtype=bool)
-    table[list(structures)] = True
-    return table[labels]
+    """Where ``labels`` (Z, Y, X) holds one of ``structures``, of which there is at least one."""
+    first, *others = structures
+    mask: Mask = labels == first
+    for structure in others:
+        mask |= labels == structure
+    return mask

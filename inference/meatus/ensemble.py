@@ -74,8 +74,9 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
         total /= len(model.flips) * len(model.members)
         joined[:, *view.place] += total[:, view.held] * view.share
         shares[view.place] += view.share
-    np.divide(joined, shares, out=joined, where=shares > 0)
-    joined[Structure.BACKGROUND, shares == 0] = 1
+    unseen = shares == 0
+    joined[Structure.BACKGROUND, unseen] = shares[unseen] = 1
+    joined /= shares
     return Probabilities(joined, prepared.geometry, prepared.field, regions.told)
 
 

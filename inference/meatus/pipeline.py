@@ -12,7 +12,7 @@ from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
 from meatus.head import reach_of
 from meatus.laterality import with_faint_cochlea
-from meatus.postprocess import Rules, clean, misplaced_mm3
+from meatus.postprocess import Rules, clean_and_tell
 from meatus.preprocess import prepare
 from meatus.regions import Scout
 from meatus.restore import restore
@@ -41,17 +41,21 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
     with watch("clean"):
         shown = shown_planes(scan.voxels)
         rules, reach = rules or Rules(), reach_of(scan)
-        cleaned = clean(restored, rules, reach)
+        cleaned, misplaced_mm3 = clean_and_tell(restored, rules, reach)
         other = with_faint_cochlea(probabilities, cleaned, reach.middle_x, rules.between_ears_mm)
         if other is not None:
-            restored = restore(other, scan)
-            cleaned = clean(restored, rules, reach)
-        misplaced = misplaced_mm3(restored, cleaned, rules, reach)
+            cleaned, misplaced_mm3 = clean_and_tell(restore(other, scan), rules, reach)
         labels = without_empty_planes(cleaned, shown)
         certainty = certainty_of(probabilities, labels)
         appearance = appearance_of(scan, labels, shown)
     return Segmented(
-        labels, certainty, appearance, watch.seconds, probabilities, probabilities.looked, misplaced
+        labels,
+        certainty,
+        appearance,
+        watch.seconds,
+        probabilities,
+        probabilities.looked,
+        misplaced_mm3,
     )
 
 

@@ -74,44 +74,56 @@ def clean(labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE) -> La
     ``reach`` is where a tumour can lie in this head. The result lies on the same grid; cleaning it
     again changes nothing.
     """
+    return _clean(labels, rules, reach)[0]
+
+
+def clean_and_tell(
+    labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE
+) -> tuple[Labels, float]:
+    """What ``clean`` gives, and how many mm3 would be tumour if one could lie where no ear is.
+
+    With ``keep_doubtful`` they are in it, else not.
+    """
+    cleaned, doubtful = _clean(labels, rules, reach)
+    if not doubtful:
+        return cleaned, 0.0
+    other, _ = _clean(labels, replace(rules, keep_doubtful=not rules.keep_doubtful), reach)
+    pair = (cleaned, other) if rules.keep_doubtful else (other, cleaned)
+    anywhere, by_an_ear = (mask_of(one.voxels, TUMOUR) for one in pair)
+    return cleaned, float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
+
+
+def _clean(labels: Labels, rules: Rules, reach: Reach) -> tuple[Labels, bool]:
+    """What ``clean`` gives, and whether a tumour of usual size went because of where it lies."""
     if not labels.voxels.any():
-        return labels
+        return labels, False
     geometry = labels.geometry
-    planes = _planes(labels.voxels, _reach(geometry, rules))
-    cropped, before = labels.voxels[np.ix_(*planes)], None
+    reach_planes, any_doubtful = _reach(geometry, rules), False
+    planes = _planes(labels.voxels, reach_planes)
+    cropped = labels.voxels[np.ix_(*planes)]
     # A component that goes may leave a hole behind, which changes what is largest: seldom, but
     # until nothing changes the result would not be clean.
-    while before is None or not np.array_equal(cropped, before):
-        cropped, before = _clean_once(cropped, planes, geometry, rules, reach), cropped
+    while True:
+        cleaned, doubtful = _clean_once(cropped, planes, geometry, rules, reach)
+        any_doubtful |= doubtful
+        if not cleaned.any() or np.array_equal(cleaned, cropped):
+            break
+        left = _planes(cleaned, reach_planes)  # often few, after the first time
+        planes = (planes[0][left[0]], planes[1][left[1]], planes[2][left[2]])
+        cropped = cleaned[np.ix_(*left)]
     voxels = np.zeros(geometry.shape, dtype=np.uint8)
-    voxels[np.ix_(*planes)] = cropped
-    return replace(labels, voxels=voxels)
-
-
-def misplaced_mm3(labels: Labels, cleaned: Labels, rules: Rules, reach: Reach) -> float:
-    """How much of ``labels`` would be the tumour if one could lie where no ear is.
-
-    ``cleaned`` is what was made of them by the same ``rules``, by which it is in it or not.
-    """
-    tumour = np.isin(labels.voxels, TUMOUR)
-    if not tumour.any() or (
-        not rules.keep_doubtful and np.array_equal(tumour, np.isin(cleaned.voxels, TUMOUR))
-    ):
-        return 0.0
-    other = clean(labels, replace(rules, keep_doubtful=not rules.keep_doubtful), reach)
-    pair = (cleaned, other) if rules.keep_doubtful else (other, cleaned)
-    anywhere, by_an_ear = (np.isin(one.voxels, TUMOUR) for one in pair)
-    return float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
+    voxels[np.ix_(*planes)] = cleaned
+    return replace(labels, voxels=voxels), any_doubtful
 
 
 def _clean_once(
     labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
-) -> LabelMap:
+) -> tuple[LabelMap, bool]:
     labels = fill_holes(labels, Structure.COCHLEA, geometry)
     labels = _keep_cochleas(labels, planes, geometry, rules)
-    labels = _keep_tumours(labels, planes, geometry, rules, reach)
+    labels, doubtful = _keep_tumours(labels, planes, geometry, rules, reach)
     labels = join_islands(fill_tumours(labels, geometry))
-    return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3)
+    return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3), doubtful
 
 
 def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
@@ -137,8 +149,11 @@ def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
 
 def _keep_tumours(
     labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
-) -> LabelMap:
-    """Drop tumours that are too small or where no ear is, and all but those asked for."""
+) -> tuple[LabelMap, bool]:
+    """Drop tumours that are too small or where no ear is, and all but those asked for.
+
+    Also whether one that is not too small lies where no ear is.
+    """
     numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
     masks = (numbers > 0, labels == Structure.COCHLEA)
@@ -146,13 +161,12 @@ def _keep_tumours(
     places = _Places(tumours_mm, numbers[masks[0]], sizes.size, ears_mm, geometry)
     ears = _ears_of(places, rules)
     keep = volumes_mm3 >= rules.smallest_tumour_mm3
+    by_an_ear = _possible(places, rules, reach) if ears is None else ears != Ear.NEITHER
+    doubtful = bool((keep & ~by_an_ear).any())
     if not rules.keep_doubtful:
-        if ears is None:
-            keep &= _possible(places, rules, reach)
-        else:
-            keep &= ears != Ear.NEITHER
+        keep &= by_an_ear
     if rules.tumours == "all":
-        return _without(labels, numbers, keep)
+        return _without(labels, numbers, keep), doubtful
     inside = np.bincount(numbers[labels == Structure.INTRA_MEATAL], minlength=sizes.size)
     rooted = keep & (inside * geometry.voxel_mm3 >= rules.rooted_mm3)
     # The first of equals.
@@ -162,7 +176,7 @@ def _keep_tumours(
         other = keep & (inside > 0) & (ears != ears[largest])
         other &= volumes_mm3 >= rules.second_tumour_mm3
         chosen |= other & (np.arange(sizes.size) == np.argmax(np.where(other, sizes, -1)))
-    return _without(labels, numbers, chosen)
+    return _without(labels, numbers, chosen), doubtful
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from meatus_phantom.subject import draw_subject
 
 Spacing = tuple[float, float, float]
 
+CASE = 1  # the phantom that is timed: a coarse look is sure of its ears; of case 0's it is not
 GRID = Geometry((448, 448, 80), (0.5, 0.5, 1.0), (-111.75, -111.75, -39.5))  # about the ears
 
 

@@ -29,7 +29,7 @@ from meatus.spec import ReferenceCrop, SliceNormalisation, Spec, Window
 from meatus.weights import find_members, find_networks, read_spec
 from meatus_evaluation.benchmark.processor import described_processor
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.bench.jobs import Row, time_job, time_phantom, write_scan
+from meatus_training.bench.jobs import CASE, Row, time_job, time_phantom, write_scan
 from meatus_training.bench.sliding_windows import OTHERS, time_program
 from meatus_training.errors import TrainingError
 from meatus_training.export.int8 import windows_of, write_with_int8
@@ -64,7 +64,7 @@ def run_bench(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan, large = folder / "scan.nii.gz", folder / "large.nii.gz"
-        case = make_case(0, 0, "ldn", "hrT2", Recipe(random_share=0))
+        case = make_case(0, CASE, "ldn", "hrT2", Recipe(random_share=0))
         write_scan(scan, case, SHAPE, SPACING_MM)
         write_scan(large, case, LARGE_SHAPE, LARGE_SPACING_MM)
         wide = write_network(folder / "wide.onnx", spec, shipped)

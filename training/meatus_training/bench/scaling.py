@@ -17,7 +17,7 @@ from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.report.plotting import Axes, Figure
 from meatus_evaluation.benchmark.processor import described_processor
 from meatus_phantom.generate import Recipe, make_case
-from meatus_training.bench.jobs import time_job, write_scan
+from meatus_training.bench.jobs import CASE, time_job, write_scan
 
 Shape = tuple[int, int, int]
 
@@ -74,7 +74,7 @@ def measure_growth(
     sides: Sequence[int] = SIDES,
 ) -> Growth:
     """Time the main job with the shipped weights on a phantom, drawn on each grid."""
-    case = make_case(0, 0, "ldn", "hrT2", Recipe(random_share=0))
+    case = make_case(0, CASE, "ldn", "hrT2", Recipe(random_share=0))
 
     def point(shape: Shape) -> Point:
         with tempfile.TemporaryDirectory() as folder:
