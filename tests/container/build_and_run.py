@@ -28,7 +28,7 @@ CASES = {"left_T2": (25, 0.6), "right_hrT2": (95, 0.5)}  # a ball's place along 
 USERS = (None, "12345:6789")  # the image's own, and one that exists nowhere
 # A case's budget, the published method's seconds, and what `make budget` allows outside the image.
 MOST_S, MOST_MIB, DICE_MARGIN = 27.0, 1024.0, 0.03
-# Bytes that the cpu image may add to its base. SimpleITK, which reads the pixels of DICOM, has 270e6.
+# Bytes that the cpu image may add to its base; 272e6 are SimpleITK, which reads pixels of DICOM.
 BELOW_BASE = 750e6
 # Run inside: what there is of networks, capabilities and places to write.
 PROBE = """
