@@ -56,7 +56,7 @@ STAGES = {
     "preparing": (meatus.pipeline, "prepare", 3, hold),
     "in the network": (meatus.pipeline, "predict", 3, hold_in_compiled_code),
     "restoring": (meatus.pipeline, "restore", 3, hold),
-    "cleaning": (meatus.pipeline, "clean", 3, hold),
+    "cleaning": (meatus.pipeline, "clean_and_tell", 3, hold),
     "between two cases": (Model, "release", 3, hold),
     "writing": (OutputFolder, "put", 3, hold_with_half_a_file),
     "before the file takes its name": (meatus.atomic.os, "fsync", 3, hold),

@@ -116,7 +116,7 @@ def test_a_start_that_knows_other_scans_is_refused_in_one_line(work, tmp_path):
         (["--member", "a", "--on", "translated"], "run the translate command"),
         (
             ["--member", "a", "--preset", "none"],
-            "expected ladder, meatus, paper, phantom, published, scout, shipped, smoke",
+            "expected first, ladder, meatus, paper, phantom, published, scout, shipped, smoke",
         ),
         (
             ["--member", "a", "--accelerator", "cpu", "--on", "target", "--labels", "."],
