@@ -94,7 +94,7 @@ def clean_and_tell(
 
 
 def _clean(labels: Labels, rules: Rules, reach: Reach) -> tuple[Labels, bool]:
-    """What ``clean`` gives, and whether a tumour of usual size went because of where it lies."""
+    """What ``clean`` gives, and whether a tumour that is not too small lay where no ear is."""
     if not labels.voxels.any():
         return labels, False
     geometry = labels.geometry

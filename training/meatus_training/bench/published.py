@@ -26,7 +26,7 @@ from meatus.engines import usable_threads
 from meatus.io.images import read_scan
 from meatus.pipeline import DEFAULT_WEIGHTS
 from meatus.spec import ReferenceCrop, SliceNormalisation, Spec, Window
-from meatus.weights import find_members, find_networks, read_spec
+from meatus.weights import find_networks
 from meatus_evaluation.benchmark.processor import described_processor
 from meatus_phantom.generate import Recipe, make_case
 from meatus_training.bench.jobs import CASE, Row, time_job, time_phantom, write_scan
@@ -59,8 +59,8 @@ def run_bench(
     published = one_pass * PUBLISHED_PASSES
     say(f"one pass in PyTorch fp32: {one_pass:.1f} s")
     rows = [Row("published work: 16 passes, PyTorch fp32", published, None, None, 1.0)]
-    shipped = find_members(DEFAULT_WEIGHTS)[0][0]
-    spec = read_spec(shipped)
+    networks = find_networks(DEFAULT_WEIGHTS)
+    shipped, spec = networks.members[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan, large = folder / "scan.nii.gz", folder / "large.nii.gz"
@@ -71,8 +71,8 @@ def run_bench(
         published_rule = write_network(folder / "reference.onnx", as_published(spec), shipped)
         rows += other_rows(one_pass, say) if others else []
         add_int8(wide, spec, scan, say)
-        scout = find_networks(DEFAULT_WEIGHTS).scout
-        with_scout = write_set(folder / "with_scout", wide, scout and scout[0])
+        scout = networks.scout[0] if networks.scout else None
+        with_scout = write_set(folder / "with_scout", wide, scout)
         jobs = [
             ("width 32 with the scout, fast", scan, with_scout, "fast"),
             ("width 32, fast", scan, wide, "fast"),
@@ -129,7 +129,7 @@ def torch_pass(passes: int) -> float:
 
 def write_network(path: Path, spec: Spec, shipped: Path) -> Path:
     """The full-width network that computes what ``shipped`` does, so that its maps are real."""
-    network = widened(shipped, read_spec(shipped))
+    network = widened(shipped, spec)
     export_onnx(network, replace(spec, width=WIDTH, precision="fp32"), path)
     return path
 
