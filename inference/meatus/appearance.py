@@ -106,7 +106,7 @@ def doubts(scan: Scan, labels: Labels) -> tuple[str, ...]:
     if share := _run_over(scan):
         return (f"{share:.1%} of steps between voxels span all greys, as after an overflow",)
     low, bright = (float(value) for value in np.percentile(sample, [1, 99]))
-    cochlea = scan.voxels[labels.voxels == Structure.COCHLEA]
+    cochlea = scan.voxels[labels.box][labels.voxels[labels.box] == Structure.COCHLEA]
     if cochlea.size:  # fluid too, and all there is of it in a narrow field
         bright = max(bright, float(np.median(cochlea)))
     tissue = sample[sample > low + TISSUE_SHARE * (bright - low)]
@@ -149,15 +149,15 @@ def _run_over(scan: Scan) -> float:
 
 def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:
     """Which share of what lies about the tumour is darker than it; None without a tumour."""
-    tumour = mask_of(labels.voxels, TUMOUR)
-    if not tumour.any():
+    tumour = replace(labels, voxels=mask_of(labels.voxels[labels.box], TUMOUR).view(np.uint8))
+    if not tumour.voxels.any():
         return None
     reach = [int(np.ceil(AROUND_MM[1] / step)) for step in labels.geometry.spacing_mm[::-1]]
-    (box,) = scipy.ndimage.find_objects(tumour.view(np.uint8))
     wider = tuple(
-        slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
+        slice(max(whole.start + side.start - r, 0), whole.start + side.stop + r)
+        for whole, side, r in zip(labels.box, tumour.box, reach, strict=True)
     )
-    near = tumour[wider]
+    near = mask_of(labels.voxels[wider], TUMOUR)
     distance_mm = scipy.ndimage.distance_transform_edt(
         ~near, sampling=labels.geometry.spacing_mm[::-1]
     )

@@ -43,8 +43,10 @@ def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float
     2 sum_F p / (|F| + sum_near p); None without a tumour. The second number is the sum of p
     farther off, in mm3. Both parts of the tumour count as one.
     """
+    labels = labels.boxed
     marked = mask_of(labels.voxels, TUMOUR)
-    p = probabilities.voxels[list(TUMOUR)].sum(axis=0)
+    extra, intra = TUMOUR
+    p = probabilities.voxels[extra] + probabilities.voxels[intra]
     p[p < LEAST_P] = 0
     likely, voxel_mm3 = float(p.sum()), probabilities.geometry.voxel_mm3
     if not marked.any():

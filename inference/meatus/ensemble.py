@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -11,8 +11,8 @@ import numpy as np
 
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
-from meatus.regions import Regions, Scout, about_ears, whole_field
-from meatus.spec import Spec, Window
+from meatus.regions import Regions, Scout, about_ears, about_findings, whole_field
+from meatus.spec import PhysicalCrop, Spec, Window
 from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
 from meatus.windows import blend_weights, cut, plan
@@ -55,29 +55,40 @@ class Model:
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
-    A coarse look finds where the ensemble looks closely, if the weights have one. Windows overlap
-    and blend; within each, members and flips count alike.
+    A coarse look finds where the ensemble looks closely, if the weights have one. Without it, and
+    but for the published crop, flips after the first look again where that may have seen a
+    structure. Windows overlap and blend; where all have looked, members and flips count alike.
     """
-    regions = (
-        about_ears(prepared, model.spec, model.scout)
-        if model.scout
-        else whole_field(prepared, model.spec)
-    )
-    joined = np.zeros((len(model.spec.classes), *prepared.geometry.shape), dtype=np.float32)
+    spec, flips = model.spec, model.flips
+    looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
+    spares = not model.scout and isinstance(spec.crop, PhysicalCrop)
+    now, later = (flips[:1], flips[1:]) if spares else (flips, ())
+    p = np.zeros((len(spec.classes), *prepared.geometry.shape), dtype=np.float32)
     shares = np.zeros(prepared.geometry.shape, dtype=np.float32)
-    for view in _views(prepared, regions, model.spec.window):
-        total = np.zeros((len(joined), *view.voxels.shape), dtype=np.float32)
-        for flip in model.flips:
-            turned = np.ascontiguousarray(np.flip(view.voxels, flip))
-            for member in model.members:
-                total += flip_back(member(turned), flip)
-        total /= len(model.flips) * len(model.members)
-        joined[:, *view.place] += total[:, view.held] * view.share
+    for view in _views(prepared, looked, spec.window):
+        p[:, *view.place] += _mean(view, model, now) * view.share
         shares[view.place] += view.share
     unseen = shares == 0
-    joined[Structure.BACKGROUND, unseen] = shares[unseen] = 1
-    joined /= shares
-    return Probabilities(joined, prepared.geometry, prepared.field, regions.told)
+    p[Structure.BACKGROUND, unseen] = shares[unseen] = 1
+    p /= shares
+    if later:
+        again = about_findings(p, prepared, spec, looked)
+        for region in again.boxes:
+            p[:, *region.box] *= len(now) / len(flips)
+        for view in _views(prepared, again, spec.window):
+            p[:, *view.place] += _mean(view, model, later) * (view.share * len(later) / len(flips))
+    return Probabilities(p, prepared.geometry, prepared.field, looked.told)
+
+
+def _mean(view: _View, model: Model, flips: Sequence[Flip]) -> Array:
+    """What the members say of ``view`` by ``flips``, (C, held slices, Y, X)."""
+    total = np.zeros((len(model.spec.classes), *view.voxels.shape), dtype=np.float32)
+    for flip in flips:
+        turned = np.ascontiguousarray(np.flip(view.voxels, flip))
+        for member in model.members:
+            total += flip_back(member(turned), flip)
+    total /= len(flips) * len(model.members)
+    return total[:, view.held]
 
 
 @dataclass(frozen=True)

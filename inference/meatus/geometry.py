@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from meatus.structures import Structure
@@ -166,16 +167,26 @@ def resample(
     Both grids must share their axes. See ``axis_weights`` for borders and ``antialias``.
     """
     for axis in (2, 1, 0):
-        if _same_line(source, target, axis):
-            continue
-        weights = axis_weights(source, target, axis, antialias=antialias)
-        if axis == 0:
-            voxels = voxels @ weights.T
-        elif axis == 1:
-            voxels = weights @ voxels
-        else:
-            voxels = np.asarray(np.einsum("mn,...nyx->...myx", weights, voxels, optimize=True))
+        if not _same_line(source, target, axis):
+            weights = axis_weights(source, target, axis, antialias=antialias)
+            voxels = _along(voxels, scipy.sparse.csr_array(weights), axis)
     return voxels
+
+
+def _along(voxels: Array, weights: scipy.sparse.csr_array, axis: int) -> Array:
+    """``weights`` (new, old) times (..., Z, Y, X) along grid axis 0=x, 1=y, 2=z.
+
+    Two or three weights in a row are not zero, so that this takes a fraction of a full product.
+    """
+    *leading, z, y, x = voxels.shape
+    new = weights.shape[0]
+    if axis == 2:
+        stacks = [weights @ stack for stack in voxels.reshape(-1, z, y * x)]
+        return np.reshape(stacks, (*leading, new, y, x))
+    planes = voxels.reshape(-1, y, x)
+    if axis == 1:
+        return np.reshape([weights @ plane for plane in planes], (*leading, z, new, x))
+    return np.reshape([(weights @ plane.T).T for plane in planes], (*leading, z, y, new))
 
 
 def _same_line(source: Geometry, target: Geometry, axis: int) -> bool:

@@ -69,6 +69,7 @@ def with_faint_cochlea(
     middle of the field, which lies about the head's. None where they have none, or both, or nothing
     is there.
     """
+    labels = labels.boxed
     at = np.argwhere(labels.voxels == Structure.COCHLEA)[:, ::-1] * labels.geometry.spacing_mm
     found = np.array(labels.geometry.origin_mm) + at @ labels.geometry.axes.T
     if not len(found) or np.ptp(found[:, 0]) >= one_ear_mm:

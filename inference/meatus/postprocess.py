@@ -156,12 +156,17 @@ def _keep_tumours(
     """
     numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
-    masks = (numbers > 0, labels == Structure.COCHLEA)
-    tumours_mm, ears_mm = (_points_mm(mask, planes, geometry) for mask in masks)
-    places = _Places(tumours_mm, numbers[masks[0]], sizes.size, ears_mm, geometry)
-    ears = _ears_of(places, rules)
+    ears_mm = _points_mm(labels == Structure.COCHLEA, planes, geometry)
+
+    def places(mask: Mask) -> _Places:
+        tumours_mm = _points_mm(mask, planes, geometry)
+        return _Places(tumours_mm, numbers[mask], sizes.size, ears_mm, geometry)
+
+    ears = _ears_of(places(_surface(numbers > 0)), rules)  # none of it is nearer to what is outside
     keep = volumes_mm3 >= rules.smallest_tumour_mm3
-    by_an_ear = _possible(places, rules, reach) if ears is None else ears != Ear.NEITHER
+    by_an_ear = (
+        _possible(places(numbers > 0), rules, reach) if ears is None else ears != Ear.NEITHER
+    )
     doubtful = bool((keep & ~by_an_ear).any())
     if not rules.keep_doubtful:
         keep &= by_an_ear
@@ -254,6 +259,14 @@ def _points_mm(mask: Mask, planes: Planes, geometry: Geometry) -> NDArray[np.flo
     """(N, 3) in mm along the grid's x, y and z: where the voxels of ``mask`` lie in the scan."""
     index = [whole[at] for whole, at in zip(planes, np.nonzero(mask), strict=True)]
     return np.asarray(np.stack(index[::-1], axis=1) * np.array(geometry.spacing_mm))
+
+
+def _surface(mask: Mask) -> Mask:
+    """What of ``mask`` (Z, Y, X) has a face that is no other's of it."""
+    surface = np.zeros_like(mask)
+    for box in scipy.ndimage.find_objects(mask.view(np.uint8)):
+        surface[box] = mask[box] & ~scipy.ndimage.binary_erosion(mask[box])
+    return surface
 
 
 def _keep_cochleas(labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules) -> LabelMap:

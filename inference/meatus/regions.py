@@ -1,47 +1,56 @@
-"""Where to look closely: a coarse look over the whole field finds the ears and what is by them.
+"""Where to look closely: a first look finds what may be a structure; further looks see boxes of it.
 
-The coarse network sees the prepared scan at half of its resolution. Where it finds two ears, the
-ensemble sees a box about each, with whatever may be tumour; where it does not, it sees the whole
-field, so that nothing is lost that the whole field shows.
+A coarse network sees the prepared scan at half of its resolution. Where it finds two ears, the
+ensemble sees a box about each, and about whatever may be tumour; where it does not, it sees the
+whole field, so that nothing is lost that the whole field shows. Flips after the first see
+the slices that may show a structure by the ensemble's own first look.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TypeAlias
 
 import numpy as np
 
 from meatus import anatomy
-from meatus.components import Mask, components
+from meatus.components import ROUNDING_MM, components
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
 from meatus.intensity import pooled
 from meatus.laterality import Points
-from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation
+from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation, Window
 from meatus.structures import Structure
 from meatus.volumes import Prepared
-from meatus.windows import GRID_MULTIPLE, cut, filled_extent, plan
+from meatus.windows import cut, filled_extent, plan
 
 # A structure of which the coarse look says so much may be there; a cochlea of at least the second
 # is one.
 POSSIBLE, FOUND = 0.05, 0.5
+# The same of the ensemble's own first look. Where it says less, no structure wins by further ones:
+# of two looks the other would have to be all but certain.
+POSSIBLE_UNFLIPPED = 0.02
 
 # From the middle of a cochlea, what an ear's region shows at least (mm): of the canal and the
 # angle beside the brainstem, which lie medially and behind, and of the slices above and below.
 LATERAL_MM, MEDIAL_MM = 16.0, 40.0
 FRONT_MM, BEHIND_MM = 18.0, 30.0
 ABOVE_AND_BELOW_MM = 11.0
-AROUND_MM = (8.0, 8.0, 4.0)  # x, y, z; about whatever may be a structure
+BETWEEN_MM = 1.0  # off the middle between both, so that the two do not meet
+AROUND_MM = np.array((8.0, 8.0, 4.0))  # x, y, z; about whatever may be a structure
 
 # So much of tumour that lies by no ear is not left unseen; cleaning removes less.
 FAR_MASS_MM3 = 100.0
 
 # Regions that together are more of the field than this save little.
 MOST_OF_FIELD = 0.6
+# So many boxes are not tried in all ways.
+MOST_BOXES = 12
 WHOLE, BOTH_EARS = "the whole field", "both ears"
+
+BoxMm: TypeAlias = tuple[Points, Points]  # lowest and highest (x, y, z) in mm, both held
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,7 @@ def whole_field(prepared: Prepared, spec: Spec) -> Regions:
 
 
 def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
-    """A region about each ear that ``scout`` finds; the whole field where it is not sure.
-
-    Both regions have one shape, for which a runtime prepares once.
-    """
+    """Regions about the ears that ``scout`` finds; the whole field where it is not sure."""
     everything = whole_field(prepared, spec)
     (field,) = everything.boxes
     coarse = _coarse_look(prepared, spec, scout)
@@ -108,12 +114,27 @@ def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
         (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
     if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
         return replace(everything, told=f"{WHOLE}: there may be a tumour far from either ear")
-    boxes = _boxes_mm(middles, np.concatenate([spot.places_mm for spot in near]))
-    spacing = np.array(prepared.geometry.spacing_mm)
-    regions = _alike([box / spacing for box in boxes], field, spec.window.depth)
-    if sum(math.prod(one.shape) for one in regions) > MOST_OF_FIELD * math.prod(field.shape):
-        return replace(everything, told=f"{WHOLE}: two regions would be most of it")
-    return Regions(regions, BOTH_EARS)
+    boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in near)]
+    boxes = _covering([_in_voxels(box, prepared) for box in boxes_mm], field, spec)
+    if _voxels_seen(boxes, spec.window) > MOST_OF_FIELD * _voxels_seen([field], spec.window):
+        return replace(everything, told=f"{WHOLE}: the regions would be most of it")
+    return Regions(boxes, BOTH_EARS)
+
+
+def about_findings(p: Array, prepared: Prepared, spec: Spec, looked: Regions) -> Regions:
+    """Slices of ``looked`` that may show a structure by ``p`` (C, Z, Y, X), of a look at it.
+
+    None where nothing may be one; no two regions meet. ``looked`` is one region, and so of the
+    slices all is seen: narrower windows cost 0.03 of Dice on real slices (docs/weights.md).
+    """
+    (field,) = looked.boxes
+    look = _Look(p, np.array(prepared.geometry.spacing_mm), np.zeros(3))
+    spots = look.spots(p[1:].max(axis=0), POSSIBLE_UNFLIPPED)
+    boxes = [replace(field, slices=_in_voxels(spot.box_mm, prepared).slices) for spot in spots]
+    regions = _apart(_covering(boxes, field, spec))
+    if _voxels_seen(regions, spec.window) >= _voxels_seen([field], spec.window):
+        return looked
+    return replace(looked, boxes=tuple(regions))
 
 
 @dataclass(frozen=True)
@@ -127,14 +148,19 @@ class _Spot:
     def middle(self) -> Points:
         return np.asarray(self.places_mm.mean(axis=0))
 
+    @property
+    def box_mm(self) -> BoxMm:
+        """The box about it, with what a network must see beside it."""
+        return self.places_mm.min(axis=0) - AROUND_MM, self.places_mm.max(axis=0) + AROUND_MM
+
     def gap_mm(self, points: Sequence[Points]) -> float:
         """From its nearest place to the nearest of ``points``."""
         return min(float(np.linalg.norm(self.places_mm - at, axis=1).min()) for at in points)
 
 
 @dataclass(frozen=True)
-class _Coarse:
-    """What the scout says, on its grid."""
+class _Look:
+    """What a network says, on its grid."""
 
     p: Array  # (C, Z, Y, X)
     step_mm: Points  # (3,) along x, y, z
@@ -142,20 +168,18 @@ class _Coarse:
 
     def spots(self, p: Array, least: float) -> list[_Spot]:
         """Components of ``p`` (Z, Y, X) >= ``least`` that may be a structure, largest first."""
-        numbers, sizes = components(p >= least)
-        expected = np.bincount(numbers.ravel(), p.ravel(), len(sizes)) * np.prod(self.step_mm)
-        expected[0] = 0
+        mask = p >= least
+        numbers, sizes = components(mask)
+        owner, places = numbers[mask], np.argwhere(mask)
+        expected = np.bincount(owner, p[mask], len(sizes)) * np.prod(self.step_mm)
         order = np.argsort(-expected, kind="stable")
         return [
-            _Spot(self._places_mm(numbers == number), float(expected[number]))
+            _Spot(places[owner == number, ::-1] * self.step_mm + self.first_mm, expected[number])
             for number in order[expected[order] >= anatomy.SMALLEST_COCHLEA_MM3]
         ]
 
-    def _places_mm(self, mask: Mask) -> Points:
-        return np.asarray(np.argwhere(mask)[:, ::-1] * self.step_mm + self.first_mm)
 
-
-def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> _Coarse:
+def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> _Look:
     rule, fine = scout.spec.crop, spec.crop
     assert isinstance(rule, PhysicalCrop)
     assert isinstance(fine, PhysicalCrop)
@@ -173,7 +197,7 @@ def _coarse_look(prepared: Prepared, spec: Spec, scout: Scout) -> _Coarse:
         held = p[:, span.start : span.stop, rows, columns]
         held[1:] = np.maximum(held[1:], look[1:])
     steps, spacing = np.array([wide, wide, thick]), np.array(prepared.geometry.spacing_mm)
-    return _Coarse(p, steps * spacing, (steps - 1) / 2 * spacing)
+    return _Look(p, steps * spacing, (steps - 1) / 2 * spacing)
 
 
 def _pair(middles: Sequence[Points]) -> tuple[Points, Points] | None:
@@ -187,35 +211,113 @@ def _pair(middles: Sequence[Points]) -> tuple[Points, Points] | None:
     return None
 
 
-def _boxes_mm(middles: tuple[Points, Points], spots: Points) -> list[Points]:
-    """Lowest and highest (x, y, z) in mm, (2, 3), of each ear's region.
-
-    ``middles`` are those of the two cochleas, the one at lower x first; ``spots`` (N, 3) is all
-    that may be a structure, each in the region of its half of the head.
-    """
-    divide, boxes = (middles[0][0] + middles[1][0]) / 2, []
-    for middle, inward, own in zip(
-        middles, (1, -1), (spots[:, 0] < divide, spots[:, 0] >= divide), strict=True
-    ):
-        ends = sorted((-inward * LATERAL_MM, inward * MEDIAL_MM))
-        low = middle + np.array([ends[0], -FRONT_MM, -ABOVE_AND_BELOW_MM])
-        high = middle + np.array([ends[1], BEHIND_MM, ABOVE_AND_BELOW_MM])
-        if own.any():
-            low = np.minimum(low, spots[own].min(axis=0) - np.array(AROUND_MM))
-            high = np.maximum(high, spots[own].max(axis=0) + np.array(AROUND_MM))
-        boxes.append(np.array([low, high]))
+def _ears_mm(middles: tuple[Points, Points]) -> list[BoxMm]:
+    """What each ear's region shows at least; ``middles`` of cochleas, the one at lower x first."""
+    medial_mm = min(MEDIAL_MM, (middles[1][0] - middles[0][0]) / 2 - BETWEEN_MM)
+    boxes = []
+    for middle, inward in zip(middles, (1, -1), strict=True):
+        right, left = sorted((-inward * LATERAL_MM, inward * medial_mm))
+        low = middle + np.array([right, -FRONT_MM, -ABOVE_AND_BELOW_MM])
+        boxes.append((low, middle + np.array([left, BEHIND_MM, ABOVE_AND_BELOW_MM])))
     return boxes
 
 
-def _alike(boxes: list[Points], field: Region, depth: int) -> tuple[Region, ...]:
-    """Regions of one shape within ``field`` about ``boxes``, (2, 3) voxels along x, y, z each."""
-    extents = np.ceil(np.max([high - low for low, high in boxes], axis=0) - 1e-6).astype(int)
-    multiples = (2 * GRID_MULTIPLE, 2 * GRID_MULTIPLE, 1)
+def _covering(boxes: Iterable[Region], field: Region, spec: Spec) -> tuple[Region, ...]:
+    """Regions within ``field`` that cover ``boxes``, which may reach beyond it.
+
+    Boxes that meet become one, as what lies in both would be seen cut, and so do others while that
+    leaves less to see.
+    """
+    assert isinstance(spec.crop, PhysicalCrop)
+    columns, rows = (size // 2 for size in spec.crop.size)
+
+    def regions(boxes: Sequence[Region]) -> tuple[Region, ...]:
+        return _alike(boxes, field, (rows, columns), spec.window.depth)
+
+    def seen(boxes: Sequence[Region]) -> int:
+        return _voxels_seen(regions(boxes), spec.window)
+
+    apart = _apart(boxes)
+    while 1 < len(apart) <= MOST_BOXES:
+        ways = [_apart([_hull(pair), *apart]) for pair in combinations(apart, 2)]
+        best = min(ways, key=seen)
+        if seen(best) >= seen(apart):
+            break
+        apart = best
+    return regions(apart)
+
+
+def _apart(boxes: Iterable[Region]) -> list[Region]:
+    """``boxes``, of which those that meet are one."""
+    apart: list[Region] = []
+    for box in boxes:
+        joined = box
+        while meeting := [other for other in apart if _meet(other, joined)]:
+            joined = _hull((joined, *meeting))
+            apart = [other for other in apart if other not in meeting]
+        apart.append(joined)
+    return apart
+
+
+def _in_voxels(box_mm: BoxMm, prepared: Prepared) -> Region:
+    """The region of ``box_mm``; it may reach beyond the grid."""
+    low, high = (end / np.array(prepared.geometry.spacing_mm) for end in box_mm)
+    extents = np.ceil(high - low - ROUNDING_MM).astype(int)
+    starts = np.round((low + high + 1 - extents) / 2).astype(int)
+    x, y, z = (slice(int(a), int(a + n)) for a, n in zip(starts, extents, strict=True))
+    return Region(z, y, x)
+
+
+def _hull(regions: Iterable[Region]) -> Region:
+    """The smallest box that holds all of ``regions``."""
+    z, y, x = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*(region.box for region in regions), strict=True)
+    )
+    return Region(z, y, x)
+
+
+def _meet(one: Region, other: Region) -> bool:
+    return all(
+        a.start < b.stop and b.start < a.stop for a, b in zip(one.box, other.box, strict=True)
+    )
+
+
+def _voxels_seen(regions: Iterable[Region], window: Window) -> int:
+    """How many voxels the windows of ``regions`` have."""
+    return sum(
+        len(plan(z, window)) * window.depth * y * x for z, y, x in (one.shape for one in regions)
+    )
+
+
+def _alike(
+    boxes: Sequence[Region], field: Region, half: tuple[int, int], depth: int
+) -> tuple[Region, ...]:
+    """Regions within ``field`` about ``boxes``, at least ``depth`` slices each.
+
+    In the slice they have ``half`` (rows, columns) of the field or all of it: a runtime prepares
+    for each shape anew, as long as several windows take.
+    """
     sides = []
-    for axis, whole in enumerate(reversed(field.box)):
-        width = -(-int(extents[axis]) // multiples[axis]) * multiples[axis]
-        width = min(max(width, depth if axis == 2 else 0), whole.stop - whole.start)
-        centres = [(low[axis] + high[axis] + 1) / 2 for low, high in boxes]
-        starts = [min(max(round(c - width / 2), whole.start), whole.stop - width) for c in centres]
-        sides.append([slice(start, start + width) for start in starts])
-    return tuple(Region(z, y, x) for x, y, z in zip(*sides, strict=True))
+    for side, least, whole in (
+        ([box.rows for box in boxes], half[0], field.rows),
+        ([box.columns for box in boxes], half[1], field.columns),
+    ):
+        wide = any(one.stop - one.start > least for one in side)
+        sides.append([whole if wide else _within(one, least, whole) for one in side])
+    return tuple(
+        Region(
+            _within(box.slices, max(box.shape[0], depth), field.slices),
+            rows,
+            columns,
+        )
+        for box, rows, columns in zip(boxes, *sides, strict=True)
+    )
+
+
+def _within(side: slice, extent: int, whole: slice) -> slice:
+    """``extent`` indices of ``whole``, or all of it, about the middle of ``side``."""
+    extent = min(extent, whole.stop - whole.start)
+    start = round((side.start + side.stop - extent) / 2)
+    start = min(max(start, whole.start), whole.stop - extent)
+    return slice(start, start + extent)

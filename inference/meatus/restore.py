@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from meatus.geometry import (
@@ -31,10 +32,10 @@ def restore(probabilities: Probabilities, scan: Scan) -> Labels:
     """
     target = axial(scan.geometry)
     result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
-    found = where_found(probabilities)
-    x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
-    for slab, values in _slabs(probabilities, target, (x, y, z)):
-        result[slab, y, x] = values.argmax(axis=0)
+    for found in _found_apart(probabilities):
+        x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
+        for slab, values in _slabs(probabilities, target, (x, y, z)):
+            result[slab, y, x] = values.argmax(axis=0)
     return _native(result, scan)
 
 
@@ -101,8 +102,24 @@ def where_found(probabilities: Probabilities) -> Geometry:
     The most probable of four classes has at least 1/4, and between grid points no class is
     more probable than at the points around.
     """
-    source = probabilities.geometry
-    possible = np.any(probabilities.voxels[1:] >= 1 / len(Structure), axis=0)
+    return _box(_possible(probabilities), probabilities.geometry)
+
+
+def _found_apart(probabilities: Probabilities) -> Iterator[Geometry]:
+    """The same as a box for each stretch of columns, as ears lie far apart."""
+    possible, source = _possible(probabilities), probabilities.geometry
+    stretches, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(possible.any(axis=(0, 1))))
+    for (columns,) in scipy.ndimage.find_objects(stretches):
+        size = (columns.stop - columns.start, *source.size[1:])
+        yield _box(possible[:, :, columns], source.crop((columns.start, 0, 0), size))
+
+
+def _possible(probabilities: Probabilities) -> NDArray[np.bool_]:
+    return np.asarray(np.any(probabilities.voxels[1:] >= 1 / len(Structure), axis=0))
+
+
+def _box(possible: NDArray[np.bool_], source: Geometry) -> Geometry:
+    """That about ``possible`` (Z, Y, X) on ``source``, and a voxel more; of no size without any."""
     start, size = [0, 0, 0], [0, 0, 0]
     for axis in range(3):
         others = tuple(other for other in range(3) if other != 2 - axis)

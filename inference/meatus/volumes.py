@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,28 @@ class Labels:
     voxels: NDArray[np.uint8]  # (Z, Y, X)
     geometry: Geometry
     header: bytes | None = None
+
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The smallest box (z, y, x) that holds what is labelled, which is little of a scan."""
+        sides: list[slice] = []
+        part = self.voxels
+        for axis in range(3):  # of what is left, so that nearly all is gone through once
+            planes = np.flatnonzero(
+                part.any(axis=tuple(other for other in range(3) if other != axis))
+            )
+            first, last = (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, 0)
+            sides.append(slice(first, last))
+            part = part[(slice(None),) * axis + (sides[-1],)]
+        return sides[0], sides[1], sides[2]
+
+    @property
+    def boxed(self) -> Labels:
+        """The labels in ``box`` alone, on its grid."""
+        z, y, x = self.box
+        size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+        grid = self.geometry.crop((x.start, y.start, z.start), size)
+        return replace(self, voxels=self.voxels[self.box], geometry=grid)
 
 
 @dataclass(frozen=True)

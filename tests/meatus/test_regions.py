@@ -70,27 +70,34 @@ def inside(region, middle):
     return all(side.start <= at < side.stop for side, at in zip(region.box, middle, strict=True))
 
 
-def test_each_ear_gets_a_region_of_the_same_shape():
+def test_each_ear_gets_a_region_of_half_the_field_s_sides():
     looked = regions(head(*EARS))
 
-    right, left = looked.boxes
+    right, left = sorted(looked.boxes, key=lambda region: region.columns.start)
     assert looked.told == BOTH_EARS
     assert inside(right, RIGHT)
     assert inside(left, LEFT)
-    assert right.shape == left.shape
-    assert right.shape[0] == 24
-    assert all(extent % 16 == 0 for extent in right.shape[1:])
-    assert 2 * np.prod(right.shape) < 0.25 * 44 * 256 * 288
+    assert right.shape == left.shape == (24, 128, 144)
     medial = (right.columns.stop, left.columns.start)
     assert medial[0] - RIGHT[2] > 70, "35 mm towards the brainstem, where tumours grow"
     assert LEFT[2] - medial[1] > 70
+
+
+def test_what_lies_above_an_ear_is_seen_without_what_is_between():
+    above = (46, 110, 76)
+    looked = regions(head(*EARS, (TUMOUR, above, (3, 8, 8)), slices=80))
+
+    assert looked.told == BOTH_EARS
+    assert [region.shape for region in looked.boxes] == [(24, 128, 144)] * 3
+    assert sum(inside(region, above) for region in looked.boxes) == 1
+    assert all(any(inside(region, ear) for region in looked.boxes) for ear in (RIGHT, LEFT))
 
 
 def test_a_tumour_widens_its_ear_s_region_and_none_of_it_is_lost():
     middle, reach = (26, 150, 120), (12, 50, 30)
     looked = regions(head(*EARS, (TUMOUR, middle, reach)))
 
-    right = looked.boxes[0]
+    right = min(looked.boxes, key=lambda region: region.columns.start)
     for side, at, half in zip(right.box, middle, reach, strict=True):
         assert side.start <= at - half
         assert at + half <= side.stop
@@ -113,6 +120,67 @@ def test_where_the_coarse_look_is_not_sure_the_whole_field_is_seen(places, why):
     assert only.shape == (44, 256, 288)
     assert looked.told.startswith("the whole field: ")
     assert why in looked.told
+
+
+def test_flips_see_the_slices_that_may_show_a_structure_and_no_others():
+    prepared, member = (
+        head(cochlea((12, 100, 72)), (TUMOUR, (16, 104, 216), (3, 9, 9)), slices=80),
+        GreyEngine(),
+    )
+
+    found = predict(prepared, Model((member,), MEMBER, "full"))
+
+    assert member.shapes == [(24, 256, 288)] * (5 + 7), "80 slices in five windows, then 24 in one"
+    once = predict(prepared, Model((GreyEngine(),), MEMBER, "fast"))
+    np.testing.assert_allclose(found.voxels, once.voxels, atol=1e-6)
+
+
+def test_flips_see_nothing_where_the_first_look_saw_nothing():
+    member = GreyEngine()
+
+    found = predict(head(slices=80), Model((member,), MEMBER, "full"))
+
+    assert len(member.shapes) == 5
+    assert (found.voxels[Structure.BACKGROUND] == 1).all()
+
+
+def test_where_spots_are_everywhere_flips_see_everything():
+    blobs = [
+        (TUMOUR, (z, y, x), (1, 5, 5))
+        for z in range(4, 80, 8)
+        for y in range(40, 256, 70)
+        for x in range(40, 288, 50)
+    ]
+    member = GreyEngine()
+
+    predict(head(*blobs, slices=80), Model((member,), MEMBER, "standard"))
+
+    assert len(member.shapes) == 2 * 5
+
+
+class DoubtfulEngine(GreyEngine):
+    """Sees a little of a tumour in what is less bright, and is sure of it in a flipped window."""
+
+    def __init__(self, at_first):
+        super().__init__()
+        self.at_first = at_first
+
+    def __call__(self, window):
+        tumour = super().__call__(window)[Structure.EXTRA_MEATAL]
+        p = 0.9 if len(self.shapes) > 1 else self.at_first
+        result = np.zeros((4, *window.shape), np.float32)
+        result[Structure.EXTRA_MEATAL] = tumour * p
+        result[0] = 1 - result.sum(0)
+        return result
+
+
+@pytest.mark.parametrize(("at_first", "together"), [(0.03, (0.03 + 7 * 0.9) / 8), (0.01, 0.01)])
+def test_what_the_first_look_hardly_sees_is_looked_at_again(at_first, together):
+    prepared = head((TUMOUR, (10, 100, 72), (4, 10, 10)), slices=24)
+
+    found = predict(prepared, Model((DoubtfulEngine(at_first),), MEMBER, "full"))
+
+    assert found.voxels[Structure.EXTRA_MEATAL, 10, 100, 72] == pytest.approx(together)
 
 
 def test_specks_and_what_cleaning_removes_widen_nothing():
@@ -141,7 +209,7 @@ def test_a_short_stack_is_seen_in_full_depth_and_a_narrow_field_whole():
     narrow.voxels[:, 166:] = -1
 
     assert [region.slices for region in regions(short).boxes] == [slice(0, 8)] * 2
-    assert regions(narrow).told == "the whole field: two regions would be most of it"
+    assert regions(narrow).told == "the whole field: the regions would be most of it"
     assert regions(narrow).boxes[0].shape == (8, 96, 288)
 
 

@@ -67,6 +67,7 @@ def test_looking_only_where_something_was_found_changes_no_voxel():
     raw = ndimage.gaussian_filter(draw.normal(size=(4, 8, 30, 32)), (0, 1, 2, 2)) * 20
     raw[0] += 2.5
     raw[0, 5:] += 50  # nothing in the upper slices
+    raw[0, :, :, 13:18] += 50  # nor between two stretches of columns
     grid = Geometry((32, 30, 8), (1.0, 1.0, 1.5), (0, 0, 0))
     fine = Geometry((50, 47, 12), (0.63, 0.6, 1.0), (0.2, 0.3, 0.1))
     values = (np.exp(raw) / np.exp(raw).sum(axis=0)).astype(np.float32)
