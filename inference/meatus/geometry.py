@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from meatus.structures import Structure
@@ -169,24 +168,28 @@ def resample(
     for axis in (2, 1, 0):
         if not _same_line(source, target, axis):
             weights = axis_weights(source, target, axis, antialias=antialias)
-            voxels = _along(voxels, scipy.sparse.csr_array(weights), axis)
+            voxels = _along(voxels, weights, axis)
     return voxels
 
 
-def _along(voxels: Array, weights: scipy.sparse.csr_array, axis: int) -> Array:
+def _along(voxels: Array, weights: Array, axis: int) -> Array:
     """``weights`` (new, old) times (..., Z, Y, X) along grid axis 0=x, 1=y, 2=z.
 
-    Two or three weights in a row are not zero, so that this takes a fraction of a full product.
+    Of a row two or three follow one another and the others are zero, so that as many products
+    are enough.
     """
-    *leading, z, y, x = voxels.shape
-    new = weights.shape[0]
-    if axis == 2:
-        stacks = [weights @ stack for stack in voxels.reshape(-1, z, y * x)]
-        return np.reshape(stacks, (*leading, new, y, x))
-    planes = voxels.reshape(-1, y, x)
-    if axis == 1:
-        return np.reshape([weights @ plane for plane in planes], (*leading, z, new, x))
-    return np.reshape([(weights @ plane.T).T for plane in planes], (*leading, z, y, new))
+    shape = list(voxels.shape)
+    blocks = voxels.reshape(-1, shape[-3], shape[-2] * shape[-1]) if axis == 2 else voxels
+    blocks = blocks.reshape(-1, *blocks.shape[-2:])
+    count = int((weights > 0).sum(axis=1).max())
+    first = np.minimum((weights > 0).argmax(axis=1), weights.shape[1] - count)
+    indices = first + np.arange(count)[:, None]  # (count, new)
+    shares = np.take_along_axis(weights.T, indices, axis=0)
+    across = 1 if axis == 0 else 0
+    steps = list(zip(indices, shares if across else shares[..., None], strict=True))
+    shape[-1 - axis] = len(weights)
+    # Block by block, which the processor's cache holds.
+    return np.reshape([sum(b.take(at, across) * w for at, w in steps) for b in blocks], shape)
 
 
 def _same_line(source: Geometry, target: Geometry, axis: int) -> bool:
