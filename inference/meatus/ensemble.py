@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -59,36 +59,25 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     but for the published crop, flips after the first look again where that may have seen a
     structure. Windows overlap and blend; where all have looked, members and flips count alike.
     """
-    spec, flips = model.spec, model.flips
+    spec = model.spec
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
     spares = not model.scout and isinstance(spec.crop, PhysicalCrop)
-    now, later = (flips[:1], flips[1:]) if spares else (flips, ())
+    passes = (model.flips[:1], model.flips[1:]) if spares else (model.flips,)
     p = np.zeros((len(spec.classes), *prepared.geometry.shape), dtype=np.float32)
-    shares = np.zeros(prepared.geometry.shape, dtype=np.float32)
-    for view in _views(prepared, looked, spec.window):
-        p[:, *view.place] += _mean(view, model, now) * view.share
-        shares[view.place] += view.share
-    unseen = shares == 0
-    p[Structure.BACKGROUND, unseen] = shares[unseen] = 1
-    p /= shares
-    if later:
-        again = about_findings(p, prepared, spec, looked)
-        for region in again.boxes:
-            p[:, *region.box] *= len(now) / len(flips)
-        for view in _views(prepared, again, spec.window):
-            p[:, *view.place] += _mean(view, model, later) * (view.share * len(later) / len(flips))
+    p[Structure.BACKGROUND] = 1
+    before = 0
+    for flips in filter(None, passes):
+        count = before + len(flips)
+        regions = about_findings(p, prepared, spec, looked) if before else looked
+        for region in regions.boxes:
+            p[:, *region.box] *= before / count
+        for view in _views(prepared, regions, spec.window):
+            share = view.share / (count * len(model.members))
+            for flip, member in product(flips, model.members):
+                turned = np.ascontiguousarray(np.flip(view.voxels, flip))
+                p[:, *view.place] += flip_back(member(turned), flip)[:, view.held] * share
+        before = count
     return Probabilities(p, prepared.geometry, prepared.field, looked.told)
-
-
-def _mean(view: _View, model: Model, flips: Sequence[Flip]) -> Array:
-    """What the members say of ``view`` by ``flips``, (C, held slices, Y, X)."""
-    total = np.zeros((len(model.spec.classes), *view.voxels.shape), dtype=np.float32)
-    for flip in flips:
-        turned = np.ascontiguousarray(np.flip(view.voxels, flip))
-        for member in model.members:
-            total += flip_back(member(turned), flip)
-    total /= len(flips) * len(model.members)
-    return total[:, view.held]
 
 
 @dataclass(frozen=True)
@@ -98,18 +87,22 @@ class _View:
     voxels: Array  # (Z, Y, X)
     held: slice  # the slices of it that are of the scan
     place: tuple[slice, slice, slice]  # those on the prepared grid
-    share: Array  # (held slices, 1, 1): how much each counts
+    share: Array  # of all that is seen there; on that place
 
 
 def _views(prepared: Prepared, regions: Regions, window: Window) -> Iterator[_View]:
-    """The windows along z of each region."""
+    """The windows along z of each region; of each voxel, their shares sum to one."""
+    planned, shares = [], np.zeros(prepared.geometry.shape, dtype=np.float32)
     for region in regions.boxes:
-        voxels, first = prepared.voxels[region.box], region.slices.start
-        spans = plan(len(voxels), window)
-        for span, share in zip(spans, blend_weights(spans, window, len(voxels)), strict=True):
-            slices = slice(first + span.start, first + span.stop)
-            place = (slices, region.rows, region.columns)
-            yield _View(cut(voxels, span, window.depth), span.held, place, share)
+        count, first = region.shape[0], region.slices.start
+        spans = plan(count, window)
+        for span, share in zip(spans, blend_weights(spans, window, count), strict=True):
+            place = (slice(first + span.start, first + span.stop), region.rows, region.columns)
+            shares[place] += share
+            planned.append((region, span, place, share))
+    for region, span, place, share in planned:
+        voxels = cut(prepared.voxels[region.box], span, window.depth)
+        yield _View(voxels, span.held, place, share / shares[place])
 
 
 def flip_back(output: Array, flip: Flip) -> Array:
