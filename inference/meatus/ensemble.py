@@ -61,7 +61,8 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     """
     spec = model.spec
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
-    spares = not model.scout and isinstance(spec.crop, PhysicalCrop)
+    several = prepared.geometry.size[2] > spec.window.depth  # windows
+    spares = several and not model.scout and isinstance(spec.crop, PhysicalCrop)
     passes = (model.flips[:1], model.flips[1:]) if spares else (model.flips,)
     p = np.zeros((len(spec.classes), *prepared.geometry.shape), dtype=np.float32)
     p[Structure.BACKGROUND] = 1
@@ -72,10 +73,11 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
         for region in regions.boxes:
             p[:, *region.box] *= before / count
         for view in _views(prepared, regions, spec.window):
-            share = view.share / (count * len(model.members))
+            total = np.zeros((len(p), *view.voxels.shape), dtype=np.float32)
             for flip, member in product(flips, model.members):
                 turned = np.ascontiguousarray(np.flip(view.voxels, flip))
-                p[:, *view.place] += flip_back(member(turned), flip)[:, view.held] * share
+                total += flip_back(member(turned), flip)
+            p[:, *view.place] += total[:, view.held] * (view.share / (count * len(model.members)))
         before = count
     return Probabilities(p, prepared.geometry, prepared.field, looked.told)
 
