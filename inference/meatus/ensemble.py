@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from meatus.components import Mask
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
 from meatus.regions import Regions, Scout, about_ears, about_findings, whole_field
@@ -41,6 +42,7 @@ class Model:
     quality: Quality
     weights: str = ""  # the members' names, for reports
     scout: Scout | None = None  # of the coarse look; without it they see the whole field
+    one_shape: bool = False  # of windows, as a runtime that takes minutes for each needs
 
     @property
     def flips(self) -> tuple[Flip, ...]:
@@ -55,8 +57,8 @@ class Model:
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
-    A coarse look finds where the ensemble looks closely, if the weights have one. Without it, and
-    but for the published crop, flips after the first look again where that may have seen a
+    A coarse look finds where the ensemble looks closely, if there is one. Without it, and but for
+    the published crop, flips after the first look again at the ears, or the slices that may show a
     structure. Windows overlap and blend; where all have looked, members and flips count alike.
     """
     spec = model.spec
@@ -69,9 +71,11 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     before = 0
     for flips in filter(None, passes):
         count = before + len(flips)
-        regions = about_findings(p, prepared, spec, looked) if before else looked
-        for region in regions.boxes:
-            p[:, *region.box] *= before / count
+        if before:
+            regions = about_findings(p, prepared, spec, looked, narrower=not model.one_shape)
+        else:
+            regions = looked
+        np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))
         for view in _views(prepared, regions, spec.window):
             total = np.zeros((len(p), *view.voxels.shape), dtype=np.float32)
             for flip, member in product(flips, model.members):
@@ -80,6 +84,14 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
             p[:, *view.place] += total[:, view.held] * (view.share / (count * len(model.members)))
         before = count
     return Probabilities(p, prepared.geometry, prepared.field, looked.told)
+
+
+def _seen(prepared: Prepared, regions: Regions) -> Mask:
+    """(Z, Y, X): what lies in any of ``regions``."""
+    seen = np.zeros(prepared.geometry.shape, dtype=np.bool_)
+    for region in regions.boxes:
+        seen[region.box] = True
+    return seen
 
 
 @dataclass(frozen=True)

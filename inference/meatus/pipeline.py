@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meatus.appearance import appearance_of, shown_planes, without_empty_planes
 from meatus.certainty import certainty_of
-from meatus.engines import Device, choose, is_gpu, load_engine, usable_threads
+from meatus.engines import Device, choose, load_engine, usable_threads
 from meatus.ensemble import Model, Quality, predict
 from meatus.head import reach_of
 from meatus.laterality import with_faint_cochlea
@@ -71,7 +71,7 @@ def load_model(
 ) -> Model:
     """Load the ensemble in ``weights``, a folder with a manifest or one ``.onnx`` file.
 
-    Without ``quality``, a GPU works with all flips and a processor with the left-right one;
+    Without ``quality`` it is ``standard``, the left-right flip, whatever the device;
     ``fast`` loads the first member only, and looks closely where the weights' scout, if they have
     one, finds the ears. ``gpu`` is the number of the one to run on, where that is
     the device. ``say`` gets the lines that a user should see.
@@ -81,7 +81,7 @@ def load_model(
     """
     networks = find_networks(weights)
     kind = choose(device, say)
-    chosen: Quality = quality or ("full" if is_gpu(kind) else "standard")
+    chosen: Quality = quality or "standard"
     used = networks.members[:1] if chosen == "fast" else networks.members
     load = partial(
         load_engine, kind=kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
@@ -91,4 +91,4 @@ def load_model(
     looks = networks.scout if chosen == "fast" else None
     scout = Scout(load(*looks), looks[1]) if looks else None
     names = ", ".join(spec.name for _, spec in used)
-    return Model(members, used[0][1], chosen, names, scout)
+    return Model(members, used[0][1], chosen, names, scout, one_shape=kind == "tensorrt")

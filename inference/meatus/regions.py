@@ -3,7 +3,7 @@
 A coarse network sees the prepared scan at half of its resolution. Where it finds two ears, the
 ensemble sees a box about each, and about whatever may be tumour; where it does not, it sees the
 whole field, so that nothing is lost that the whole field shows. Flips after the first see
-the slices that may show a structure by the ensemble's own first look.
+the same by the ensemble's own first look, or the slices that may show a structure.
 """
 
 from __future__ import annotations
@@ -101,40 +101,65 @@ def whole_field(prepared: Prepared, spec: Spec) -> Regions:
 def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
     """Regions about the ears that ``scout`` finds; the whole field where it is not sure."""
     everything = whole_field(prepared, spec)
+    found = _by_ears(
+        _coarse_look(prepared, spec, scout), POSSIBLE, prepared, spec, everything, far_too=False
+    )
+    return found if isinstance(found, Regions) else replace(everything, told=f"{WHOLE}: {found}")
+
+
+def about_findings(
+    p: Array, prepared: Prepared, spec: Spec, looked: Regions, *, narrower: bool = True
+) -> Regions:
+    """Regions of ``looked``, the whole field, by ``p`` (C, Z, Y, X), of a look at it.
+
+    They are about the ears where these are sure, unless no window may be ``narrower`` than the
+    field; else the slices that may show a structure, of which all is seen, or none.
+    """
+    look = _Look(p, np.array(prepared.geometry.spacing_mm), np.zeros(3))
+    if narrower:
+        found = _by_ears(look, POSSIBLE_UNFLIPPED, prepared, spec, looked, far_too=True)
+        if isinstance(found, Regions):
+            return found
+    (field,) = looked.boxes
+    spots = look.spots(p[1:].max(axis=0), POSSIBLE_UNFLIPPED)
+    boxes = [replace(field, slices=_in_voxels(spot.box_mm, prepared).slices) for spot in spots]
+    regions = _covering(boxes, field, spec)
+    few = _voxels_seen(regions, spec.window) < _voxels_seen([field], spec.window)
+    return replace(looked, boxes=regions) if few else looked
+
+
+def _by_ears(
+    look: _Look,
+    possible: float,
+    prepared: Prepared,
+    spec: Spec,
+    everything: Regions,
+    *,
+    far_too: bool,
+) -> Regions | str:
+    """Regions about both ears, and about what else may be a structure; or why not.
+
+    ``possible`` is the probability from which it may. What is small and far from either ear is left
+    out, as cleaning would, unless ``far_too``.
+    """
     (field,) = everything.boxes
-    coarse = _coarse_look(prepared, spec, scout)
-    cochleae = coarse.spots(coarse.p[Structure.COCHLEA], FOUND)
+    cochleae = look.spots(look.p[Structure.COCHLEA], FOUND)
     middles = _pair([spot.middle for spot in cochleae])
     if middles is None:
         found = ("no ear was", "one ear was")[len(cochleae)] if len(cochleae) < 2 else "no pair was"
-        return replace(everything, told=f"{WHOLE}: {found} found")
+        return f"{found} found"
     near: list[_Spot] = []
     far: list[_Spot] = []
-    for spot in coarse.spots(coarse.p[1:].max(axis=0), POSSIBLE):
+    for spot in look.spots(look.p[1:].max(axis=0), possible):
         (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
     if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
-        return replace(everything, told=f"{WHOLE}: there may be a tumour far from either ear")
-    boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in near)]
+        return "there may be a tumour far from either ear"
+    spots = [*near, *(far if far_too else ())]
+    boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in spots)]
     boxes = _covering([_in_voxels(box, prepared) for box in boxes_mm], field, spec)
     if _voxels_seen(boxes, spec.window) > MOST_OF_FIELD * _voxels_seen([field], spec.window):
-        return replace(everything, told=f"{WHOLE}: the regions would be most of it")
+        return "the regions would be most of it"
     return Regions(boxes, BOTH_EARS)
-
-
-def about_findings(p: Array, prepared: Prepared, spec: Spec, looked: Regions) -> Regions:
-    """Slices of ``looked`` that may show a structure by ``p`` (C, Z, Y, X), of a look at it.
-
-    None where nothing may be one; no two regions meet. ``looked`` is one region, and so of the
-    slices all is seen: narrower windows cost 0.03 of Dice on real slices (docs/weights.md).
-    """
-    (field,) = looked.boxes
-    look = _Look(p, np.array(prepared.geometry.spacing_mm), np.zeros(3))
-    spots = look.spots(p[1:].max(axis=0), POSSIBLE_UNFLIPPED)
-    boxes = [replace(field, slices=_in_voxels(spot.box_mm, prepared).slices) for spot in spots]
-    regions = _apart(_covering(boxes, field, spec))
-    if _voxels_seen(regions, spec.window) >= _voxels_seen([field], spec.window):
-        return looked
-    return replace(looked, boxes=tuple(regions))
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,25 @@ def test_flips_see_the_slices_that_may_show_a_structure_and_no_others():
     np.testing.assert_allclose(found.voxels, once.voxels, atol=1e-6)
 
 
+def test_flips_see_the_ears_alone_where_both_are_found():
+    prepared, member = head(*EARS, (TUMOUR, (24, 140, 110), (4, 9, 9)), slices=80), GreyEngine()
+
+    found = predict(prepared, Model((member,), MEMBER, "full"))
+
+    assert member.shapes == [(24, 256, 288)] * 5 + [(24, 128, 144)] * (2 * 7)
+    once = predict(prepared, Model((GreyEngine(),), MEMBER, "fast"))
+    np.testing.assert_allclose(found.voxels, once.voxels, atol=1e-6)
+
+
+def test_what_is_small_and_far_from_both_ears_is_looked_at_again():
+    far = (60, 40, 144)
+    prepared, member = head(*EARS, (TUMOUR, far, (2, 4, 4)), slices=80), GreyEngine()
+
+    predict(prepared, Model((member,), MEMBER, "standard"))
+
+    assert member.shapes == [(24, 256, 288)] * 5 + [(24, 128, 144)] * 3
+
+
 def test_flips_see_nothing_where_the_first_look_saw_nothing():
     member = GreyEngine()
 
