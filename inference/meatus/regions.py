@@ -139,8 +139,8 @@ def _by_ears(
 ) -> Regions | str:
     """Regions about both ears, and about what else may be a structure; or why not.
 
-    ``possible`` is the probability from which it may. What is small and far from either ear is left
-    out, as cleaning would, unless ``far_too``.
+    ``possible`` is the probability from which it may. Unless ``far_too``, what is far from either
+    ear is left out, as cleaning would, and none is sure where much is.
     """
     (field,) = everything.boxes
     cochleae = look.spots(look.p[Structure.COCHLEA], FOUND)
@@ -152,7 +152,7 @@ def _by_ears(
     far: list[_Spot] = []
     for spot in look.spots(look.p[1:].max(axis=0), possible):
         (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
-    if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
+    if not far_too and any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
         return "there may be a tumour far from either ear"
     spots = [*near, *(far if far_too else ())]
     boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in spots)]
