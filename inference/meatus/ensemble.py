@@ -58,8 +58,8 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
     A coarse look finds where the ensemble looks closely, if there is one. Without it, and but for
-    the published crop, flips after the first look again at the ears, or the slices that may show a
-    structure. Windows overlap and blend; where all have looked, members and flips count alike.
+    the published crop, flips after the first look again at the slices that may show a structure, or,
+    where they are many, at the ears. Windows overlap and blend; where all have looked, members and flips count alike.
     """
     spec = model.spec
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
@@ -72,7 +72,9 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     for flips in filter(None, passes):
         count = before + len(flips)
         if before:
-            regions = about_findings(p, prepared, spec, looked, narrower=not model.one_shape)
+            # Another shape of window costs a runtime as much as two of the whole field.
+            worth_it = len(flips) > 1 and not model.one_shape
+            regions = about_findings(p, prepared, spec, looked, narrower=worth_it)
         else:
             regions = looked
         np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))

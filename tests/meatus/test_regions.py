@@ -149,9 +149,19 @@ def test_what_is_small_and_far_from_both_ears_is_looked_at_again():
     far = (60, 40, 144)
     prepared, member = head(*EARS, (TUMOUR, far, (2, 4, 4)), slices=80), GreyEngine()
 
-    predict(prepared, Model((member,), MEMBER, "standard"))
+    predict(prepared, Model((member,), MEMBER, "full"))
 
-    assert member.shapes == [(24, 256, 288)] * 5 + [(24, 128, 144)] * 3
+    assert member.shapes == [(24, 256, 288)] * 5 + [(24, 128, 144)] * (3 * 7)
+
+
+def test_a_single_flip_more_and_a_runtime_of_one_shape_see_whole_slices():
+    prepared = head(*EARS, slices=80)
+    for quality, one_shape, looks in (("standard", False, 1), ("full", True, 7)):
+        member = GreyEngine()
+
+        predict(prepared, Model((member,), MEMBER, quality, one_shape=one_shape))
+
+        assert member.shapes == [(24, 256, 288)] * (5 + looks)
 
 
 def test_flips_see_nothing_where_the_first_look_saw_nothing():
