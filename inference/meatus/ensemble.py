@@ -58,8 +58,9 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
     A coarse look finds where the ensemble looks closely, if there is one. Without it, and but for
-    the published crop, flips after the first look again at the slices that may show a structure, or,
-    where they are many, at the ears. Windows overlap and blend; where all have looked, members and flips count alike.
+    the published crop, flips after the first look again at the slices that may show a structure,
+    or, where they are many, at the ears. Windows overlap and blend; where all have looked, members
+    and flips count alike.
     """
     spec = model.spec
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
