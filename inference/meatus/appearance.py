@@ -9,7 +9,7 @@ import scipy
 
 from meatus.components import Mask, mask_of
 from meatus.crop import TISSUE_SHARE
-from meatus.geometry import Array, Geometry, axial
+from meatus.geometry import Array, Geometry, axial, filled_box
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Appearance, Labels, Scan
 
@@ -149,13 +149,13 @@ def _run_over(scan: Scan) -> float:
 
 def _darker_around_tumour(scan: Scan, labels: Labels) -> float | None:
     """Which share of what lies about the tumour is darker than it; None without a tumour."""
-    tumour = replace(labels, voxels=mask_of(labels.voxels[labels.box], TUMOUR).view(np.uint8))
-    if not tumour.voxels.any():
+    tumour = mask_of(labels.voxels[labels.box], TUMOUR)
+    if not tumour.any():
         return None
     reach = [int(np.ceil(AROUND_MM[1] / step)) for step in labels.geometry.spacing_mm[::-1]]
     wider = tuple(
         slice(max(whole.start + side.start - r, 0), whole.start + side.stop + r)
-        for whole, side, r in zip(labels.box, tumour.box, reach, strict=True)
+        for whole, side, r in zip(labels.box, filled_box(tumour), reach, strict=True)
     )
     near = mask_of(labels.voxels[wider], TUMOUR)
     distance_mm = scipy.ndimage.distance_transform_edt(

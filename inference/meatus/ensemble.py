@@ -66,19 +66,17 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
     several = prepared.geometry.size[2] > spec.window.depth  # windows
     spares = several and not model.scout and isinstance(spec.crop, PhysicalCrop)
-    passes = (model.flips[:1], model.flips[1:]) if spares else (model.flips,)
+    passes = (model.flips[:1], model.flips[1:]) if spares else (model.flips, ())
     p = np.zeros((len(spec.classes), *prepared.geometry.shape), dtype=np.float32)
-    p[Structure.BACKGROUND] = 1
-    before = 0
+    p[Structure.BACKGROUND] = ~_seen(prepared, looked)
+    regions, before = looked, 0
     for flips in filter(None, passes):
         count = before + len(flips)
         if before:
             # Another shape of window costs a runtime as much as two of the whole field.
             worth_it = len(flips) > 1 and not model.one_shape
             regions = about_findings(p, prepared, spec, looked, narrower=worth_it)
-        else:
-            regions = looked
-        np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))
+            np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))
         for view in _views(prepared, regions, spec.window):
             total = np.zeros((len(p), *view.voxels.shape), dtype=np.float32)
             for flip, member in product(flips, model.members):
@@ -104,7 +102,7 @@ class _View:
     voxels: Array  # (Z, Y, X)
     held: slice  # the slices of it that are of the scan
     place: tuple[slice, slice, slice]  # those on the prepared grid
-    share: Array  # of all that is seen there; on that place
+    share: Array  # (held slices, Y, X): how much each voxel counts
 
 
 def _views(prepared: Prepared, regions: Regions, window: Window) -> Iterator[_View]:

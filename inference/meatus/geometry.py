@@ -230,7 +230,7 @@ def nearest_labels(labels: Labelled, source: Geometry, target: Geometry) -> Labe
     if not labels.any():
         return result
     turn, shift = _index_map(source, target)
-    ends = [_marked(labels, axis) for axis in (2, 1, 0)]
+    ends = [(side.start - 1, side.stop) for side in reversed(filled_box(labels))]
     corners = np.array(list(itertools.product(*ends))) @ turn.T + shift
     low = np.clip(np.floor(corners.min(axis=0)), 0, target.size).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, target.size).astype(int)
@@ -267,11 +267,16 @@ def largest_share_labels(labels: NDArray[Voxel], source: Geometry, target: Geome
     return result
 
 
-def _marked(labels: Labelled, axis: int) -> tuple[int, int]:
-    """The index before the first and behind the last plane across array ``axis`` with a label."""
-    others = tuple(other for other in range(3) if other != axis)
-    planes = np.flatnonzero(labels.any(axis=others))
-    return int(planes[0]) - 1, int(planes[-1]) + 1
+def filled_box(voxels: NDArray[np.uint8] | NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box (z, y, x) that holds what of (Z, Y, X) is not zero; else empty."""
+    sides: list[slice] = []
+    part = voxels
+    for axis in range(3):  # of what is left, so that nearly all is gone through once
+        planes = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, 0)
+        sides.append(slice(first, last))
+        part = part[(slice(None),) * axis + (sides[-1],)]
+    return sides[0], sides[1], sides[2]
 
 
 def _index_map(

@@ -24,7 +24,7 @@ from meatus.laterality import Points
 from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation, Window
 from meatus.structures import Structure
 from meatus.volumes import Prepared
-from meatus.windows import cut, filled_extent, plan
+from meatus.windows import GRID_MULTIPLE, cut, filled_extent, plan
 
 # A structure of which the coarse look says so much may be there; a cochlea of at least the second
 # is one.
@@ -101,27 +101,27 @@ def whole_field(prepared: Prepared, spec: Spec) -> Regions:
 def about_ears(prepared: Prepared, spec: Spec, scout: Scout) -> Regions:
     """Regions about the ears that ``scout`` finds; the whole field where it is not sure."""
     everything = whole_field(prepared, spec)
-    found = _by_ears(
-        _coarse_look(prepared, spec, scout), POSSIBLE, prepared, spec, everything, far_too=False
-    )
+    coarse = _coarse_look(prepared, spec, scout)
+    spots = coarse.possible(POSSIBLE)
+    found = _by_ears(coarse, spots, prepared, spec, everything.boxes[0], far_too=False)
     return found if isinstance(found, Regions) else replace(everything, told=f"{WHOLE}: {found}")
 
 
 def about_findings(
-    p: Array, prepared: Prepared, spec: Spec, looked: Regions, *, narrower: bool = True
+    p: Array, prepared: Prepared, spec: Spec, looked: Regions, *, narrower: bool
 ) -> Regions:
     """Regions of ``looked``, the whole field, by ``p`` (C, Z, Y, X), of a look at it.
 
     They are about the ears where these are sure, unless no window may be ``narrower`` than the
     field; else the slices that may show a structure, of which all is seen, or none.
     """
+    (field,) = looked.boxes
     look = _Look(p, np.array(prepared.geometry.spacing_mm), np.zeros(3))
+    spots = look.possible(POSSIBLE_UNFLIPPED)
     if narrower:
-        found = _by_ears(look, POSSIBLE_UNFLIPPED, prepared, spec, looked, far_too=True)
+        found = _by_ears(look, spots, prepared, spec, field, far_too=True)
         if isinstance(found, Regions):
             return found
-    (field,) = looked.boxes
-    spots = look.spots(p[1:].max(axis=0), POSSIBLE_UNFLIPPED)
     boxes = [replace(field, slices=_in_voxels(spot.box_mm, prepared).slices) for spot in spots]
     regions = _covering(boxes, field, spec)
     few = _voxels_seen(regions, spec.window) < _voxels_seen([field], spec.window)
@@ -130,31 +130,29 @@ def about_findings(
 
 def _by_ears(
     look: _Look,
-    possible: float,
+    spots: Sequence[_Spot],
     prepared: Prepared,
     spec: Spec,
-    everything: Regions,
+    field: Region,
     *,
     far_too: bool,
 ) -> Regions | str:
-    """Regions about both ears, and about what else may be a structure; or why not.
+    """Regions within ``field`` about both ears, and about ``spots``; or why not.
 
-    ``possible`` is the probability from which it may. Unless ``far_too``, what is far from either
-    ear is left out, as cleaning would, and none is sure where much is.
+    Unless ``far_too``, what is far from either ear is left out, as cleaning would, and none is sure
+    where much is.
     """
-    (field,) = everything.boxes
     cochleae = look.spots(look.p[Structure.COCHLEA], FOUND)
     middles = _pair([spot.middle for spot in cochleae])
     if middles is None:
         found = ("no ear was", "one ear was")[len(cochleae)] if len(cochleae) < 2 else "no pair was"
         return f"{found} found"
-    near: list[_Spot] = []
-    far: list[_Spot] = []
-    for spot in look.spots(look.p[1:].max(axis=0), possible):
-        (near if spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM else far).append(spot)
-    if not far_too and any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
-        return "there may be a tumour far from either ear"
-    spots = [*near, *(far if far_too else ())]
+    if not far_too:
+        near = [spot.gap_mm(middles) <= anatomy.FAR_FROM_EAR_MM for spot in spots]
+        far = [spot for spot, is_near in zip(spots, near, strict=True) if not is_near]
+        if any(spot.expected_mm3 >= FAR_MASS_MM3 for spot in far):
+            return "there may be a tumour far from either ear"
+        spots = [spot for spot, is_near in zip(spots, near, strict=True) if is_near]
     boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in spots)]
     boxes = _covering([_in_voxels(box, prepared) for box in boxes_mm], field, spec)
     if _voxels_seen(boxes, spec.window) > MOST_OF_FIELD * _voxels_seen([field], spec.window):
@@ -190,6 +188,10 @@ class _Look:
     p: Array  # (C, Z, Y, X)
     step_mm: Points  # (3,) along x, y, z
     first_mm: Points  # the middle of the first voxel
+
+    def possible(self, least: float) -> list[_Spot]:
+        """The spots of any structure."""
+        return self.spots(self.p[1:].max(axis=0), least)
 
     def spots(self, p: Array, least: float) -> list[_Spot]:
         """Components of ``p`` (Z, Y, X) >= ``least`` that may be a structure, largest first."""
@@ -254,7 +256,8 @@ def _covering(boxes: Iterable[Region], field: Region, spec: Spec) -> tuple[Regio
     leaves less to see.
     """
     assert isinstance(spec.crop, PhysicalCrop)
-    columns, rows = (size // 2 for size in spec.crop.size)
+    # Half of the field's sides, in multiples that the network can halve.
+    columns, rows = (-(-size // (2 * GRID_MULTIPLE)) * GRID_MULTIPLE for size in spec.crop.size)
 
     def regions(boxes: Sequence[Region]) -> tuple[Region, ...]:
         return _alike(boxes, field, (rows, columns), spec.window.depth)

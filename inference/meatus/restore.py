@@ -13,6 +13,7 @@ from meatus.geometry import (
     Geometry,
     axial,
     covered,
+    filled_box,
     nearest_index,
     positions,
     reorient,
@@ -120,13 +121,10 @@ def _possible(probabilities: Probabilities) -> NDArray[np.bool_]:
 
 def _box(possible: NDArray[np.bool_], source: Geometry) -> Geometry:
     """That about ``possible`` (Z, Y, X) on ``source``, and a voxel more; of no size without any."""
-    start, size = [0, 0, 0], [0, 0, 0]
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != 2 - axis)
-        marked = np.flatnonzero(np.any(possible, axis=others))
-        if marked.size:
-            start[axis] = max(0, int(marked[0]) - 1)
-            size[axis] = min(source.size[axis], int(marked[-1]) + 2) - start[axis]
+    start, size = [], []
+    for side, most in zip(reversed(filled_box(possible)), source.size, strict=True):
+        start.append(max(0, side.start - 1))
+        size.append(min(most, side.stop + 1) - start[-1] if side.stop else 0)
     return source.crop((start[0], start[1], start[2]), (size[0], size[1], size[2]))
 
 

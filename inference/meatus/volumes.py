@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from meatus.geometry import Array, Geometry
+from meatus.geometry import Array, Geometry, filled_box
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,7 @@ class Labels:
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
         """The smallest box (z, y, x) that holds what is labelled, which is little of a scan."""
-        sides: list[slice] = []
-        part = self.voxels
-        for axis in range(3):  # of what is left, so that nearly all is gone through once
-            planes = np.flatnonzero(
-                part.any(axis=tuple(other for other in range(3) if other != axis))
-            )
-            first, last = (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, 0)
-            sides.append(slice(first, last))
-            part = part[(slice(None),) * axis + (sides[-1],)]
-        return sides[0], sides[1], sides[2]
+        return filled_box(self.voxels)
 
     @property
     def boxed(self) -> Labels:

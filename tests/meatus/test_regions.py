@@ -253,6 +253,14 @@ def test_the_ensemble_finds_the_same_with_a_coarse_look_as_without():
     assert (looked.looked, whole.looked) == (BOTH_EARS, "the whole field")
 
 
+def test_regions_have_sides_that_the_network_can_halve():
+    odd = replace(MEMBER, crop=replace(FINE, size=(272, 240)))
+
+    looked = about_ears(head(*EARS), odd, scout())
+
+    assert {region.shape for region in looked.boxes} == {(24, 128, 144)}
+
+
 def test_the_published_crop_is_seen_whole():
     prepared = head()
     prepared.voxels[:, :60] = -1
