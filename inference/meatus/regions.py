@@ -1,9 +1,8 @@
 """Where to look closely: a first look finds what may be a structure; further looks see boxes of it.
 
 A coarse network sees the prepared scan at half of its resolution. Where it finds two ears, the
-ensemble sees a box about each, and about whatever may be tumour; where it does not, it sees the
-whole field, so that nothing is lost that the whole field shows. Flips after the first see
-the same by the ensemble's own first look, or the slices that may show a structure.
+ensemble sees a box about each and about what may be tumour; else the whole field, so that nothing
+is lost. Flips after the first see the same by its own first look, or slices with findings.
 """
 
 from __future__ import annotations
