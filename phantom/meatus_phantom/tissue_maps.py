@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -97,19 +98,28 @@ def tissue_maps(folder: Path, settings: SubjectSettings, patients: Sequence[Pati
 
 
 def make_tissue_maps(
-    maps: TissueMaps, patients: Sequence[Patient], workers: int, first: int | None = None
+    maps: TissueMaps,
+    patients: Sequence[Patient],
+    workers: int,
+    first: int | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Make the maps that are not there yet, side by side; returns how many were made.
+    """Make the maps that are not there yet, side by side; returns how many are there in the end.
 
-    Of the ``first`` subjects alone, where that is given.
+    Of the ``first`` subjects alone, where that is given; no further ones once ``should_stop``.
 
     Raises ``MeatusError`` where a worker is killed or the disk refuses.
     """
     count = maps.settings.subjects if first is None else min(first, maps.settings.subjects)
     missing = [n for n in range(count) if not maps.file(n).exists()]
+    there = count - len(missing)
     job = partial(_make_one, maps, tuple(patients))
-    with one_thread_each():
-        return sum(1 for _ in in_parallel(job, missing, workers))
+    with one_thread_each(), closing(in_parallel(job, missing, workers)) as made_maps:
+        for _ in made_maps:
+            there += 1
+            if should_stop():
+                break
+    return there
 
 
 def made(maps: TissueMaps, patients: Sequence[Patient], number: int) -> Path:

@@ -19,10 +19,10 @@ from meatus.engines.openvino_cpu import (
     NUMBERS,
     OpenVinoEngine,
     fastest_precision,
-    has_vnni,
     int8_network,
     openvino_core,
     openvino_module,
+    processor_instructions,
 )
 from meatus.errors import DeviceError, WeightsError
 from tests.meatus.onnx_files import tiny_spec, write_network
@@ -127,24 +127,33 @@ def test_the_name_says_runtime_device_and_precision(tmp_path):
     assert load(path, "openvino").name in ("OpenVINO CPU f32", "OpenVINO CPU bf16")
 
 
-def test_bf16_is_used_only_where_the_processor_has_it_and_int8_where_it_has_not():
+def test_int8_is_used_where_the_processor_is_fastest_at_it_and_bf16_where_it_has_it():
     plain = ["WINOGRAD", "FP32", "FP16", "INT8"]
+    vnni, genoa = ["avx512_vnni"], ["avx512_vnni", "avx512_bf16"]
+    amx = [*genoa, "amx_bf16"]
     assert fastest_precision(["BF16", *plain]) == "bf16"
-    assert fastest_precision(["BF16", *plain], vnni=True, has_int8=True) == "bf16"
-    assert fastest_precision(plain, vnni=True, has_int8=True) == "int8"
-    assert fastest_precision(plain, vnni=True) == "f32"
+    assert fastest_precision(["BF16", *plain], amx, has_int8=True) == "bf16"
+    assert fastest_precision(["BF16", *plain], genoa, has_int8=True) == "int8"
+    assert fastest_precision(["BF16", *plain], genoa) == "bf16"
+    assert fastest_precision(plain, vnni, has_int8=True) == "int8"
+    assert fastest_precision(plain, ["avx_vnni"], has_int8=True) == "int8"
+    assert fastest_precision(plain, vnni) == "f32"
     assert fastest_precision(plain, has_int8=True) == "f32"
 
 
 @pytest.mark.parametrize(
-    ("flags", "found"),
-    [("avx2 avx512_vnni", True), ("avx_vnni", True), ("avx512f avx512_bf16", False), (None, False)],
+    ("text", "found"),
+    [
+        ("model name\t: one\nflags\t\t: fpu avx512_vnni\nbugs\t: none\n", {"fpu", "avx512_vnni"}),
+        ("Features\t: fp asimd\n", set()),
+        (None, set()),
+    ],
 )
-def test_vnni_is_what_the_processor_says(tmp_path, flags, found):
-    if flags is not None:
-        (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flags} smap\n")
+def test_instructions_are_what_the_processor_says(tmp_path, text, found):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
 
-    assert has_vnni(tmp_path / "cpuinfo") == found
+    assert processor_instructions(tmp_path / "cpuinfo") == found
 
 
 def with_int8(path, inner, damage=lambda packed: packed):

@@ -35,8 +35,10 @@ def test_only_maps_that_are_missing_are_made(tmp_path, cheap):
     maps = tissue_maps(tmp_path, SubjectSettings(subjects=3), ())
 
     assert make_tissue_maps(maps, (), workers=1) == 3
+    kept = maps.file(0).stat().st_mtime_ns
     maps.file(1).unlink()
-    assert make_tissue_maps(maps, (), workers=1) == 1
+    assert make_tissue_maps(maps, (), workers=1) == 3
+    assert maps.file(0).stat().st_mtime_ns == kept
 
     assert [int(open_map(maps.file(number))[0, 0, 0, 0]) for number in range(3)] == [0, 1, 2]
     assert isinstance(open_map(maps.file(0)), np.memmap), "mapped from the file, not read"

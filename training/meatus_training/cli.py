@@ -108,8 +108,8 @@ def _phantom_scan() -> Scan:
 def quantise(network: Path, scans: Path, out: Path) -> None:
     """Write the ONNX file NETWORK as OUT, with its int8 network too, calibrated on SCANS.
 
-    Processors with VNNI and without bf16 run that one, in half of the time; every other runtime the
-    float one. Needs NNCF (pip install "meatus-training[bench]").
+    Processors with VNNI and without AMX run that one, in half to three quarters of the time; every
+    other runtime the float one. Needs NNCF (pip install "meatus-training[bench]").
     """
     _check_output(out, network, scans)
     spec = read_spec(network)

@@ -8,7 +8,7 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -29,26 +29,35 @@ INT8_KEY = "meatus-int8"
 GRAPH, NUMBERS = "network.xml", "network.bin"
 PROCESSOR = Path("/proc/cpuinfo")
 
+# The kernel's names of instructions.
+VNNI = frozenset(("avx512_vnni", "avx_vnni"))
+AMX = "amx_bf16"
+
 
 def fastest_precision(
-    capabilities: Iterable[str], *, vnni: bool = False, has_int8: bool = False
+    capabilities: Iterable[str],
+    instructions: Collection[str] = (),
+    *,
+    has_int8: bool = False,
 ) -> Precision:
     """The precision to compute in, from OpenVINO's OPTIMIZATION_CAPABILITIES.
 
     BF16 is listed where the processor has instructions for it (AVX512-BF16, AMX). On others
-    OpenVINO imitates it on request, slower than f32 and no more exact. Where it is not and the
-    processor has ``vnni``, int8 takes 0.45 of f32's time; beside bf16 it was never measured.
+    OpenVINO imitates it on request, slower than f32 and no more exact. Products of int8 (VNNI) take
+    0.45 of f32's time where there is no bf16, and 0.77 of bf16's where that has no AMX; beside AMX
+    they were never measured (docs/speed.md).
     """
-    if "BF16" in capabilities:
-        return "bf16"
-    return "int8" if vnni and has_int8 else "f32"
+    if has_int8 and AMX not in instructions and not VNNI.isdisjoint(instructions):
+        return "int8"
+    return "bf16" if "BF16" in capabilities else "f32"
 
 
-def has_vnni(processor: Path = PROCESSOR) -> bool:
-    """Whether the processor has instructions for products of int8 (AVX-512 VNNI, AVX-VNNI)."""
+def processor_instructions(processor: Path = PROCESSOR) -> frozenset[str]:
+    """The kernel's names of the instructions that the processor has; none where it does not say."""
     with suppress(OSError):
-        return re.search(r"\bavx(512)?_vnni\b", processor.read_text()) is not None
-    return False
+        flags = re.search(r"^flags\s*:(.*)$", processor.read_text(), re.MULTILINE)
+        return frozenset(flags[1].split() if flags else ())
+    return frozenset()
 
 
 def int8_network(path: Path) -> tuple[bytes, bytes] | None:
@@ -95,7 +104,9 @@ class OpenVinoEngine:
         self._path = path
         self._softmax = spec.softmax
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        chosen = precision or fastest_precision(capabilities, vnni=has_vnni(), has_int8=True)
+        chosen = precision or fastest_precision(
+            capabilities, processor_instructions(), has_int8=True
+        )
         # Unpacked only where it would run: that is work at every start.
         self._int8 = int8_network(path) if chosen == "int8" else None
         if chosen == "int8" and self._int8 is None:

@@ -73,7 +73,7 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_starts():
 
 
 def test_what_was_stopped_says_how_to_go_on():
-    assert str(StoppedError("the training of a", 7)) == (
+    assert str(StoppedError("the training of a", "step 7")) == (
         "the training of a was told to stop and saved step 7; run the same command again to go on."
     )
 

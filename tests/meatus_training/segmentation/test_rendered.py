@@ -11,6 +11,7 @@ from meatus_phantom.tissue_maps import SubjectSettings
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.runs.checkpoints import load_checkpoint
+from meatus_training.runs.launch import StoppedError
 from meatus_training.segmentation import rendered
 from meatus_training.segmentation.cli import segment
 from meatus_training.segmentation.rendered import RenderedWindows, Subjects, make_subjects
@@ -101,6 +102,8 @@ def test_a_share_of_windows_shows_the_subjects_with_the_largest_tumours(tmp_path
 
 JOINING = replace(
     SETTINGS,
+    steps=0,  # as long as it is let
+    minutes=1,
     phantoms=replace(
         SETTINGS.phantoms, subjects=SubjectSettings(subjects=5), first_subjects=2, subject_every=10
     ),
@@ -111,7 +114,7 @@ JOINING = replace(
 def started(monkeypatch):
     """Which subjects a process beside the training is started for; none is."""
     calls = []
-    monkeypatch.setattr(rendered, "start_maker", calls.append)
+    monkeypatch.setattr(rendered, "start_maker", lambda *asked: calls.append(asked))
     return calls
 
 
@@ -122,7 +125,7 @@ def test_subjects_join_as_the_training_goes_on(tmp_path, started):
 
     seen = {step: {windows._subject(rng, step) for _ in range(60)} for step in (0, 9, 10, 29, 99)}
 
-    assert started == [subjects]
+    assert started == [(subjects, 5)]
     assert [len(seen[step]) for step in (0, 9, 10, 29, 99)] == [2, 2, 3, 4, 5]
     assert len(list(subjects.maps.folder.glob("*.npy"))) == 2
 
@@ -143,6 +146,21 @@ def test_all_maps_are_made_first_where_none_join(tmp_path, started):
 
     assert not started
     assert len(list(subjects.maps.folder.glob("*.npy"))) == 2
+
+
+def test_no_more_maps_are_made_than_the_training_will_show(tmp_path, started):
+    subjects = make_subjects(tmp_path, replace(JOINING, steps=20), SMALL, (), 1)
+
+    assert started == [(subjects, 4)]
+
+
+def test_told_to_stop_while_maps_are_made_it_keeps_those_that_are_whole(tmp_path, started):
+    with pytest.raises(StoppedError, match="stop and saved 1 of 2; run the same command again"):
+        make_subjects(tmp_path, JOINING, SMALL, (), 1, lambda: True)
+
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
+    assert not started
+    assert len(list(make_subjects(tmp_path, JOINING, SMALL, (), 1).maps.folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize("changes", [{"first_subjects": 3}, {"subject_every": 3}])

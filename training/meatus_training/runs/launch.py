@@ -37,9 +37,9 @@ FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] 
 class StoppedError(TrainingError):
     """The training was told to stop and has saved what it had."""
 
-    def __init__(self, what: str, step: int) -> None:
+    def __init__(self, what: str, saved: str) -> None:
         super().__init__(
-            f"{what} was told to stop and saved step {step}; run the same command again to go on."
+            f"{what} was told to stop and saved {saved}; run the same command again to go on."
         )
 
 

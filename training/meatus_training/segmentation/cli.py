@@ -84,7 +84,7 @@ def segment(
     if settings.train_on == "phantoms":
         with fabric.rank_zero_first():
             scans: Scans | Subjects = make_subjects(
-                work, settings, prepared, read_patients(contours), workers
+                work, settings, prepared, read_patients(contours), workers, should_stop
             )
     else:
         scans = _prepared_scans(work, settings, labels, folder / "labels", fabric)

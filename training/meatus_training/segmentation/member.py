@@ -99,7 +99,7 @@ def train_member(
         scans, settings, folder, fabric, start=start, say=say, should_stop=should_stop
     )
     if not trained.finished:
-        raise StoppedError(f"the training of {folder.name}", trained.step)
+        raise StoppedError(f"the training of {folder.name}", f"step {trained.step}")
     file = folder / NETWORK
     if fabric.is_global_zero:
         spec = spec_for(settings, prepared, folder.name, trained_on, history)

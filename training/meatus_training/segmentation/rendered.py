@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,6 +31,7 @@ from meatus_phantom.windows.look import Look, draw_look
 from meatus_phantom.windows.render import render_window
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.settings import PrepareSettings
+from meatus_training.runs.launch import StoppedError
 from meatus_training.segmentation.settings import SegmentSettings
 
 BESIDE = 5  # niceness of the process that makes maps beside a training
@@ -80,34 +82,37 @@ def make_subjects(
     prepared: PrepareSettings,
     patients: Sequence[Patient],
     workers: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Subjects:
     """The subjects that ``settings`` describe.
 
     What is missing of their maps is made first, or, where subjects join by and by, by a process
-    beside the training that ends with it. Raises ``TrainingError`` where a worker is killed or
-    the disk refuses.
+    beside the training that ends with it. Raises ``StoppedError`` where ``should_stop`` came
+    first, and ``TrainingError`` where a worker is killed or the disk refuses.
     """
     subjects = Subjects(
         tissue_maps(work / "tissue_maps", settings.phantoms.subjects, patients),
         prepared,
         tuple(patients),
     )
-    first = settings.phantoms.shown(0)
-    make_tissue_maps(subjects.maps, patients, workers, first)
-    if first < settings.phantoms.subjects.subjects:
-        start_maker(subjects)
+    first, last = settings.phantoms.shown(0), settings.phantoms.shown(settings.steps or sys.maxsize)
+    there = make_tissue_maps(subjects.maps, patients, workers, first, should_stop)
+    if there < first:
+        raise StoppedError("the making of phantoms", f"{there} of {first}")
+    if first < last:
+        start_maker(subjects, last)
     return subjects
 
 
-def start_maker(subjects: Subjects) -> None:
-    """Make the other maps in a process of its own, in the order in which subjects join."""
-    job = (subjects.maps, subjects.patients)
+def start_maker(subjects: Subjects, count: int) -> None:
+    """Make ``count`` maps in a process of its own, in the order in which subjects join."""
+    job = (subjects.maps, subjects.patients, count)
     get_context("spawn").Process(target=_make_ahead, args=job, daemon=True).start()
 
 
-def _make_ahead(maps: TissueMaps, patients: tuple[Patient, ...]) -> None:
+def _make_ahead(maps: TissueMaps, patients: tuple[Patient, ...], count: int) -> None:
     os.nice(BESIDE)
-    make_tissue_maps(maps, patients, 1)
+    make_tissue_maps(maps, patients, 1, count)
 
 
 def sees_whole_field(settings: SegmentSettings, step: int) -> bool:

@@ -58,7 +58,7 @@ def run_translate(
     data = translation_data(cases, names, training.size if training.fit == "zoom" else 0)
     trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
     if not trained.finished:
-        raise StoppedError("the training of the translation", trained.step)
+        raise StoppedError("the training of the translation", f"step {trained.step}")
     folder = work / "translate"
     chosen = epoch_file(folder, settings.epoch)
     if chosen is not None:
