@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +33,7 @@ def in_parallel(
     jobs: Sequence[Job],
     workers: int,
     advice: str = "run the command again with fewer --workers: it goes on where it was.",
-) -> Iterator[tuple[Job, Result]]:
+) -> Generator[tuple[Job, Result], None, None]:
     """Each job with its result, as they are ready; memory does not grow with their number.
 
     A single worker is this process itself.
