@@ -9,7 +9,7 @@ import scipy
 
 from meatus.components import Mask, mask_of
 from meatus.geometry import Array, Geometry, axial, nearest_index, reorient
-from meatus.restore import near, where_found
+from meatus.restore import found_apart, near
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Certainty, Labels, Probabilities
 
@@ -28,11 +28,14 @@ def certainty_of(probabilities: Probabilities, labels: Labels) -> Certainty:
 
 def confidence(probabilities: Probabilities) -> float | None:
     """The mean probability of the winning structure where one wins; None where none does."""
-    found = where_found(probabilities)
-    values = near(probabilities, found)[0] if all(found.size) else probabilities.voxels
-    best = values[1:].max(axis=0)
-    winning = best > values[Structure.BACKGROUND]
-    return float(best[winning].mean()) if winning.any() else None
+    total, count = 0.0, 0
+    for found in found_apart(probabilities):
+        values = near(probabilities, found)[0]
+        best = values[1:].max(axis=0)
+        winning = best > values[Structure.BACKGROUND]
+        total += float(best[winning].sum(dtype=np.float64))
+        count += int(np.count_nonzero(winning))
+    return total / count if count else None
 
 
 def expected_tumour(probabilities: Probabilities, labels: Labels) -> tuple[float | None, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Literal
 
@@ -78,10 +79,13 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
             regions = about_findings(p, prepared, spec, looked, narrower=worth_it)
             np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))
         for view in _views(prepared, regions, spec.window):
-            total = np.zeros((len(p), *view.voxels.shape), dtype=np.float32)
-            for flip, member in product(flips, model.members):
-                turned = np.ascontiguousarray(np.flip(view.voxels, flip))
-                total += flip_back(member(turned), flip)
+            total = reduce(
+                np.add,
+                (
+                    flip_back(member(np.ascontiguousarray(np.flip(view.voxels, flip))), flip)
+                    for flip, member in product(flips, model.members)
+                ),
+            )
             p[:, *view.place] += total[:, view.held] * (view.share / (count * len(model.members)))
         before = count
     return Probabilities(p, prepared.geometry, prepared.field, looked.told)

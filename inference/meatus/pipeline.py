@@ -14,7 +14,7 @@ from meatus.head import reach_of
 from meatus.laterality import with_faint_cochlea
 from meatus.postprocess import Rules, clean_and_tell
 from meatus.preprocess import prepare
-from meatus.regions import Scout
+from meatus.regions import Scout, usual_window
 from meatus.restore import restore
 from meatus.timing import Stopwatch
 from meatus.volumes import Scan, Segmented
@@ -86,9 +86,13 @@ def load_model(
     load = partial(
         load_engine, kind=kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
     )
-    members = tuple(load(file, spec) for file, spec in used)
     # Regions cost up to 0.007 of Dice on real slices (docs/weights.md): for who asks for speed.
     looks = networks.scout if chosen == "fast" else None
-    scout = Scout(load(*looks), looks[1]) if looks else None
+    # The coarse look comes first.
+    scout = Scout(load(*looks, first_window=usual_window(looks[1])), looks[1]) if looks else None
+    members = tuple(
+        load(file, spec, first_window=usual_window(spec, about_ears=looks is not None))
+        for file, spec in used
+    )
     names = ", ".join(spec.name for _, spec in used)
     return Model(members, used[0][1], chosen, names, scout, one_shape=kind == "tensorrt")

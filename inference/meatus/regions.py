@@ -7,7 +7,7 @@ is lost. Flips after the first see the same by its own first look, or slices wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TypeAlias
@@ -16,14 +16,15 @@ import numpy as np
 
 from meatus import anatomy
 from meatus.components import ROUNDING_MM, components
+from meatus.covering import Region, covering, half_of_field, voxels_seen
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
 from meatus.intensity import pooled
 from meatus.laterality import Points
-from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation, Window
+from meatus.spec import PhysicalCrop, Spec, VolumeNormalisation
 from meatus.structures import Structure
 from meatus.volumes import Prepared
-from meatus.windows import GRID_MULTIPLE, cut, filled_extent, plan
+from meatus.windows import cut, filled_extent, plan
 
 # A structure of which the coarse look says so much may be there; a cochlea of at least the second
 # is one.
@@ -45,29 +46,9 @@ FAR_MASS_MM3 = 100.0
 
 # Regions that together are more of the field than this save little.
 MOST_OF_FIELD = 0.6
-# So many boxes are not tried in all ways.
-MOST_BOXES = 12
 WHOLE, BOTH_EARS = "the whole field", "both ears"
 
 BoxMm: TypeAlias = tuple[Points, Points]  # lowest and highest (x, y, z) in mm, both held
-
-
-@dataclass(frozen=True)
-class Region:
-    """A box of the prepared grid."""
-
-    slices: slice
-    rows: slice
-    columns: slice
-
-    @property
-    def box(self) -> tuple[slice, slice, slice]:
-        return self.slices, self.rows, self.columns
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        z, y, x = (side.stop - side.start for side in self.box)
-        return z, y, x
 
 
 @dataclass(frozen=True)
@@ -84,6 +65,12 @@ class Scout:
 
     engine: Engine
     spec: Spec
+
+
+def usual_window(spec: Spec, *, about_ears: bool = False) -> tuple[int, int, int]:
+    """The shape (Z, Y, X) of most scans' windows: of the whole field, or about the ears."""
+    columns, rows = spec.crop.size
+    return spec.window.depth, *(half_of_field(spec) if about_ears else (rows, columns))
 
 
 def whole_field(prepared: Prepared, spec: Spec) -> Regions:
@@ -122,8 +109,8 @@ def about_findings(
         if isinstance(found, Regions):
             return found
     boxes = [replace(field, slices=_in_voxels(spot.box_mm, prepared).slices) for spot in spots]
-    regions = _covering(boxes, field, spec)
-    few = _voxels_seen(regions, spec.window) < _voxels_seen([field], spec.window)
+    regions = covering(boxes, field, spec)
+    few = voxels_seen(regions, spec.window) < voxels_seen([field], spec.window)
     return replace(looked, boxes=regions) if few else looked
 
 
@@ -153,8 +140,8 @@ def _by_ears(
             return "there may be a tumour far from either ear"
         spots = [spot for spot, is_near in zip(spots, near, strict=True) if is_near]
     boxes_mm = [*_ears_mm(middles), *(spot.box_mm for spot in spots)]
-    boxes = _covering([_in_voxels(box, prepared) for box in boxes_mm], field, spec)
-    if _voxels_seen(boxes, spec.window) > MOST_OF_FIELD * _voxels_seen([field], spec.window):
+    boxes = covering([_in_voxels(box, prepared) for box in boxes_mm], field, spec)
+    if voxels_seen(boxes, spec.window) > MOST_OF_FIELD * voxels_seen([field], spec.window):
         return "the regions would be most of it"
     return Regions(boxes, BOTH_EARS)
 
@@ -248,44 +235,6 @@ def _ears_mm(middles: tuple[Points, Points]) -> list[BoxMm]:
     return boxes
 
 
-def _covering(boxes: Iterable[Region], field: Region, spec: Spec) -> tuple[Region, ...]:
-    """Regions within ``field`` that cover ``boxes``, which may reach beyond it.
-
-    Boxes that meet become one, as what lies in both would be seen cut, and so do others while that
-    leaves less to see.
-    """
-    assert isinstance(spec.crop, PhysicalCrop)
-    # Half of the field's sides, in multiples that the network can halve.
-    columns, rows = (-(-size // (2 * GRID_MULTIPLE)) * GRID_MULTIPLE for size in spec.crop.size)
-
-    def regions(boxes: Sequence[Region]) -> tuple[Region, ...]:
-        return _alike(boxes, field, (rows, columns), spec.window.depth)
-
-    def seen(boxes: Sequence[Region]) -> int:
-        return _voxels_seen(regions(boxes), spec.window)
-
-    apart = _apart(boxes)
-    while 1 < len(apart) <= MOST_BOXES:
-        ways = [_apart([_hull(pair), *apart]) for pair in combinations(apart, 2)]
-        best = min(ways, key=seen)
-        if seen(best) >= seen(apart):
-            break
-        apart = best
-    return regions(apart)
-
-
-def _apart(boxes: Iterable[Region]) -> list[Region]:
-    """``boxes``, of which those that meet are one."""
-    apart: list[Region] = []
-    for box in boxes:
-        joined = box
-        while meeting := [other for other in apart if _meet(other, joined)]:
-            joined = _hull((joined, *meeting))
-            apart = [other for other in apart if other not in meeting]
-        apart.append(joined)
-    return apart
-
-
 def _in_voxels(box_mm: BoxMm, prepared: Prepared) -> Region:
     """The region of ``box_mm``; it may reach beyond the grid."""
     low, high = (end / np.array(prepared.geometry.spacing_mm) for end in box_mm)
@@ -293,58 +242,3 @@ def _in_voxels(box_mm: BoxMm, prepared: Prepared) -> Region:
     starts = np.round((low + high + 1 - extents) / 2).astype(int)
     x, y, z = (slice(int(a), int(a + n)) for a, n in zip(starts, extents, strict=True))
     return Region(z, y, x)
-
-
-def _hull(regions: Iterable[Region]) -> Region:
-    """The smallest box that holds all of ``regions``."""
-    z, y, x = (
-        slice(min(side.start for side in sides), max(side.stop for side in sides))
-        for sides in zip(*(region.box for region in regions), strict=True)
-    )
-    return Region(z, y, x)
-
-
-def _meet(one: Region, other: Region) -> bool:
-    return all(
-        a.start < b.stop and b.start < a.stop for a, b in zip(one.box, other.box, strict=True)
-    )
-
-
-def _voxels_seen(regions: Iterable[Region], window: Window) -> int:
-    """How many voxels the windows of ``regions`` have."""
-    return sum(
-        len(plan(z, window)) * window.depth * y * x for z, y, x in (one.shape for one in regions)
-    )
-
-
-def _alike(
-    boxes: Sequence[Region], field: Region, half: tuple[int, int], depth: int
-) -> tuple[Region, ...]:
-    """Regions within ``field`` about ``boxes``, at least ``depth`` slices each.
-
-    In the slice they have ``half`` (rows, columns) of the field or all of it: a runtime prepares
-    for each shape anew, as long as several windows take.
-    """
-    sides = []
-    for side, least, whole in (
-        ([box.rows for box in boxes], half[0], field.rows),
-        ([box.columns for box in boxes], half[1], field.columns),
-    ):
-        wide = any(one.stop - one.start > least for one in side)
-        sides.append([whole if wide else _within(one, least, whole) for one in side])
-    return tuple(
-        Region(
-            _within(box.slices, max(box.shape[0], depth), field.slices),
-            rows,
-            columns,
-        )
-        for box, rows, columns in zip(boxes, *sides, strict=True)
-    )
-
-
-def _within(side: slice, extent: int, whole: slice) -> slice:
-    """``extent`` indices of ``whole``, or all of it, about the middle of ``side``."""
-    extent = min(extent, whole.stop - whole.start)
-    start = round((side.start + side.stop - extent) / 2)
-    start = min(max(start, whole.start), whole.stop - extent)
-    return slice(start, start + extent)

@@ -33,7 +33,7 @@ def restore(probabilities: Probabilities, scan: Scan) -> Labels:
     """
     target = axial(scan.geometry)
     result = np.full(target.shape, Structure.BACKGROUND, dtype=np.uint8)
-    for found in _found_apart(probabilities):
+    for found in found_apart(probabilities):
         x, y, z = (_overlap(probabilities.field, found, target, axis) for axis in range(3))
         for slab, values in _slabs(probabilities, target, (x, y, z)):
             result[slab, y, x] = values.argmax(axis=0)
@@ -97,17 +97,12 @@ def _native(axial_labels: NDArray[np.uint8], scan: Scan) -> Labels:
     return Labels(np.ascontiguousarray(turned), scan.geometry, scan.header)
 
 
-def where_found(probabilities: Probabilities) -> Geometry:
-    """The box of the network's grid outside of which no structure can win.
+def found_apart(probabilities: Probabilities) -> Iterator[Geometry]:
+    """Boxes of the network's grid outside of which no structure can win.
 
     The most probable of four classes has at least 1/4, and between grid points no class is
-    more probable than at the points around.
+    more probable than at the points around. One for each stretch of columns, as ears lie far apart.
     """
-    return _box(_possible(probabilities), probabilities.geometry)
-
-
-def _found_apart(probabilities: Probabilities) -> Iterator[Geometry]:
-    """The same as a box for each stretch of columns, as ears lie far apart."""
     possible, source = _possible(probabilities), probabilities.geometry
     stretches, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(possible.any(axis=(0, 1))))
     for (columns,) in scipy.ndimage.find_objects(stretches):
@@ -120,11 +115,11 @@ def _possible(probabilities: Probabilities) -> NDArray[np.bool_]:
 
 
 def _box(possible: NDArray[np.bool_], source: Geometry) -> Geometry:
-    """That about ``possible`` (Z, Y, X) on ``source``, and a voxel more; of no size without any."""
+    """That about ``possible`` (Z, Y, X) on ``source``, and a voxel more."""
     start, size = [], []
     for side, most in zip(reversed(filled_box(possible)), source.size, strict=True):
         start.append(max(0, side.start - 1))
-        size.append(min(most, side.stop + 1) - start[-1] if side.stop else 0)
+        size.append(min(most, side.stop + 1) - start[-1])
     return source.crop((start[0], start[1], start[2]), (size[0], size[1], size[2]))
 
 

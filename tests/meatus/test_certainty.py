@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meatus.certainty import NEAR_MM, expected_tumour
+from meatus.certainty import NEAR_MM, confidence, expected_tumour
 from meatus.geometry import Geometry, axial, reorient
 from meatus.structures import Structure
 from meatus.volumes import Labels, Probabilities
@@ -48,6 +48,18 @@ def test_voxels_that_may_be_wrong_and_voxels_that_may_be_missing_both_count():
     found = expected_dice(probabilities(sure, missing, tails), labelled(sure[:2]))
 
     assert found == pytest.approx(0.8)
+
+
+def test_confidence_is_the_mean_of_what_wins_by_either_ear():
+    wide = Geometry((40, 5, 4), (0.5, 0.5, 1.0), (10.0, -3.0, 7.0))
+    sure, unsure = (COCHLEA, np.s_[1, 1:3, 2:4], 0.9), (EXTRA, np.s_[2, 2, 37], 0.6)
+    loses = (INTRA, np.s_[3, 2, 20], 0.4)
+
+    found = confidence(probabilities(sure, unsure, loses, grid=wide))
+
+    assert found == pytest.approx((4 * 0.9 + 0.6) / 5)
+    assert confidence(probabilities(loses, grid=wide)) is None
+    assert confidence(probabilities(grid=wide)) is None
 
 
 def test_both_parts_of_the_tumour_are_one():

@@ -156,6 +156,33 @@ def test_instructions_are_what_the_processor_says(tmp_path, text, found):
     assert processor_instructions(tmp_path / "cpuinfo") == found
 
 
+def compiles_of(engine):
+    """The shapes that ``engine`` compiles for from now on."""
+    shapes, compile_for = [], engine._compiled_for
+    engine._compiled_for = lambda shape, model: shapes.append(shape) or compile_for(shape, model)
+    return shapes
+
+
+def test_a_network_is_compiled_once_for_the_window_that_was_expected(tmp_path):
+    path = write_network(tmp_path / "a.onnx")
+    engine = OpenVinoEngine(path, tiny_spec(), threads=1, precision="f32", first_window=SHAPE)
+    compiled = compiles_of(engine)
+
+    for _ in range(2):
+        np.testing.assert_allclose(engine(ramp()), expected(ramp()), atol=1e-5)
+    assert not compiled
+
+
+def test_a_window_that_was_not_expected_is_answered_alike(tmp_path):
+    path, other = write_network(tmp_path / "a.onnx"), (4, 8, 10)
+    engine = OpenVinoEngine(path, tiny_spec(), threads=1, precision="f32", first_window=SHAPE)
+    compiled = compiles_of(engine)
+
+    for shape in (other, SHAPE):
+        np.testing.assert_allclose(engine(ramp(shape)), expected(ramp(shape)), atol=1e-5)
+    assert compiled == [other, SHAPE]
+
+
 def with_int8(path, inner, damage=lambda packed: packed):
     """The ONNX file ``path`` with the network of ``inner`` as its int8 one."""
     graph = path.with_name(GRAPH)

@@ -7,7 +7,7 @@ import pytest
 
 from meatus.ensemble import Model, predict
 from meatus.geometry import Geometry
-from meatus.regions import BOTH_EARS, Scout, about_ears, whole_field
+from meatus.regions import BOTH_EARS, Scout, about_ears, usual_window, whole_field
 from meatus.spec import PhysicalCrop, ReferenceCrop, VolumeNormalisation
 from meatus.structures import Structure
 from meatus.volumes import Prepared
@@ -68,6 +68,15 @@ def regions(prepared):
 
 def inside(region, middle):
     return all(side.start <= at < side.stop for side, at in zip(region.box, middle, strict=True))
+
+
+@pytest.mark.parametrize("quality", ["fast", "standard"])
+def test_the_usual_windows_are_what_networks_are_shown_first(quality):
+    engine, looks = GreyEngine(), scout() if quality == "fast" else None
+    predict(head(*EARS), Model((engine,), MEMBER, quality, scout=looks))
+
+    assert engine.shapes[0] == usual_window(MEMBER, about_ears=looks is not None)
+    assert looks is None or looks.engine.shapes[0] == usual_window(looks.spec)
 
 
 def test_each_ear_gets_a_region_of_half_the_field_s_sides():

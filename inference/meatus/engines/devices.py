@@ -85,16 +85,18 @@ def load_engine(
     cache: Path | None,
     say: Callable[[str], None],
     gpu: int = 0,
+    first_window: tuple[int, int, int] | None = None,
 ) -> Engine:
     """The network of ``path`` on the runtime ``kind``; compiled parts are kept below ``cache``.
 
-    Nothing is written where ``cache`` is None. Raises ``DeviceError`` where the runtime or its
-    device is missing and ``WeightsError`` where it cannot read the file.
+    ``first_window`` is the shape (Z, Y, X) that the first one is expected to have: a runtime may
+    get ready for it meanwhile. Nothing is written where ``cache`` is None. Raises ``DeviceError``
+    where the runtime or its device is missing and ``WeightsError`` where it cannot read the file.
     """
     check(kind)
     runtime = RUNTIMES[kind]
     folder = cache_folder(cache, kind, path, say) if runtime.compiles else None
-    return runtime.load(path, spec, Resources(threads, folder, say, gpu))
+    return runtime.load(path, spec, Resources(threads, folder, say, gpu, first_window))
 
 
 def cache_folder(

@@ -9,6 +9,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from meatus.spec import Spec
 from meatus.weights import metadata_props
 
 Precision = Literal["f32", "bf16", "int8"]
+Shape = tuple[int, int, int]
 
 # Of an ONNX file's metadata: the same network quantised, as OpenVINO's two files in a zip archive,
 # in base64. One file stays one member, whole by one hash; other runtimes do not see it.
@@ -99,7 +101,12 @@ class OpenVinoEngine:
         threads: int,
         cache: Path | None = None,
         precision: Precision | None = None,
+        first_window: Shape | None = None,
     ) -> None:
+        """``first_window`` is the shape of the first one, as far as can be known.
+
+        The network is compiled for it beside what else the caller does until then.
+        """
         self._core = openvino_core()
         self._path = path
         self._softmax = spec.softmax
@@ -125,7 +132,12 @@ class OpenVinoEngine:
         self._shape: tuple[int, ...] | None = None
         self._compiled: Any = None
         self._request: Any = None
-        self._read(len(spec.classes))
+        self._ahead: tuple[Shape, Future[Any]] | None = None
+        model = self._read(len(spec.classes))
+        if first_window is not None:
+            pool = ThreadPoolExecutor(1, "compile")
+            self._ahead = (first_window, pool.submit(self._compiled_for, first_window, model))
+            pool.shutdown(wait=False)
 
     def __call__(self, window: Array) -> Array:
         """(Z, Y, X) to (C, Z, Y, X); a window of another shape than the last compiles anew."""
@@ -144,11 +156,19 @@ class OpenVinoEngine:
     def _compile(self, shape: tuple[int, ...]) -> None:
         """Compile for one window: known sizes let OpenVINO choose better kernels."""
         self._compiled = self._request = self._shape = None  # frees the last one's memory first
-        model = self._read()
-        model.reshape([1, 1, *shape])
-        self._compiled = self._core.compile_model(model, "CPU", self._settings)
+        expected, ahead = self._ahead or (None, None)
+        self._ahead = None
+        self._compiled = (
+            ahead.result()
+            if ahead is not None and expected == shape
+            else self._compiled_for(shape, self._read())
+        )
         self._request = self._compiled.create_infer_request()
         self._shape = shape
+
+    def _compiled_for(self, shape: tuple[int, ...], model: Any) -> Any:
+        model.reshape([1, 1, *shape])
+        return self._core.compile_model(model, "CPU", self._settings)
 
     def _read(self, classes: int | None = None) -> Any:
         """The network as OpenVINO's model; ``classes`` is checked where it is given."""
@@ -190,7 +210,13 @@ def _check() -> str:
 
 
 def _load(path: Path, spec: Spec, resources: Resources) -> Engine:
-    return OpenVinoEngine(path, spec, threads=resources.threads, cache=resources.cache)
+    return OpenVinoEngine(
+        path,
+        spec,
+        threads=resources.threads,
+        cache=resources.cache,
+        first_window=resources.first_window,
+    )
 
 
 RUNTIME = Runtime("OpenVINO CPU", "cpu", _check, _load, compiles=True)

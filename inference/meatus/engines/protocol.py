@@ -33,6 +33,7 @@ class Resources:
     cache: Path | None  # a folder for what it compiles, of these weights alone
     say: Callable[[str], None]  # takes lines that a user should see
     gpu: int = 0  # which one, where there are several
+    first_window: tuple[int, int, int] | None = None  # (z, y, x) of the first, where that is known
 
 
 @dataclass(frozen=True)

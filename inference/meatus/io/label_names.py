@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import struct
-from xml.sax.saxutils import escape
+from html import escape
 
 from meatus.structures import LABEL_NAMES, RGB, Structure
 
@@ -36,7 +36,7 @@ def caret_extension() -> bytes:
     """A NIfTI file's extension, to stand where its header ends; begins with the mark of one."""
     labels = "".join(
         f'<Label Key="{structure:d}" Red="{red / 255:.4f}" Green="{green / 255:.4f}" '
-        f'Blue="{blue / 255:.4f}" Alpha="1">{escape(LABEL_NAMES[structure])}</Label>'
+        f'Blue="{blue / 255:.4f}" Alpha="1">{escape(LABEL_NAMES[structure], quote=False)}</Label>'
         for structure, (red, green, blue) in RGB.items()
     )
     background = f'<Label Key="{Structure.BACKGROUND:d}" Red="1" Green="1" Blue="1" Alpha="0">???'
