@@ -203,6 +203,20 @@ def test_flags_of_one_map_come_in_a_fixed_order():
     ]
 
 
+def test_cochleas_that_do_not_lie_side_by_side_are_flagged():
+    """50 mm across and 50 behind one another: 45 degrees, and as far apart as ears are."""
+    one, other = np.s_[3:5, 20:22, 20:22], np.s_[3:5, 70:72, 70:72]
+
+    grid = Geometry((80, 80, 8), (1.0, 1.0, 1.0), (0, 0, 0))
+
+    found = measure(labelled((COCHLEA, one), (COCHLEA, other), grid=grid))
+
+    assert found.cochleas_apart_mm == pytest.approx(70.7, abs=0.1)
+    assert any(flag.startswith("cochleas not side by side: ") for flag in found.flags)
+    assert "turned by 45 degrees" in " ".join(found.flags)
+    assert measure(usual_case()).cochleas_turned_deg == pytest.approx(0)
+
+
 def test_a_scan_without_a_tumour_is_flagged_and_doubt_is_told():
     empty = labelled()
 
@@ -226,6 +240,12 @@ def test_a_scan_without_a_tumour_is_flagged_and_doubt_is_told():
         (flags.cochleas_apart(90), None),
         (flags.cochleas_apart(59), "cochleas too near: 59 mm apart, usual are 60 to 90"),
         (flags.cochleas_apart(91), "cochleas too far: 91 mm apart, usual are 60 to 90"),
+        (flags.cochleas_turned(None), None),
+        (flags.cochleas_turned(30), None),
+        (
+            flags.cochleas_turned(41.2),
+            "cochleas not side by side: their line is turned by 41 degrees, usual are up to 30",
+        ),
         (flags.tumour_far_from_ear(28), None),
         (
             flags.tumour_far_from_ear(40),

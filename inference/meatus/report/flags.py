@@ -9,7 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 
-from meatus.anatomy import COCHLEAS_APART_USUAL_MM, FAR_FROM_EAR_MM, SMALLEST_TUMOUR_MM3
+from meatus.anatomy import (
+    COCHLEAS_APART_USUAL_MM,
+    EARS_TURNED_DEG,
+    FAR_FROM_EAR_MM,
+    SMALLEST_TUMOUR_MM3,
+)
 
 # crossMoDA 2023's 227 labelled scans have 0.35 to 0.86 mm in-plane, 0.78 to 3.5 mm between
 # slices and at least 11 slices; the limits are rounded outwards.
@@ -87,6 +92,16 @@ def cochleas_apart(distance_mm: float | None) -> str | None:
         return None
     nearness = "near" if distance_mm < low else "far"
     return f"cochleas too {nearness}: {distance_mm:.0f} mm apart, usual are {low:.0f} to {high:.0f}"
+
+
+def cochleas_turned(angle_deg: float | None) -> str | None:
+    """One far in front of or above the other: a head so turned is rare, a false cochlea is not."""
+    if angle_deg is None or angle_deg <= EARS_TURNED_DEG:
+        return None
+    return (
+        f"cochleas not side by side: their line is turned by {angle_deg:.0f} degrees, usual are up "
+        f"to {EARS_TURNED_DEG:.0f}"
+    )
 
 
 def tumour_far_from_ear(gap_mm: float | None) -> str | None:

@@ -5,6 +5,7 @@ Sides are the patient's.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -53,6 +54,7 @@ class Measures:
     spacing_mm: tuple[float, float, float]  # of the axial view: two in the slice, one between
     slices: int  # of the axial view
     certainty: Certainty = UNKNOWN
+    cochleas_turned_deg: float | None = None  # their line, from the patient's left-right axis
     flags: tuple[str, ...] = ()  # plain sentences about what to look at twice
 
 
@@ -97,6 +99,7 @@ def measure(
         spacing_mm=grid.spacing_mm,
         slices=grid.size[2],
         certainty=certainty,
+        cochleas_turned_deg=_turned_deg(ears),
     )
     return replace(found, flags=_flags(found, appearance))
 
@@ -189,6 +192,13 @@ def _apart_mm(ears: list[Points]) -> float | None:
     return float(np.linalg.norm(ears[0].mean(axis=0) - ears[1].mean(axis=0)))
 
 
+def _turned_deg(ears: list[Points]) -> float | None:
+    if len(ears) < 2:
+        return None
+    across, *aside = ears[1].mean(axis=0) - ears[0].mean(axis=0)
+    return math.degrees(math.atan2(math.hypot(*aside), across))
+
+
 def _gap_mm(cropped: LabelMap, on_left: Mask, grid: Geometry) -> float | None:
     """Between tumour and cochlea of one side, centre to centre of the nearest two voxels."""
     gaps: list[float] = []
@@ -225,6 +235,7 @@ def _flags(found: Measures, appearance: Appearance) -> tuple[str, ...]:
         flags.both_sides(found.tumour_side),
         flags.missing_cochlea(found.cochleas),
         flags.cochleas_apart(found.cochleas_apart_mm),
+        flags.cochleas_turned(found.cochleas_turned_deg),
         flags.tumour_far_from_ear(found.tumour_to_cochlea_mm),
         flags.at_border(found.at_border),
         flags.unusual_spacing(found.spacing_mm),
