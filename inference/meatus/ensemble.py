@@ -13,7 +13,14 @@ import numpy as np
 from meatus.components import Mask
 from meatus.engines.protocol import Engine
 from meatus.geometry import Array
-from meatus.regions import Regions, Scout, about_ears, about_findings, whole_field
+from meatus.regions import (
+    BOTH_EARS,
+    Regions,
+    Scout,
+    about_ears,
+    about_findings,
+    whole_field,
+)
 from meatus.spec import PhysicalCrop, Spec, Window
 from meatus.structures import Structure
 from meatus.volumes import Prepared, Probabilities
@@ -58,15 +65,15 @@ class Model:
 def predict(prepared: Prepared, model: Model) -> Probabilities:
     """Class probabilities (C, Z, Y, X) on the prepared grid; background where none looked.
 
-    A coarse look finds where the ensemble looks closely, if there is one. Without it, and but for
-    the published crop, flips after the first look again at the slices that may show a structure,
-    or, where they are many, at the ears. Windows overlap and blend; where all have looked, members
-    and flips count alike.
+    A coarse look finds where the ensemble looks closely, if there is one. Where it sees the whole
+    field, but for the published crop, flips after the first look again at the slices that may show
+    a structure, or, where they are many, at the ears. Windows overlap and blend; where all have
+    looked, members and flips count alike.
     """
     spec = model.spec
     looked = about_ears(prepared, spec, model.scout) if model.scout else whole_field(prepared, spec)
     several = prepared.geometry.size[2] > spec.window.depth  # windows
-    spares = several and not model.scout and isinstance(spec.crop, PhysicalCrop)
+    spares = several and looked.told != BOTH_EARS and isinstance(spec.crop, PhysicalCrop)
     passes = (model.flips[:1], model.flips[1:]) if spares else (model.flips, ())
     p = np.zeros((len(spec.classes), *prepared.geometry.shape), dtype=np.float32)
     p[Structure.BACKGROUND] = ~_seen(prepared, looked)

@@ -71,10 +71,10 @@ def load_model(
 ) -> Model:
     """Load the ensemble in ``weights``, a folder with a manifest or one ``.onnx`` file.
 
-    Without ``quality`` it is ``standard``, the left-right flip, whatever the device;
-    ``fast`` loads the first member only, and looks closely where the weights' scout, if they have
-    one, finds the ears. ``gpu`` is the number of the one to run on, where that is
-    the device. ``say`` gets the lines that a user should see.
+    Without ``quality`` it is ``standard``, the left-right flip, whatever the device. ``fast``,
+    which loads the first member only, and ``full`` look closely where the weights' scout, if they
+    have one, finds the ears. ``gpu`` is the number of the one to run on, where that is the device.
+    ``say`` gets the lines that a user should see.
 
     Raises ``WeightsError`` where a file is missing or damaged, ``DeviceError`` where the
     device cannot be used.
@@ -86,8 +86,9 @@ def load_model(
     load = partial(
         load_engine, kind=kind, threads=threads or usable_threads(), cache=cache, say=say, gpu=gpu
     )
-    # Regions cost up to 0.007 of Dice on real slices (docs/weights.md): for who asks for speed.
-    looks = networks.scout if chosen == "fast" else None
+    # Regions cost up to 0.007 of Dice on real slices (docs/weights.md): for who asks for speed, and
+    # where eight looks at the whole field would take as long as the published work.
+    looks = networks.scout if chosen != "standard" else None
     # The coarse look comes first.
     scout = Scout(load(*looks, first_window=usual_window(looks[1])), looks[1]) if looks else None
     members = tuple(

@@ -173,6 +173,18 @@ def test_a_single_flip_more_and_a_runtime_of_one_shape_see_whole_slices():
         assert member.shapes == [(24, 256, 288)] * (5 + looks)
 
 
+def test_with_a_coarse_look_that_is_unsure_flips_are_spared_as_without_one():
+    one_ear = head(cochlea(RIGHT))
+    alone, with_scout = GreyEngine(), GreyEngine()
+
+    found = predict(one_ear, Model((alone,), MEMBER, "full"))
+    looked = predict(one_ear, Model((with_scout,), MEMBER, "full", scout=scout()))
+
+    np.testing.assert_array_equal(looked.voxels, found.voxels)
+    assert with_scout.shapes == alone.shapes
+    assert looked.looked == "the whole field: one ear was found"
+
+
 def test_flips_see_nothing_where_the_first_look_saw_nothing():
     member = GreyEngine()
 

@@ -77,7 +77,7 @@ def run_bench(
             ("width 32 with the scout, fast", scan, with_scout, "fast"),
             ("width 32, fast", scan, wide, "fast"),
             ("width 32, standard", scan, wide, "standard"),
-            ("width 32, full (eight flips)", scan, wide, "full"),
+            ("width 32 with the scout, full (eight flips)", scan, with_scout, "full"),
             ("width 32, published crop, fast", scan, published_rule, "fast"),
             ("width 32, published crop, full", scan, published_rule, "full"),
             ("shipped ensemble, fast", scan, DEFAULT_WEIGHTS, "fast"),
