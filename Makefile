@@ -41,7 +41,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-weights: .venv/ready  ## from nothing, after CONTOURS: some six hours of a core; goes on where it stopped
+weights: .venv/ready  ## from nothing, after CONTOURS: two hours of two cores with bf16; goes on where it stopped
 	$(BIN)/meatus train segment $(WEIGHTS) --preset first --member phantom-first --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS))
 	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-a --seed 1 \
