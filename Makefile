@@ -41,11 +41,13 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-weights: .venv/ready  ## from nothing, after CONTOURS: two hours of two cores with bf16; goes on where it stopped
+weights: .venv/ready  ## from nothing, after CONTOURS: 2.5 hours of two cores with bf16; goes on where it stopped
 	$(BIN)/meatus train segment $(WEIGHTS) --preset first --member phantom-first --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS))
-	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-a --seed 1 \
+	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-thin --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-first/network.pt
+	$(BIN)/meatus train segment $(WEIGHTS) --preset thick --member phantom-a --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-thin/network.pt
 	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-a/network.pt
 	mkdir -p $(WEIGHTS)/set

@@ -59,7 +59,7 @@ def shortened(name, folder):
 
 def test_the_commands_go_through_and_their_set_labels_a_scan(tmp_path):
     commands = recipe(tmp_path / "work")
-    presets = {name: shortened(name, tmp_path) for name in ("first", "shipped", "scout")}
+    presets = {name: shortened(name, tmp_path) for name in ("first", "shipped", "thick", "scout")}
 
     for program, *words in commands:
         if program != ".venv/bin/meatus":
