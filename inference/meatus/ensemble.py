@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from typing import Literal
 
@@ -86,13 +85,12 @@ def predict(prepared: Prepared, model: Model) -> Probabilities:
             regions = about_findings(p, prepared, spec, looked, narrower=worth_it)
             np.multiply(p, np.float32(before / count), out=p, where=_seen(prepared, regions))
         for view in _views(prepared, regions, spec.window):
-            total = reduce(
-                np.add,
-                (
-                    flip_back(member(np.ascontiguousarray(np.flip(view.voxels, flip))), flip)
-                    for flip, member in product(flips, model.members)
-                ),
-            )
+            total: Array | None = None
+            for flip, member in product(flips, model.members):
+                turned = np.ascontiguousarray(np.flip(view.voxels, flip))
+                answer = flip_back(member(turned), flip)
+                total = answer if total is None else total + answer
+            assert total is not None
             p[:, *view.place] += total[:, view.held] * (view.share / (count * len(model.members)))
         before = count
     return Probabilities(p, prepared.geometry, prepared.field, looked.told)
