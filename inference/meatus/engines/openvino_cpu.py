@@ -57,9 +57,14 @@ def fastest_precision(
 def processor_instructions(processor: Path = PROCESSOR) -> frozenset[str]:
     """The kernel's names of the instructions that the processor has; none where it does not say."""
     with suppress(OSError):
-        flags = re.search(r"^flags\s*:(.*)$", processor.read_text(), re.MULTILINE)
-        return frozenset(flags[1].split() if flags else ())
+        return instructions_in(processor.read_text())
     return frozenset()
+
+
+def instructions_in(cpuinfo: str) -> frozenset[str]:
+    """The same from the text of ``/proc/cpuinfo``: of its first processor."""
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return frozenset(flags[1].split() if flags else ())
 
 
 def int8_network(path: Path) -> tuple[bytes, bytes] | None:
