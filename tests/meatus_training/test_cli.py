@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.weights import read_spec
 from meatus_training.networks import ResUNet25d
 from meatus_training.runs.checkpoints import save_checkpoint
@@ -48,6 +49,24 @@ def test_the_exported_file_says_what_it_was_trained_on(work):
 
     assert spec.trained_on == "nothing: a test"
     assert (spec.width, spec.precision, spec.licence) == (4, "fp16", "none")
+
+
+def test_an_export_at_a_temperature_is_less_sure_of_the_same(work):
+    folder, _ = work
+    made = ("train", "export", folder / "network.pt", folder / "mild.onnx", "--fp16")
+    scan = folder / "head_0001_T2.nii.gz"
+
+    done = run(*made, "--scan", scan, "--temperature", "2")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    window = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
+    sure, mild = (
+        OpenVinoEngine(file, read_spec(file), threads=1, precision="f32")(window)
+        for file in (folder / "tiny.onnx", folder / "mild.onnx")
+    )
+    expected = np.sqrt(sure) / np.sqrt(sure).sum(axis=0)  # half of the logits
+    np.testing.assert_allclose(mild, expected, atol=0.02)  # both in half precision
+    assert np.abs(mild - sure).max() > 0.05, "else nothing was changed"
 
 
 def test_the_exported_file_labels_a_scan_on_its_own_grid(work):

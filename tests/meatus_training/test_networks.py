@@ -116,6 +116,18 @@ def test_classifying_before_the_last_enlargement_equals_classifying_after():
     torch.testing.assert_close(head.full_resolution(features), published_order, rtol=0, atol=1e-12)
 
 
+def test_a_temperature_divides_the_logits_of_inference():
+    torch.manual_seed(0)
+    network, window = ResUNet25d(4, 1).requires_grad_(False), torch.randn(1, 1, 4, 16, 16)
+    before, others = network(window), network.forward_deep(window)[1:]
+
+    network.head.at_temperature(1.6)
+
+    torch.testing.assert_close(network(window), before / 1.6)
+    for now, then in zip(network.forward_deep(window)[1:], others, strict=True):
+        torch.testing.assert_close(now, then)
+
+
 def test_bfloat16_training_gives_a_finite_gradient_for_every_weight():
     torch.manual_seed(0)
     network = ResUNet25d(width=4, blocks=1).to(memory_format=torch.channels_last_3d)

@@ -53,14 +53,24 @@ CHECK_SEED = 999_999_999
 @click.argument("out", type=FILE)
 @click.option("--fp16/--fp32", default=False, help="Half-precision weights: half the size.")
 @click.option("--scan", type=FILE, default=None, help="Check on this scan, not on a phantom.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Divide the logits by it; above 1 is less sure. `meatus reliability` finds the best.",
+)
 @one_line_errors
-def export(checkpoints: tuple[Path, ...], out: Path, fp16: bool, scan: Path | None) -> None:
+def export(
+    checkpoints: tuple[Path, ...], out: Path, fp16: bool, scan: Path | None, temperature: float
+) -> None:
     """Write CHECKPOINT as OUT.onnx, once every runtime is seen to agree with torch.
 
     Of several CHECKPOINTS of one training, the mean of their weights.
     """
     _check_output(out, *checkpoints, scan)
     network, spec = load_mean(checkpoints)
+    network.head.at_temperature(temperature)
     _export(network, spec, out, fp16, scan)
 
 

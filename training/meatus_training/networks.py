@@ -107,6 +107,16 @@ class Head(nn.Module):
         """
         return upsample(self.conv(c7))
 
+    @torch.no_grad()
+    def at_temperature(self, temperature: float) -> None:
+        """Divide the logits at full resolution by ``temperature``, in place.
+
+        The likeliest class stays; its probability falls where the temperature is above 1. Source:
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+        """
+        for part in self.conv.parameters():
+            part /= temperature
+
 
 class InputConvs(nn.Module):
     """The first halving, within the slice, then a full 3D convolution."""

@@ -39,6 +39,7 @@ from meatus_evaluation.studies.growth import (
 from meatus_evaluation.studies.reliability import (
     all_bins,
     as_json,
+    best_temperature,
     count_alarms,
     draw_reliability,
     try_case,
@@ -168,7 +169,7 @@ def measure_reliability(
             else:
                 terminal_tables.say(terminal_tables.trial_line(trials[-1]))
         bins = all_bins(trials)
-        terminal_tables.print_reliability(bins, count_alarms(trials))
+        terminal_tables.print_reliability(bins, count_alarms(trials), best_temperature(trials))
         write_json(json_file, as_json(trials))
         if picture is not None:
             draw_reliability(bins, picture)

@@ -255,8 +255,8 @@ def trial_line(trial: Trial) -> str:
     return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, expected {sure}, {told}"
 
 
-def print_reliability(bins: dict[str, Bins], alarms: Alarms) -> None:
-    """Shares of true voxels by probability, a column per structure; then the flags."""
+def print_reliability(bins: dict[str, Bins], alarms: Alarms, temperature: float | None) -> None:
+    """Shares of true voxels by probability, a column per structure; the flags; what would mend."""
     table = Table("probability", *[name.replace("_", "-") for name in bins])
     for place in range(BINS):
         cells = [
@@ -271,6 +271,9 @@ def print_reliability(bins: dict[str, Bins], alarms: Alarms) -> None:
         f"flagged: {alarms.caught} of {alarms.poor} cases with whole-VS Dice below {POOR_DICE}, "
         f"{alarms.false} of {alarms.good} others"
     )
+    if temperature is not None:
+        too = "too sure" if temperature > 1 else "not sure enough"
+        say(f"best temperature: {temperature:.2f} (the network is {too})")
 
 
 def print_table(table: Table) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from meatus.atomic import write_whole
@@ -31,6 +32,7 @@ OF_THE_SCAN = ("unusual spacing", "few slices", "structure at the border")
 
 INCHES, DPI = (5.2, 5.0), 100  # of the curves
 FEWEST = 30  # voxels in a bin that is drawn: shares of fewer are noise
+TEMPERATURES = (0.25, 8.0)  # of which the best is looked for
 
 CLASSES: dict[str, tuple[Structure, ...]] = {
     "whole_vs": (Structure.EXTRA_MEATAL, Structure.INTRA_MEATAL),
@@ -67,6 +69,14 @@ class Bins:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """Voxels where a structure is possible or true: what was said of each, and what it is."""
+
+    log_p: NDArray[np.float32]  # (N, C)
+    true: NDArray[np.uint8]  # (N,)
+
+
+@dataclass(frozen=True)
 class Trial:
     """One case, labelled and compared."""
 
@@ -75,6 +85,7 @@ class Trial:
     expected_dice: float | None
     flags: tuple[str, ...]
     bins: dict[str, Bins]
+    answers: Answers
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -105,7 +116,8 @@ def try_case(pair: Pair, model: Model) -> Trial:
     probabilities = found.probabilities
     assert probabilities is not None, "segment gives them"
     truth = structure_masks(nearest_labels(reference, grid, scan.geometry))["whole_vs"]
-    near = structure_masks(nearest_labels(reference, grid, probabilities.geometry))
+    labels = nearest_labels(reference, grid, probabilities.geometry)
+    near = structure_masks(labels)
     return Trial(
         case=pair.case,
         whole_vs_dice=dice(structure_masks(found.labels.voxels)["whole_vs"], truth),
@@ -115,7 +127,38 @@ def try_case(pair: Pair, model: Model) -> Trial:
             name: fill_bins(probabilities.voxels[list(classes)].sum(axis=0), near[name])
             for name, classes in CLASSES.items()
         },
+        answers=answers_of(probabilities.voxels, labels),
     )
+
+
+def answers_of(p: NDArray[np.floating[Any]], labels: NDArray[np.uint8]) -> Answers:
+    """Of ``p`` (C, Z, Y, X) and ``labels`` (Z, Y, X)."""
+    counted = (p[Structure.BACKGROUND] <= 1 - LEAST_P) | (labels > 0)
+    smallest = np.finfo(np.float32).tiny
+    log_p = np.log(np.maximum(p[:, counted].T, smallest), dtype=np.float32)
+    return Answers(log_p, labels[counted])
+
+
+def best_temperature(trials: Sequence[Trial]) -> float | None:
+    """What the network's logits are to be divided by for the likeliest truth; None without voxels.
+
+    Above 1 the network is too sure. The logarithms of probabilities are logits but for a constant
+    that the softmax takes out again. Source: Guo et al., ICML 2017. Of several passes that were
+    averaged it is an estimate.
+    """
+    log_p = np.concatenate([trial.answers.log_p for trial in trials])
+    true = np.concatenate([trial.answers.true for trial in trials])
+    if not true.size:
+        return None
+
+    def unlikely(log_temperature: float) -> float:
+        logits = log_p / np.float32(np.exp(log_temperature))
+        chosen = np.take_along_axis(logits, true[:, None].astype(np.intp), axis=1)[:, 0]
+        return float((scipy.special.logsumexp(logits, axis=1) - chosen).mean())
+
+    between = np.log(TEMPERATURES)
+    found = scipy.optimize.minimize_scalar(unlikely, bounds=between, method="bounded")
+    return float(np.exp(found.x))
 
 
 def fill_bins(p: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> Bins:
@@ -145,6 +188,7 @@ def count_alarms(trials: Sequence[Trial]) -> Alarms:
 def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
     return {
         "structures": {name: bins.as_json() for name, bins in all_bins(trials).items()},
+        "best_temperature": best_temperature(trials),
         "alarms": vars(count_alarms(trials)),
         "poor_dice": POOR_DICE,
         "cases": [

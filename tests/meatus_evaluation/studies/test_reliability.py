@@ -4,16 +4,28 @@ import json
 
 import numpy as np
 import pytest
+import scipy
 
 from meatus.io.images import read_scan, write_labels
 from meatus.volumes import Labels
-from meatus_evaluation.studies.reliability import CLASSES, Trial, all_bins, count_alarms, fill_bins
+from meatus_evaluation.studies.reliability import (
+    CLASSES,
+    Answers,
+    Trial,
+    all_bins,
+    answers_of,
+    best_temperature,
+    count_alarms,
+    fill_bins,
+)
 from tests.meatus.tiny_runs import save_scan, write_weights
 from tests.meatus_evaluation.label_maps import ends_in_one_line, run, save_damaged
 
+NOTHING = Answers(np.zeros((0, 4), np.float32), np.zeros(0, np.uint8))
 
-def trial(dice, *flags):
-    return Trial("c", dice, 0.9, flags, {})
+
+def trial(dice, *flags, answers=NOTHING):
+    return Trial("c", dice, 0.9, flags, {}, answers)
 
 
 def test_voxels_are_sorted_by_their_probability_and_plain_ones_left_out():
@@ -37,11 +49,36 @@ def test_probabilities_drawn_as_they_say_have_no_error_and_bold_ones_have():
     assert fill_bins(np.maximum(p**2, 0.01), true).expected_error == pytest.approx(1 / 6, abs=0.02)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_a_network_lacks_is_found(temperature):
+    """Classes are drawn as the softmax of logits says; what is told are the logits times it."""
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, (4, 30, 40, 50))
+    p = scipy.special.softmax(logits, axis=0)
+    labels = (rng.random(p[0].shape) > p.cumsum(axis=0)).sum(axis=0).astype(np.uint8)
+    told = scipy.special.softmax(logits * temperature, axis=0).astype(np.float32)
+    halves = [answers_of(told[:, part], labels[part]) for part in (slice(15), slice(15, None))]
+
+    found = best_temperature([trial(1.0, answers=half) for half in halves])
+
+    # voxels that are plainly background are left out, with the few that are none after all
+    assert found == pytest.approx(temperature, rel=0.05)
+
+
+def test_voxels_that_are_plainly_background_say_nothing_of_the_temperature():
+    p = np.array([[0.995, 0.995, 0.5], [0.005, 0.005, 0.5], [0, 0, 0], [0, 0, 0]])[:, None, None]
+    labels = np.array([0, 1, 0], np.uint8)[None, None]
+
+    found = answers_of(p, labels)
+
+    assert found.true.tolist() == [1, 0]
+    np.testing.assert_allclose(found.log_p[:, 0], np.log([0.995, 0.5]), rtol=1e-6)
+    assert best_temperature([trial(1.0)]) is None
+
+
 def test_bins_of_cases_add_up():
-    trials = [
-        Trial("c", 1.0, 1.0, (), dict.fromkeys(CLASSES, fill_bins(np.array([p]), np.array([true]))))
-        for p, true in ((0.55, True), (0.58, False))
-    ]
+    bins = [fill_bins(np.array([p]), np.array([t])) for p, t in ((0.55, True), (0.58, False))]
+    trials = [Trial("c", 1.0, 1.0, (), dict.fromkeys(CLASSES, one), NOTHING) for one in bins]
 
     total = all_bins(trials)["cochlea"]
 
@@ -96,6 +133,8 @@ def test_the_command_tells_each_case_and_writes_numbers_and_curves(folders, tmp_
     assert tumour["voxels"][0] == sum(tumour["voxels"]), "the network knows no tumour"
     assert tumour["share_true"][0] * tumour["voxels"][0] == pytest.approx(3 * 6 * 6)
     assert "flagged: 1 of 1 cases with whole-VS Dice below 0.7, 1 of 1 others" in done.output
+    assert "best temperature: " in done.output
+    assert 0.25 <= told["best_temperature"] <= 8
     assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
