@@ -235,7 +235,9 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
     groups = [group for group in sides if len(group) >= least]
     if groups:
         believed = np.concatenate(groups)
-        by_any = scipy.spatial.KDTree(believed).query(tumours)[0] <= rules.from_ear_mm
+        beyond = np.nextafter(rules.from_ear_mm, np.inf)  # what is told of as infinitely far
+        gap_mm, _ = scipy.spatial.KDTree(believed).query(tumours, distance_upper_bound=beyond)
+        by_any = gap_mm <= rules.from_ear_mm
         for group in groups:
             by_any |= _by_the_other_ear(tumours - group.mean(axis=0), rules)
         within &= by_any

@@ -115,7 +115,7 @@ class Head(nn.Module):
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
         """
         for part in self.conv.parameters():
-            part /= temperature
+            part.div_(temperature)
 
 
 class InputConvs(nn.Module):
