@@ -49,6 +49,21 @@ def dice(network, seed=9):
     return [2 * both.sum() / total for both, total in sizes]
 
 
+def test_networks_are_kept_on_the_way_as_they_are_then(tmp_path):
+    kept, settings = {}, replace(TINY, steps=5, ema=0.5, keep_every=2)
+
+    def keep(step, network):
+        kept[step] = weights(network)
+
+    last = trained(tmp_path / "a", settings, keep=keep)
+    there = trained(tmp_path / "b", settings, should_stop=after(5))  # after four steps
+
+    assert list(kept) == [2, 4]
+    assert there.step == 4
+    torch.testing.assert_close(weights(there.network), kept[4], rtol=0, atol=0)
+    assert not torch.equal(kept[4], weights(last.network))
+
+
 def test_a_tiny_network_learns_a_toy_scan(tmp_path):
     settings = replace(
         TINY, width=8, steps=110, warm_up=5, ema=0.8, full_field_fraction=0.6, batch=1, log_every=10

@@ -26,6 +26,7 @@ from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.train import train_segmenter
 
 NETWORK = "network.pt"
+KEPT = "network-{}.pt"  # after so many steps
 OVERLAP_PART = 3  # of a window's depth that it shares with the next one
 PUBLISHED_OVERLAP = 8  # slices; of 40
 
@@ -93,18 +94,30 @@ def train_member(
 ) -> Path:
     """Train, and write ``folder/network.pt``; the member is called as its folder.
 
-    Raises ``StoppedError`` where ``should_stop`` came first: the state is saved by then.
+    Networks kept on the way are ``folder/network-STEP.pt``. Raises ``StoppedError``
+    where ``should_stop`` came first: the state is saved by then.
     """
+    spec = spec_for(settings, prepared, folder.name, trained_on, history)
+
+    def write(file: Path, network: ResUNet25d) -> None:
+        if fabric.is_global_zero:
+            write_network(file, network, spec, settings)
+        fabric.barrier()
+
     trained = train_segmenter(
-        scans, settings, folder, fabric, start=start, say=say, should_stop=should_stop
+        scans,
+        settings,
+        folder,
+        fabric,
+        start=start,
+        say=say,
+        should_stop=should_stop,
+        keep=lambda step, network: write(folder / KEPT.format(step), network),
     )
     if not trained.finished:
         raise StoppedError(f"the training of {folder.name}", f"step {trained.step}")
     file = folder / NETWORK
-    if fabric.is_global_zero:
-        spec = spec_for(settings, prepared, folder.name, trained_on, history)
-        write_network(file, trained.network, spec, settings)
-    fabric.barrier()
+    write(file, trained.network)
     return file
 
 

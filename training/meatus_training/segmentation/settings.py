@@ -107,6 +107,9 @@ class SegmentSettings:
     save_every: int = 100  # steps, as the next two
     log_every: int = 20
     picture_every: int = 500
+    # Steps after which the network is kept beside the last one, so that ``export`` can take the
+    # mean of several; 0: never.
+    keep_every: int = later(0)
 
     def __post_init__(self) -> None:
         if any(extent % GRID_MULTIPLE for extent in self.patch[1:]):
@@ -127,11 +130,13 @@ class SegmentSettings:
                 self.seed,
                 self.workers,
                 self.full_field_depth,
+                self.keep_every,
             )
             < 0
         ):
             raise ValueError(
-                "steps, epochs, minutes, seed, workers and full_field_depth must not be negative"
+                "steps, epochs, minutes, seed, workers, full_field_depth and keep_every "
+                "must not be negative"
             )
         if min(self.save_every, self.log_every, self.picture_every) < 1:
             raise ValueError("save_every, log_every and picture_every must be positive")

@@ -77,12 +77,14 @@ def train_segmenter(
     start: ResUNet25d | None = None,
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
+    keep: Callable[[int, ResUNet25d], None] = lambda _step, _network: None,
 ) -> Trained:
     """Train on ``scans`` until steps or minutes have run out, or until ``should_stop``.
 
     The state lies in ``folder/state.pt`` and training goes on from there; the curve is
     ``folder/curve.jsonl``. A training by minutes lets the rate run its whole course in them.
     Each of ``fabric``'s processes takes its share of every batch and the first one writes.
+    ``keep`` gets the network so far at each step where ``settings`` want one kept.
 
     Raises ``TrainingError`` where settings, scans and checkpoint do not fit one another, and
     where gradients stay infinite.
@@ -100,6 +102,8 @@ def train_segmenter(
         _report(journal, meter, state, settings, schedule, stepped, say)
         if schedule.step % settings.save_every == 0:
             _save(folder, state, settings, scans, schedule)
+        if settings.keep_every and schedule.step % settings.keep_every == 0:
+            keep(schedule.step, state.average)
     _save(folder, state, settings, scans, schedule)
     journal.close()
     return Trained(state.average, schedule.step, schedule.over)
