@@ -22,7 +22,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Source = Literal["source", "translated", "target", "phantoms"]
 
 # Settings that may change between two starts of one training without changing its result.
-FREE = ("minutes", "workers", "save_every", "log_every", "picture_every", "augment_on_gpu")
+FREE = (
+    "minutes",
+    "workers",
+    "save_every",
+    "log_every",
+    "picture_every",
+    "keep_every",
+    "augment_on_gpu",
+)
 
 
 @dataclass(frozen=True)
