@@ -37,11 +37,9 @@ from meatus_evaluation.studies.growth import (
     years_between,
 )
 from meatus_evaluation.studies.reliability import (
-    all_bins,
     as_json,
-    best_temperature,
-    count_alarms,
     draw_reliability,
+    reliability_of,
     try_case,
 )
 
@@ -168,10 +166,10 @@ def measure_reliability(
                 say_error(f"{pair.case}: {error}")
             else:
                 terminal_tables.say(terminal_tables.trial_line(trials[-1]))
-        bins = all_bins(trials)
-        terminal_tables.print_reliability(bins, count_alarms(trials), best_temperature(trials))
-        write_json(json_file, as_json(trials))
+        found = reliability_of(trials)
+        terminal_tables.print_reliability(found)
+        write_json(json_file, as_json(found, trials))
         if picture is not None:
-            draw_reliability(bins, picture)
+            draw_reliability(found.bins, picture)
     if unusable:
         sys.exit(BROKEN)

@@ -25,7 +25,7 @@ from meatus_evaluation.scoring.score import CaseScore
 from meatus_evaluation.scoring.structure_score import StructureScore
 from meatus_evaluation.scoring.summary import OVERALL, GroupSummary, Statistics, summarise
 from meatus_evaluation.studies.compare import Compared, Comparison
-from meatus_evaluation.studies.reliability import BINS, POOR_DICE, Alarms, Bins, Trial
+from meatus_evaluation.studies.reliability import BINS, POOR_DICE, Reliability, Trial
 
 WIDTH = 120
 SHOWN = 5  # names in a line
@@ -255,25 +255,26 @@ def trial_line(trial: Trial) -> str:
     return f"{trial.case}: whole VS Dice {trial.whole_vs_dice:.2f}, expected {sure}, {told}"
 
 
-def print_reliability(bins: dict[str, Bins], alarms: Alarms, temperature: float | None) -> None:
+def print_reliability(found: Reliability) -> None:
     """Shares of true voxels by probability, a column per structure; the flags; what would mend."""
-    table = Table("probability", *[name.replace("_", "-") for name in bins])
+    table = Table("probability", *[name.replace("_", "-") for name in found.bins])
     for place in range(BINS):
         cells = [
             _number(float(one.true[place] / (one.voxels[place] or math.nan)))
-            for one in bins.values()
+            for one in found.bins.values()
         ]
         table.add_row(f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}", *cells)
-    errors = [_number(one.expected_error) for one in bins.values()]
+    errors = [_number(one.expected_error) for one in found.bins.values()]
     table.add_row("expected error", *errors)
     print_table(table)
+    alarms = found.alarms
     say(
         f"flagged: {alarms.caught} of {alarms.poor} cases with whole-VS Dice below {POOR_DICE}, "
         f"{alarms.false} of {alarms.good} others"
     )
-    if temperature is not None:
-        too = "too sure" if temperature > 1 else "not sure enough"
-        say(f"best temperature: {temperature:.2f} (the network is {too})")
+    if found.temperature is not None:
+        too = "too sure" if found.temperature > 1 else "not sure enough"
+        say(f"best temperature: {found.temperature:.2f} (the network is {too})")
 
 
 def print_table(table: Table) -> None:

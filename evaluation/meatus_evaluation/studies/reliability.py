@@ -103,6 +103,19 @@ class Alarms:
     false: int
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """What all cases say together."""
+
+    bins: dict[str, Bins]  # by structure
+    alarms: Alarms
+    temperature: float | None  # the best; None without voxels
+
+
+def reliability_of(trials: Sequence[Trial]) -> Reliability:
+    return Reliability(all_bins(trials), count_alarms(trials), best_temperature(trials))
+
+
 def try_case(pair: Pair, model: Model) -> Trial:
     """Label the scan ``pair.prediction`` and compare with its reference.
 
@@ -185,11 +198,11 @@ def count_alarms(trials: Sequence[Trial]) -> Alarms:
     return Alarms(len(poor), _flagged(poor), len(good), _flagged(good))
 
 
-def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
+def as_json(found: Reliability, trials: Sequence[Trial]) -> dict[str, Any]:
     return {
-        "structures": {name: bins.as_json() for name, bins in all_bins(trials).items()},
-        "best_temperature": best_temperature(trials),
-        "alarms": vars(count_alarms(trials)),
+        "structures": {name: bins.as_json() for name, bins in found.bins.items()},
+        "best_temperature": found.temperature,
+        "alarms": vars(found.alarms),
         "poor_dice": POOR_DICE,
         "cases": [
             {
