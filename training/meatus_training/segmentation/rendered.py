@@ -67,6 +67,10 @@ class Subjects:
         largest = np.argsort(sizes, kind="stable")[-max(count // 4, 1) :]
         return [int(number) for number in largest]
 
+    def healthy(self, count: int) -> list[int]:
+        """Those of the first ``count`` subjects that have no tumour."""
+        return [number for number in range(count) if not tumour_voxels(self.file(number))]
+
     @property
     def fingerprint(self) -> str:
         return self.maps.fingerprint
@@ -161,13 +165,17 @@ class RenderedWindows(Dataset[tuple[Tensor, Tensor, int]]):
         return window.image[None, :, along_y, along_x], window.labels[:, along_y, along_x], number
 
     def _subject(self, rng: np.random.Generator, step: int) -> int:
-        """Any subject that has joined, or at times one of those with the largest tumours."""
+        """Any subject that has joined, or at times one of the largest tumours, or of none."""
         source = self.settings.phantoms
         shown = source.shown(step)
-        if source.large_share and rng.random() < source.large_share:
-            large = self.subjects.large_tumours(shown)
-            return large[int(rng.integers(len(large)))]
-        return int(rng.integers(shown))
+        some: list[int] = []
+        if source.large_share or source.healthy_share:
+            drawn = rng.random()
+            if drawn < source.large_share:
+                some = self.subjects.large_tumours(shown)
+            elif drawn < source.large_share + source.healthy_share:
+                some = self.subjects.healthy(shown)
+        return some[int(rng.integers(len(some)))] if some else int(rng.integers(shown))
 
     def _look_of(self, subject: int, rng: np.random.Generator) -> Look | None:
         """One of the looks that the subject has; none where each window gets a fresh one."""

@@ -43,12 +43,17 @@ class PhantomSource:
     # Of windows, of subjects with the largest quarter of tumours: patients who are scanned have
     # larger ones than subjects drawn at random.
     large_share: Share = later(0.0)
+    # Of windows, of subjects without a tumour, beside those that are drawn like any other: most
+    # canals that are scanned hold none.
+    healthy_share: Share = later(0.0)
     # Subjects whose maps are there before the first step, and steps after which another joins;
     # the rest is made while the training goes on. 0: all from the first step on.
     first_subjects: int = later(0)
     subject_every: int = later(0)
 
     def __post_init__(self) -> None:
+        if self.large_share + self.healthy_share > 1:
+            raise ValueError("large_share and healthy_share must not be more than 1 together")
         if min(self.first_subjects, self.subject_every) < 0:
             raise ValueError("first_subjects and subject_every must not be negative")
         if (self.first_subjects > 0) != (self.subject_every > 0):
