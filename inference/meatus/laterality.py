@@ -10,7 +10,7 @@ import scipy
 from numpy.typing import NDArray
 
 from meatus import anatomy
-from meatus.components import components
+from meatus.components import ROUNDING_MM, components
 from meatus.structures import Structure
 from meatus.volumes import Labels, Probabilities
 
@@ -58,6 +58,34 @@ def on_left(
     beside = abs(across) >= between * np.cos(np.radians(anatomy.EARS_TURNED_DEG))
     near, far = apart_mm
     return left if beside and near <= between <= far else None
+
+
+def likely_cochleas(
+    sizes: NDArray[np.int64], middles: Points, between_mm: float, apart_mm: tuple[float, float]
+) -> list[int]:
+    """Which one or two of the parts with ``middles`` (N, 3), in the patient, are the cochleae.
+
+    Two lie ``between_mm`` from side to side at least: those that hold most, where two count twice
+    that lie ``apart_mm`` from each other and nearly level, as ears do. The midline of a scan that
+    is off centre is unknown, but this is not: such two beat a larger false part between them, or
+    far above or below one. ``sizes`` (N,), largest first, are in voxels.
+    """
+    near, far = apart_mm
+    best: list[int] = []
+    most = 0
+    for first in range(sizes.size):
+        if 4 * int(sizes[first]) <= most:
+            break  # those that follow are no larger, so no pair of them counts more
+        offsets = np.abs(middles - middles[first])
+        gaps = np.linalg.norm(offsets, axis=1)
+        two = offsets[:, 0] >= between_mm - ROUNDING_MM
+        level = (offsets[:, 1:] <= anatomy.EARS_UNLIKE_MM + ROUNDING_MM).all(axis=1)
+        as_ears = level & (gaps >= near - ROUNDING_MM) & (gaps <= far + ROUNDING_MM)
+        counts = (sizes[first] + np.where(two, sizes, 0)) * np.where(two & as_ears, 2, 1)
+        other = int(np.argmax(counts))
+        if counts[other] > most:
+            best, most = [first, *([other] if two[other] else [])], int(counts[other])
+    return best
 
 
 def with_faint_cochlea(

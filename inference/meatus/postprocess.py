@@ -26,7 +26,7 @@ from meatus.components import (
 )
 from meatus.geometry import Geometry
 from meatus.head import ANYWHERE, Reach
-from meatus.laterality import Ear, nearest_ears, on_left, split_sides
+from meatus.laterality import Ear, likely_cochleas, nearest_ears, on_left, split_sides
 from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels
 
@@ -277,9 +277,10 @@ def _keep_cochleas(labels: LabelMap, planes: Planes, geometry: Geometry, rules: 
     large = np.flatnonzero((sizes > 0) & (sizes * geometry.voxel_mm3 >= rules.smallest_cochlea_mm3))
     large = large[np.argsort(-sizes[large], kind="stable")]
     boxes = scipy.ndimage.find_objects(numbers)
-    lateral_mm = np.array([_lateral_mm(boxes[number - 1], planes, geometry) for number in large])
+    middles = np.array([_middle_mm(boxes[number - 1], planes, geometry) for number in large])
     keep = np.zeros(sizes.size, dtype=bool)
-    for number in large[_heaviest_pair(sizes[large], lateral_mm, rules.between_ears_mm)]:
+    pair = likely_cochleas(sizes[large], middles, rules.between_ears_mm, rules.ears_apart_mm)
+    for number in large[pair]:
         keep[number] = True
         keep[_components_near(numbers, number, boxes[number - 1], geometry, rules)] = True
     return _without(labels, numbers, keep)
@@ -293,33 +294,13 @@ def _without(labels: LabelMap, numbers: NDArray[np.int32], keep: Mask) -> LabelM
     return kept
 
 
-def _lateral_mm(box: Box, planes: Planes, geometry: Geometry) -> float:
-    """The patient's x at the middle of ``box``; filling a hole does not move it."""
+def _middle_mm(box: Box, planes: Planes, geometry: Geometry) -> tuple[float, float, float]:
+    """Where the middle of ``box`` lies in the patient (LPS+); filling a hole does not move it."""
     z, y, x = (
         float(index[side.start] + index[side.stop - 1]) / 2
         for index, side in zip(planes, box, strict=True)
     )
-    return geometry.position_mm((x, y, z))[0]
-
-
-def _heaviest_pair(
-    sizes: NDArray[np.int64], lateral_mm: NDArray[np.float64], apart_mm: float
-) -> list[int]:
-    """Which one or two of the parts, largest first, hold most and lie ``apart_mm`` apart.
-
-    The midline of a scan that is off centre is unknown, but the distance between the ears is
-    not: two parts that far apart beat a larger false one between them.
-    """
-    best: list[int] = []
-    most = 0
-    for first in range(sizes.size):
-        if 2 * int(sizes[first]) <= most:
-            break  # those that follow are no larger, so no pair of them holds more
-        far = np.abs(lateral_mm - lateral_mm[first]) >= apart_mm - ROUNDING_MM
-        pair = [first, *np.flatnonzero(far)[:1].tolist()]
-        if (total := int(sizes[pair].sum())) > most:
-            best, most = pair, total
-    return best
+    return geometry.position_mm((x, y, z))
 
 
 def _components_near(

@@ -190,6 +190,25 @@ def test_two_ears_beat_a_larger_false_cochlea_between_them():
     same(clean(draw(midline, *ears)), draw(*ears))
 
 
+@pytest.mark.parametrize(("high", "level"), [(15, True), (16, False)])
+def test_a_level_pair_of_cochleas_beats_a_heavier_one_that_no_ears_make(high, level):
+    """Ears lie level to 15 mm; of three parts the least is still more than half of the largest."""
+    ear, other = (COCHLEA, (0, 3), (0, 4), (5, 9)), (COCHLEA, (high, high + 3), (0, 4), (75, 78))
+    below = (COCHLEA, (40, 43), (0, 4), (76, 80))
+
+    kept = [ear, other] if level else [ear, below]
+
+    shape = (44, 12, 100)
+    same(clean(draw(ear, other, below, shape=shape)), draw(*kept, shape=shape))
+
+
+def test_of_pairs_that_lie_as_ears_do_the_heaviest_remains():
+    ear, other = (COCHLEA, (0, 5), (0, 4), (5, 9)), (COCHLEA, (0, 5), (0, 4), (75, 79))
+    speck = (COCHLEA, (0, 3), (0, 4), (85, 88))
+
+    same(clean(draw(ear, other, speck)), draw(ear, other))
+
+
 def test_one_real_cochlea_beats_two_specks_that_lie_an_ear_apart():
     cochlea = (COCHLEA, (0, 5), (0, 4), (45, 49))  # 80
     specks = [(COCHLEA, (0, 3), (9, 11), (20, 22)), (COCHLEA, (0, 3), (9, 11), (72, 74))]  # 12 each
