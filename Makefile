@@ -5,8 +5,9 @@ SCANS ?= 4
 BUILD ?= docker build
 WEIGHTS ?= work/weights
 SUBMISSION ?= work/submission
-# Steps of the last training of `weights` whose networks' mean is taken.
+# Steps of the last two trainings of `weights` whose networks' mean is taken.
 STATES ?= 2000 2500 3000 3500 4000 4500 5000 5500 6000 6500 7000 7500
+LAST_STATES ?= 1000 1500 2000 2500 3000 3500
 
 PACKAGES := inference evaluation phantom training
 
@@ -50,13 +51,17 @@ weights: .venv/ready  ## from nothing, after CONTOURS: 4 hours of two cores with
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-first/network.pt
 	$(BIN)/meatus train segment $(WEIGHTS) --preset thick --member phantom-thick --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-thin/network.pt
-	$(BIN)/meatus train segment $(WEIGHTS) --preset steady --member phantom-a --seed 1 \
+	$(BIN)/meatus train segment $(WEIGHTS) --preset steady --member phantom-steady --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-thick/network.pt
-	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
-		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/segment/phantom-a/network.pt
 	mkdir -p $(WEIGHTS)/set
-	$(BIN)/meatus train export $(STATES:%=$(WEIGHTS)/segment/phantom-a/network-%.pt) \
+	$(BIN)/meatus train export $(STATES:%=$(WEIGHTS)/segment/phantom-steady/network-%.pt) \
+		$(WEIGHTS)/steady.onnx
+	$(BIN)/meatus train segment $(WEIGHTS) --preset whole --member phantom-a --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/steady.onnx
+	$(BIN)/meatus train export $(LAST_STATES:%=$(WEIGHTS)/segment/phantom-a/network-%.pt) \
 		$(WEIGHTS)/set/phantom-a.onnx --fp16 --scan tests/scans/hrT2/large_T2.nii.gz
+	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
+		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/set/phantom-a.onnx
 	$(BIN)/meatus train export $(WEIGHTS)/segment/phantom-scout/network.pt \
 		$(WEIGHTS)/set/phantom-scout.onnx --fp16 --scan tests/scans/hrT2/large_T2.nii.gz
 	$(BIN)/meatus train manifest $(WEIGHTS)/set

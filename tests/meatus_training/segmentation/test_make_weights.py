@@ -26,7 +26,7 @@ def recipe(work):
     """The words of each command that ``make weights`` runs."""
     # As where no make runs around it, which would tell of the folder that it is in.
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    asked = ["weights", f"WEIGHTS={work}", "STATES=1 2"]
+    asked = ["weights", f"WEIGHTS={work}", "STATES=1 2", "LAST_STATES=2"]
     told = subprocess.run(
         ["make", "--dry-run", "--old-file", ".venv/ready", *asked],
         cwd=ROOT, env=outside, capture_output=True, text=True, check=True,
@@ -60,7 +60,7 @@ def shortened(name, folder):
 
 def test_the_commands_go_through_and_their_set_labels_a_scan(tmp_path):
     commands = recipe(tmp_path / "work")
-    names = ("first", "shipped", "thick", "steady", "scout")
+    names = ("first", "shipped", "thick", "steady", "whole", "scout")
     presets = {name: shortened(name, tmp_path) for name in names}
 
     for program, *words in commands:
@@ -72,8 +72,9 @@ def test_the_commands_go_through_and_their_set_labels_a_scan(tmp_path):
         done = CliRunner().invoke(main, [presets.get(word, word) for word in words])
         assert done.exit_code == 0, (words, done.output)
 
-    kept = (tmp_path / "work/segment/phantom-a").glob("network*.pt")
-    assert {file.name for file in kept} == {"network-1.pt", "network-2.pt", "network.pt"}
+    for member in ("phantom-steady", "phantom-a"):
+        kept = (tmp_path / "work/segment" / member).glob("network*.pt")
+        assert {file.name for file in kept} == {"network-1.pt", "network-2.pt", "network.pt"}
     made = tmp_path / "work/set"
     scan = save_scan(tmp_path / "a_T2.nii.gz")
     labelled = CliRunner().invoke(

@@ -100,6 +100,37 @@ def test_a_share_of_windows_shows_the_subjects_with_the_largest_tumours(tmp_path
     assert 440 < len(large) < 560
 
 
+def test_a_share_of_windows_shows_subjects_without_a_tumour(tmp_path, monkeypatch):
+    def some(_settings, number, _patients):
+        found = toy_map().copy()
+        found[-1] = 0
+        found[-1].reshape(-1)[: 10 * (number % 4)] = 1  # of eight, 0 and 4 have none
+        return found
+
+    monkeypatch.setattr(maps_module, "subject_map", some)
+    source = replace(
+        SETTINGS.phantoms, subjects=SubjectSettings(subjects=8), large_share=0.2, healthy_share=0.3
+    )
+    settings = replace(SETTINGS, phantoms=source)
+    windows = RenderedWindows(make_subjects(tmp_path, settings, SMALL, (), 1), settings)
+    rng = np.random.default_rng(0)
+
+    drawn = [windows._subject(rng, 0) for _ in range(800)]
+
+    # Three tenths of the windows, and a quarter of half of them: 340, with a deviation of 14.
+    assert 283 < sum(number % 4 == 0 for number in drawn) < 397
+    with pytest.raises(ValueError, match="not be more than 1 together"):
+        replace(source, large_share=0.8)
+
+
+def test_without_a_healthy_subject_any_is_shown(tmp_path):
+    settings = replace(SETTINGS, phantoms=replace(SETTINGS.phantoms, healthy_share=1.0))
+    windows = RenderedWindows(make_subjects(tmp_path, settings, SMALL, (), 1), settings)
+
+    assert windows.subjects.healthy(2) == []
+    assert {windows._subject(np.random.default_rng(0), 0)} <= {0, 1}
+
+
 JOINING = replace(
     SETTINGS,
     steps=0,  # as long as it is let
