@@ -41,11 +41,13 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
     with watch("clean"):
         shown = shown_planes(scan.voxels)
         rules, reach = rules or Rules(), reach_of(scan)
-        cleaned, misplaced_mm3 = clean_and_tell(restored, rules, reach)
-        other = with_faint_cochlea(probabilities, cleaned, reach.middle_x, rules.between_ears_mm)
+        cleaned = clean_and_tell(restored, rules, reach)
+        other = with_faint_cochlea(
+            probabilities, cleaned.labels, reach.middle_x, rules.between_ears_mm
+        )
         if other is not None:
-            cleaned, misplaced_mm3 = clean_and_tell(restore(other, scan), rules, reach)
-        labels = without_empty_planes(cleaned, shown)
+            cleaned = clean_and_tell(restore(other, scan), rules, reach)
+        labels = without_empty_planes(cleaned.labels, shown)
         certainty = certainty_of(probabilities, labels)
         appearance = appearance_of(scan, labels, shown)
     return Segmented(
@@ -55,7 +57,8 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
         watch.seconds,
         probabilities,
         probabilities.looked,
-        misplaced_mm3,
+        cleaned.misplaced_mm3,
+        cleaned.passed_over_mm3,
     )
 
 

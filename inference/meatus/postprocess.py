@@ -68,6 +68,27 @@ class Rules:
     keep_doubtful: bool = False  # tumours where no ear can be, too
 
 
+@dataclass(frozen=True)
+class Cleaned:
+    """A clean label map, and what is not in it and may yet be of a tumour, in mm3."""
+
+    labels: Labels
+    misplaced_mm3: float = 0.0  # what would be tumour if one could lie where no ear is
+    passed_over_mm3: float = 0.0  # a piece that went for a smaller one with more in the meatus
+
+
+@dataclass(frozen=True)
+class _Doubts:
+    """Whether a tumour that is not too small lay where no ear is, and ``Cleaned``'s last."""
+
+    misplaced: bool = False
+    passed_over_mm3: float = 0.0
+
+    def __or__(self, other: _Doubts) -> _Doubts:
+        larger = max(self.passed_over_mm3, other.passed_over_mm3)
+        return _Doubts(self.misplaced or other.misplaced, larger)
+
+
 def clean(labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE) -> Labels:
     """Keep the tumours asked for, by an ear, without islands or holes, and one cochlea per side.
 
@@ -77,35 +98,34 @@ def clean(labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE) -> La
     return _clean(labels, rules, reach)[0]
 
 
-def clean_and_tell(
-    labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE
-) -> tuple[Labels, float]:
-    """What ``clean`` gives, and how many mm3 would be tumour if one could lie where no ear is.
+def clean_and_tell(labels: Labels, rules: Rules = Rules(), reach: Reach = ANYWHERE) -> Cleaned:
+    """What ``clean`` gives, and what of it is in doubt.
 
-    With ``keep_doubtful`` they are in it, else not.
+    With ``keep_doubtful`` what would be tumour where no ear is is in it, else not.
     """
-    cleaned, doubtful = _clean(labels, rules, reach)
-    if not doubtful:
-        return cleaned, 0.0
+    cleaned, doubts = _clean(labels, rules, reach)
+    if not doubts.misplaced:
+        return Cleaned(cleaned, 0.0, doubts.passed_over_mm3)
     other, _ = _clean(labels, replace(rules, keep_doubtful=not rules.keep_doubtful), reach)
     pair = (cleaned, other) if rules.keep_doubtful else (other, cleaned)
     anywhere, by_an_ear = (mask_of(one.voxels, TUMOUR) for one in pair)
-    return cleaned, float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
+    misplaced_mm3 = float(np.count_nonzero(anywhere & ~by_an_ear)) * labels.geometry.voxel_mm3
+    return Cleaned(cleaned, misplaced_mm3, doubts.passed_over_mm3)
 
 
-def _clean(labels: Labels, rules: Rules, reach: Reach) -> tuple[Labels, bool]:
-    """What ``clean`` gives, and whether a tumour that is not too small lay where no ear is."""
+def _clean(labels: Labels, rules: Rules, reach: Reach) -> tuple[Labels, _Doubts]:
+    doubts = _Doubts()
     if not labels.voxels.any():
-        return labels, False
+        return labels, doubts
     geometry = labels.geometry
-    reach_planes, any_doubtful = _reach(geometry, rules), False
+    reach_planes = _reach(geometry, rules)
     planes = _planes(labels.voxels, reach_planes)
     cropped = labels.voxels[np.ix_(*planes)]
     # A component that goes may leave a hole behind, which changes what is largest: seldom, but
     # until nothing changes the result would not be clean.
     while True:
-        cleaned, doubtful = _clean_once(cropped, planes, geometry, rules, reach)
-        any_doubtful |= doubtful
+        cleaned, more = _clean_once(cropped, planes, geometry, rules, reach)
+        doubts |= more
         if not cleaned.any() or np.array_equal(cleaned, cropped):
             break
         left = _planes(cleaned, reach_planes)  # often few, after the first time
@@ -113,17 +133,17 @@ def _clean(labels: Labels, rules: Rules, reach: Reach) -> tuple[Labels, bool]:
         cropped = cleaned[np.ix_(*left)]
     voxels = np.zeros(geometry.shape, dtype=np.uint8)
     voxels[np.ix_(*planes)] = cleaned
-    return replace(labels, voxels=voxels), any_doubtful
+    return replace(labels, voxels=voxels), doubts
 
 
 def _clean_once(
     labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
-) -> tuple[LabelMap, bool]:
+) -> tuple[LabelMap, _Doubts]:
     labels = fill_holes(labels, Structure.COCHLEA, geometry)
     labels = _keep_cochleas(labels, planes, geometry, rules)
-    labels, doubtful = _keep_tumours(labels, planes, geometry, rules, reach)
+    labels, doubts = _keep_tumours(labels, planes, geometry, rules, reach)
     labels = join_islands(fill_tumours(labels, geometry))
-    return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3), doubtful
+    return join_specks(labels, rules.smallest_extra_mm3 / geometry.voxel_mm3), doubts
 
 
 def _planes(voxels: LabelMap, reach: tuple[int, int, int]) -> Planes:
@@ -149,11 +169,8 @@ def _reach(geometry: Geometry, rules: Rules) -> tuple[int, int, int]:
 
 def _keep_tumours(
     labels: LabelMap, planes: Planes, geometry: Geometry, rules: Rules, reach: Reach
-) -> tuple[LabelMap, bool]:
-    """Drop tumours that are too small or where no ear is, and all but those asked for.
-
-    Also whether one that is not too small lies where no ear is.
-    """
+) -> tuple[LabelMap, _Doubts]:
+    """Drop tumours that are too small or where no ear is, and all but those asked for."""
     numbers, sizes = components(mask_of(labels, TUMOUR))
     volumes_mm3 = sizes * geometry.voxel_mm3
     ears_mm = _points_mm(labels == Structure.COCHLEA, planes, geometry)
@@ -167,11 +184,11 @@ def _keep_tumours(
     by_an_ear = (
         _possible(places(numbers > 0), rules, reach) if ears is None else ears != Ear.NEITHER
     )
-    doubtful = bool((keep & ~by_an_ear).any())
+    misplaced = bool((keep & ~by_an_ear).any())
     if not rules.keep_doubtful:
         keep &= by_an_ear
     if rules.tumours == "all":
-        return _without(labels, numbers, keep), doubtful
+        return _without(labels, numbers, keep), _Doubts(misplaced)
     inside = np.bincount(numbers[labels == Structure.INTRA_MEATAL], minlength=sizes.size)
     rooted = keep & (inside * geometry.voxel_mm3 >= rules.rooted_mm3)
     # The first of equals.
@@ -181,7 +198,9 @@ def _keep_tumours(
         other = keep & (inside > 0) & (ears != ears[largest])
         other &= volumes_mm3 >= rules.second_tumour_mm3
         chosen |= other & (np.arange(sizes.size) == np.argmax(np.where(other, sizes, -1)))
-    return _without(labels, numbers, chosen), doubtful
+    over_mm3 = float(np.max(volumes_mm3, where=keep & ~chosen, initial=0.0))
+    doubts = _Doubts(misplaced, over_mm3 if over_mm3 > volumes_mm3[largest] else 0.0)
+    return _without(labels, numbers, chosen), doubts
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,10 @@ VERTEX = (EXTRA, (MIDDLE[0], MIDDLE[1], TOP - 20), 9)
 def test_a_tumour_where_no_ear_can_be_is_left_out(tumour, ears):
     found, reach = labelled(*ears, tumour), reach_of(head())
 
-    cleaned, left_out_mm3 = clean_and_tell(found, Rules(), reach)
-    kept, kept_mm3 = clean_and_tell(found, Rules(keep_doubtful=True), reach)
+    told = clean_and_tell(found, Rules(), reach)
+    cleaned, left_out_mm3 = told.labels, told.misplaced_mm3
+    other = clean_and_tell(found, Rules(keep_doubtful=True), reach)
+    kept, kept_mm3 = other.labels, other.misplaced_mm3
 
     np.testing.assert_array_equal(cleaned.voxels, labelled(*ears).voxels)
     np.testing.assert_array_equal(kept.voxels, found.voxels)
@@ -116,7 +118,8 @@ def test_a_tumour_that_merely_reaches_to_where_one_can_be_is_left_out(below_mm, 
 def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears, top):
     found, reach = labelled(*ears, tumour), replace(reach_of(head()), z=top)
 
-    cleaned, left_out_mm3 = clean_and_tell(found, Rules(), reach)
+    told = clean_and_tell(found, Rules(), reach)
+    cleaned, left_out_mm3 = told.labels, told.misplaced_mm3
 
     np.testing.assert_array_equal(cleaned.voxels, found.voxels)
     assert left_out_mm3 == 0
@@ -125,7 +128,8 @@ def test_a_tumour_by_either_ear_stays_though_an_ear_is_missed(tumour, ears, top)
 def test_a_whole_head_without_an_ear_has_no_tumour_by_one():
     found, reach = labelled(BY_LEFT), reach_of(head())
 
-    cleaned, left_out_mm3 = clean_and_tell(found, Rules(), reach)
+    told = clean_and_tell(found, Rules(), reach)
+    cleaned, left_out_mm3 = told.labels, told.misplaced_mm3
 
     assert not cleaned.voxels.any()
     assert left_out_mm3 == 6**3
@@ -155,9 +159,9 @@ def test_the_one_by_an_ear_is_kept_where_a_larger_one_lies_in_the_brain():
 def test_what_is_left_out_or_kept_is_flagged(kept):
     found, reach = labelled(RIGHT, FRONTAL), reach_of(head())
     rules = Rules(keep_doubtful=kept)
-    cleaned, misplaced = clean_and_tell(found, rules, reach)
+    told = clean_and_tell(found, rules, reach)
 
-    flags = measure_found(Segmented(cleaned, misplaced_mm3=misplaced)).flags
+    flags = measure_found(Segmented(told.labels, misplaced_mm3=told.misplaced_mm3)).flags
 
     words = "tumour where no ear can be" if kept else "left out as no ear can be there"
     assert flags[0] == f"{words}: 729 mm3"

@@ -9,8 +9,9 @@ from scipy import ndimage
 
 from meatus.components import SURROUNDING, components
 from meatus.geometry import Geometry
-from meatus.postprocess import Rules, clean
-from meatus.volumes import Labels
+from meatus.postprocess import Rules, clean, clean_and_tell
+from meatus.report.measure import measure_found
+from meatus.volumes import Labels, Segmented
 
 EXTRA, INTRA, COCHLEA = 1, 2, 3
 HEAD = (6, 12, 100)  # (Z, Y, X): at 1 mm both ears fit along x
@@ -48,6 +49,20 @@ def test_a_tumour_in_the_meatus_goes_before_a_larger_one_that_is_nowhere_in_it(w
     larger = (EXTRA, (0, 3), (0, 3), (10, 16))  # 54 mm3
 
     same(clean(draw(larger, rooted)), draw(rooted if stays else larger))
+
+
+@pytest.mark.parametrize(("label", "told"), [(EXTRA, 54.0), (INTRA, 0.0)])
+def test_a_larger_piece_that_goes_for_a_rooted_one_is_told(label, told):
+    rooted, larger = (INTRA, (0, 3), (0, 4), (20, 22)), (label, (0, 3), (0, 3), (10, 16))
+
+    cleaned = clean_and_tell(draw(larger, rooted))
+
+    same(cleaned.labels, draw(rooted if told else larger))
+    assert cleaned.passed_over_mm3 == told
+    flags = measure_found(Segmented(cleaned.labels, passed_over_mm3=told)).flags
+    said = "left out though larger, with less in the meatus: 54 mm3"
+    assert (said in flags) == bool(told)
+    assert clean_and_tell(draw(larger, rooted), Rules(tumours="all")).passed_over_mm3 == 0
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

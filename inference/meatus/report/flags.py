@@ -38,6 +38,13 @@ def misplaced(misplaced_mm3: float, *, kept: bool) -> str | None:
     return f"{what}: {misplaced_mm3:.0f} mm3"
 
 
+def passed_over(passed_over_mm3: float) -> str | None:
+    """What reaches into the meatus is the tumour, however small: as a rule, but not always."""
+    if not passed_over_mm3:
+        return None
+    return f"left out though larger, with less in the meatus: {passed_over_mm3:.0f} mm3"
+
+
 RUNS_SHOWN = 5  # of slices, in a sentence
 
 
