@@ -5,9 +5,12 @@ SCANS ?= 4
 BUILD ?= docker build
 WEIGHTS ?= work/weights
 SUBMISSION ?= work/submission
-# Steps of the last two trainings of `weights` whose networks' mean is taken.
+# Steps of the last two trainings of `weights`: of the first, the networks whose mean the second starts
+# from; of either, those whose mean is taken.
 STATES ?= 2000 2500 3000 3500 4000 4500 5000 5500 6000 6500 7000 7500
+LATE_STATES ?= 5000 5500 6000 6500 7000 7500
 LAST_STATES ?= 1000 1500 2000 2500 3000 3500
+TEMPERATURE ?= 1.5
 
 PACKAGES := inference evaluation phantom training
 
@@ -44,7 +47,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-weights: .venv/ready  ## from nothing, after CONTOURS: 4 hours of two cores with bf16; goes on where it stopped
+weights: .venv/ready  ## from nothing, after CONTOURS: 5 hours of two cores with bf16; goes on where it stopped
 	$(BIN)/meatus train segment $(WEIGHTS) --preset first --member phantom-first --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS))
 	$(BIN)/meatus train segment $(WEIGHTS) --preset shipped --member phantom-thin --seed 1 \
@@ -59,7 +62,8 @@ weights: .venv/ready  ## from nothing, after CONTOURS: 4 hours of two cores with
 	$(BIN)/meatus train segment $(WEIGHTS) --preset whole --member phantom-a --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/steady.onnx
 	$(BIN)/meatus train export $(LAST_STATES:%=$(WEIGHTS)/segment/phantom-a/network-%.pt) \
-		$(WEIGHTS)/set/phantom-a.onnx --fp16 --scan tests/scans/hrT2/large_T2.nii.gz
+		$(LATE_STATES:%=$(WEIGHTS)/segment/phantom-steady/network-%.pt) $(WEIGHTS)/set/phantom-a.onnx \
+		--fp16 --temperature $(TEMPERATURE) --scan tests/scans/hrT2/large_T2.nii.gz
 	$(BIN)/meatus train segment $(WEIGHTS) --preset scout --member phantom-scout --seed 1 \
 		$(if $(CONTOURS),--contours $(CONTOURS)) --start $(WEIGHTS)/set/phantom-a.onnx
 	$(BIN)/meatus train export $(WEIGHTS)/segment/phantom-scout/network.pt \

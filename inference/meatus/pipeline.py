@@ -58,6 +58,7 @@ def segment(scan: Scan, model: Model, rules: Rules | None = None) -> Segmented:
         probabilities,
         probabilities.looked,
         cleaned.misplaced_mm3,
+        rules.keep_doubtful,
         cleaned.passed_over_mm3,
     )
 

@@ -103,4 +103,5 @@ class Segmented:
     probabilities: Probabilities | None = None
     looked: str = ""  # where the ensemble looked closely, and why, in words
     misplaced_mm3: float = 0.0  # of what would be a tumour if one could lie where no ear is
+    keeps_misplaced: bool = False  # whether that is in the labels
     passed_over_mm3: float = 0.0  # of a piece that went for a smaller one with more in the meatus

@@ -157,11 +157,16 @@ def test_the_one_by_an_ear_is_kept_where_a_larger_one_lies_in_the_brain():
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_is_left_out_or_kept_is_flagged(kept):
-    found, reach = labelled(RIGHT, FRONTAL), reach_of(head())
-    rules = Rules(keep_doubtful=kept)
+    """Also where another tumour that stays is the larger one."""
+    large = (INTRA, BY_RIGHT[1], 12)
+    found, reach = labelled(RIGHT, large, FRONTAL), reach_of(head())
+    rules = Rules(keep_doubtful=kept, tumours="all")
     told = clean_and_tell(found, rules, reach)
+    segmented = Segmented(
+        told.labels, misplaced_mm3=told.misplaced_mm3, keeps_misplaced=rules.keep_doubtful
+    )
 
-    flags = measure_found(Segmented(told.labels, misplaced_mm3=told.misplaced_mm3)).flags
+    flags = measure_found(segmented).flags
 
     words = "tumour where no ear can be" if kept else "left out as no ear can be there"
     assert flags[0] == f"{words}: 729 mm3"

@@ -61,9 +61,8 @@ class Measures:
 def measure_found(found: Segmented, one_ear_mm: float = anatomy.ONE_EAR_MM) -> Measures:
     """Measure what was found in a scan, and judge it by the scan too; see ``measure``."""
     measured = measure(found.labels, found.certainty, one_ear_mm, found.appearance)
-    kept = measured.total.whole_vs_mm3 >= found.misplaced_mm3
     doubts = (
-        flags.misplaced(found.misplaced_mm3, kept=kept),
+        flags.misplaced(found.misplaced_mm3, kept=found.keeps_misplaced),
         flags.passed_over(found.passed_over_mm3),
     )
     return replace(measured, flags=(*filter(None, doubts), *measured.flags))

@@ -26,7 +26,7 @@ def recipe(work):
     """The words of each command that ``make weights`` runs."""
     # As where no make runs around it, which would tell of the folder that it is in.
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    asked = ["weights", f"WEIGHTS={work}", "STATES=1 2", "LAST_STATES=2"]
+    asked = ["weights", f"WEIGHTS={work}", "STATES=1 2", "LATE_STATES=2", "LAST_STATES=1"]
     told = subprocess.run(
         ["make", "--dry-run", "--old-file", ".venv/ready", *asked],
         cwd=ROOT, env=outside, capture_output=True, text=True, check=True,
