@@ -121,7 +121,7 @@ def main() -> None:
     "--quality",
     type=click.Choice(get_args(Quality)),
     default=None,
-    help="One member; all members, left-right flip; all members, eight flips. Default: standard.",
+    help="One member; all, left-right flip; all, up to eight flips, as learnt. Default: standard.",
 )
 @click.option("--tumours", type=click.Choice(get_args(Tumours)), default="ears", show_default=True)
 @click.option("--keep-doubtful", is_flag=True, help="Write tumours where no ear can be, too.")

@@ -53,7 +53,9 @@ class Model:
 
     @property
     def flips(self) -> tuple[Flip, ...]:
-        return FLIPS[self.quality]
+        """Those of the quality that the network has learnt: others harm (docs/weights.md)."""
+        learnt = LEFT_RIGHT if self.spec.flips == "left-right" else EIGHT_FLIPS
+        return tuple(flip for flip in FLIPS[self.quality] if flip in learnt)
 
     def release(self) -> None:
         """Let the engines give memory back, between two cases."""

@@ -13,6 +13,9 @@ from meatus.structures import CLASS_NAMES
 # What a network is shown: the whole field; the regions about the ears, once a scout has found them;
 # or the whole field coarsely, to find them.
 Look: TypeAlias = Literal["field", "ears", "scout"]
+# Which a network was trained with, so that a mean over them helps: across the axes z, y and x of a
+# window, or across x alone, as a patient's two sides are alike.
+Flips: TypeAlias = Literal["all", "left-right"]
 
 METADATA_KEY = "meatus"
 FORMAT = 1
@@ -107,6 +110,7 @@ class Spec:
     softmax: bool = True  # whether the graph ends in a softmax
     classes: tuple[str, ...] = CLASS_NAMES
     look: Look = "field"
+    flips: Flips = "all"
     history: tuple[str, ...] = ()  # "name: trained on" of each forerunner, the latest first
     format: int = FORMAT
 

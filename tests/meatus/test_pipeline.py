@@ -1,5 +1,7 @@
 """The main path with networks of a few numbers; no trained weights are needed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -223,6 +225,14 @@ def test_all_tumours_stay_where_the_user_says_so():
 
 def test_full_quality_uses_each_of_the_eight_flips_once():
     assert len(set(EIGHT_FLIPS)) == 8
+
+
+@pytest.mark.parametrize(("quality", "count"), [("fast", 1), ("standard", 2), ("full", 2)])
+def test_flips_that_the_network_has_not_learnt_are_left_out(quality, count):
+    of_two_sides = replace(SPEC, flips="left-right")
+
+    assert len(model(quality=quality, spec=of_two_sides).flips) == count
+    assert len(model(quality="full").flips) == 8
 
 
 def test_thin_slices_are_thinned_out_for_the_network_and_labelled_in_full():

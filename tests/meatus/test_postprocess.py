@@ -51,6 +51,13 @@ def test_a_tumour_in_the_meatus_goes_before_a_larger_one_that_is_nowhere_in_it(w
     same(clean(draw(larger, rooted)), draw(rooted if stays else larger))
 
 
+@pytest.mark.parametrize(("wide", "stays"), [(20, True), (21, False)])
+def test_a_tumour_in_the_meatus_counts_ten_times_its_volume(wide, stays):
+    rooted, larger = (INTRA, (0, 3), (0, 4), (20, 22)), (EXTRA, (0, 3), (0, 4), (24, 24 + wide))
+
+    same(clean(draw(larger, rooted)), draw(rooted if stays else larger))
+
+
 @pytest.mark.parametrize(("label", "told"), [(EXTRA, 54.0), (INTRA, 0.0)])
 def test_a_larger_piece_that_goes_for_a_rooted_one_is_told(label, told):
     rooted, larger = (INTRA, (0, 3), (0, 4), (20, 22)), (label, (0, 3), (0, 3), (10, 16))

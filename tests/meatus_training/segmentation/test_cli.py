@@ -246,6 +246,21 @@ def test_a_training_goes_on_from_a_narrower_network_and_says_so(work, tmp_path):
     assert spec.history == ("before: 12 scans, no real scan; x",)
 
 
+@pytest.mark.parametrize(
+    ("preset", "flips"), [("paper", "all"), ("phantom", "all"), ("shipped", "left-right")]
+)
+def test_weights_say_which_flips_they_have_learnt(preset, flips):
+    settings = load_settings("segment", preset, SegmentSettings)
+
+    assert spec_for(settings, PrepareSettings(), "a", "x").flips == flips
+    still = replace(
+        settings.augmentation, shape=replace(settings.augmentation.shape, flip_chance=0)
+    )
+    assert spec_for(replace(settings, augmentation=still), PrepareSettings(), "a", "x").flips == (
+        "left-right"
+    )
+
+
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder", "shipped"])
 def test_the_presets_fit_their_networks_and_survive_a_round_trip(preset, tmp_path):
     settings = load_settings("segment", preset, SegmentSettings)

@@ -129,6 +129,8 @@ def spec_for(
     history: tuple[str, ...] = (),
 ) -> Spec:
     """What the pipeline must know about weights trained on scans ``prepared`` that way."""
+    # Rendered windows show no head upside down; scans are flipped along each axis, or along none.
+    every_axis = settings.train_on != "phantoms" and settings.augmentation.shape.flip_chance > 0
     published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
     overlap = PUBLISHED_OVERLAP if published else settings.depth // OVERLAP_PART
     return replace(
@@ -142,6 +144,7 @@ def spec_for(
         width=settings.width,
         blocks=settings.blocks,
         look=settings.look,
+        flips="all" if every_axis else "left-right",
     )
 
 
