@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,7 @@ import pytest
 from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.errors import UsageError
 from meatus.service.cases import case_name, find_cases
-from tests.meatus.tiny_runs import ROOT, command, run, run_here, save_scan, write_weights
+from tests.meatus.tiny_runs import ROOT, SPEC, command, run, run_here, save_scan, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,19 @@ def test_a_single_file_is_an_input(tmp_path, weights):
     assert (done.returncode, done.stderr) == (0, "")
     assert "8 flip(s), fused by vote" in done.stdout
     assert (tmp_path / "out" / "one.nii.gz").exists()
+
+
+def test_votes_of_flips_that_weights_have_not_learnt_are_told(tmp_path):
+    scan = save_scan(tmp_path / "one.nii.gz")
+    of_two_sides = write_weights(tmp_path, replace(SPEC, flips="left-right"))
+
+    votes = predict(scan, tmp_path / "votes", of_two_sides, "--fusion", "vote")
+    mean = predict(scan, tmp_path / "mean", of_two_sides, "--quality", "full")
+
+    told = "take care: votes need eight flips, of which these weights have learnt left-right alone"
+    assert votes.stdout.count(told) == 1
+    assert told not in mean.stdout
+    assert "x 2 flip(s)" in mean.stdout
 
 
 def test_the_same_case_gives_the_same_bytes_twice(tmp_path, weights):

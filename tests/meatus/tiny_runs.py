@@ -23,12 +23,12 @@ SPEC = tiny_spec(
 )
 
 
-def write_weights(folder):
+def write_weights(folder, spec=SPEC):
     """Two networks that call bright voxels cochlea and all others background."""
     members = []
     for name in ("a.onnx", "b.onnx"):
         slopes = (-20.0, -9.0, -9.0, 20.0 if name == "a.onnx" else 21.0)
-        write_network(folder / name, SPEC, slopes=slopes)
+        write_network(folder / name, spec, slopes=slopes)
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         members.append({"file": name, "sha256": digest, "trained_on": "nothing"})
     (folder / "manifest.json").write_text(json.dumps({"format": 1, "members": members}))

@@ -236,6 +236,11 @@ def _tell_start(
             f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
             f"fused by {request.fusion}, on {model.members[0].name}"
         )
+        if flips > len(model.flips) and model.spec.flips != "all":
+            console.say(
+                f"take care: votes need eight flips, of which these weights have learnt "
+                f"{model.spec.flips} alone; --fusion mean leaves the others out"
+            )
     (cases, todo), part = count, request.part
     if part is not None:
         why = f" ({part.why})" * bool(part.why)
