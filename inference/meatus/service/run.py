@@ -236,9 +236,9 @@ def _tell_start(
             f"quality: {model.quality}, {len(model.members)} member(s) x {flips} flip(s), "
             f"fused by {request.fusion}, on {model.members[0].name}"
         )
-        if flips > len(model.flips) and model.spec.flips != "all":
+        if request.fusion == "vote" and model.spec.flips != "all":
             console.say(
-                f"take care: votes need eight flips, of which these weights have learnt "
+                "take care: votes need eight flips, of which these weights have learnt "
                 f"{model.spec.flips} alone; --fusion mean leaves the others out"
             )
     (cases, todo), part = count, request.part

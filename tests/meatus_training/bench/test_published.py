@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from meatus.ensemble import EIGHT_FLIPS, Model
 from meatus.geometry import Geometry
 from meatus.io.images import read_scan
-from meatus.weights import find_networks
+from meatus.weights import find_networks, read_spec
 from meatus_evaluation.benchmark.children import ChildFailedError
 from meatus_phantom.generate import Case
 from meatus_training.bench import published
 from meatus_training.bench.jobs import Row, time_job, write_scan
-from meatus_training.bench.published import WIDTH, other_rows, torch_pass, widened
+from meatus_training.bench.published import WIDTH, other_rows, torch_pass, widened, write_network
 from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import probabilities
 from meatus_training.export.onnx_export import export_onnx
@@ -33,6 +34,15 @@ def test_the_widened_network_computes_what_the_narrow_one_does(tmp_path):
     np.testing.assert_allclose(
         probabilities(wide, window), probabilities(narrow, window), atol=1e-5
     )
+
+
+def test_the_network_of_the_published_works_width_is_timed_with_all_eight_flips(tmp_path):
+    of_two_sides = make_spec(width=4, blocks=2, flips="left-right")
+    export_onnx(ResUNet25d(4, 2), of_two_sides, tmp_path / "narrow.onnx")
+
+    wide = write_network(tmp_path / "wide.onnx", of_two_sides, tmp_path / "narrow.onnx")
+
+    assert Model((), read_spec(wide), "full").flips == EIGHT_FLIPS
 
 
 def test_the_scan_that_is_timed_has_the_stated_grid(tmp_path):
