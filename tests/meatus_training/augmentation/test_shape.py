@@ -46,6 +46,17 @@ def test_every_axis_is_flipped_on_its_own():
     assert len(corners) == 8
 
 
+def test_heads_stay_upright_where_flips_are_from_side_to_side():
+    image = torch.arange(24.0).view(2, 3, 4)
+    found = [
+        flip(image, image, rng(seed), shaped(flip_chance=0.5, flips="left-right"))[0]
+        for seed in range(20)
+    ]
+
+    assert all(torch.equal(one, image) or torch.equal(one, image.flip(2)) for one in found)
+    assert len({one[0, 0, 0].item() for one in found}) == 2
+
+
 @pytest.mark.parametrize("labels_by", ["nearest", "linear"])
 def test_nothing_moves_where_scale_is_one_and_angles_are_zero(labels_by):
     image, labels = block()

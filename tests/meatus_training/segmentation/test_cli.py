@@ -253,12 +253,10 @@ def test_weights_say_which_flips_they_have_learnt(preset, flips):
     settings = load_settings("segment", preset, SegmentSettings)
 
     assert spec_for(settings, PrepareSettings(), "a", "x").flips == flips
-    still = replace(
-        settings.augmentation, shape=replace(settings.augmentation.shape, flip_chance=0)
-    )
-    assert spec_for(replace(settings, augmentation=still), PrepareSettings(), "a", "x").flips == (
-        "left-right"
-    )
+    for changed in ({"flip_chance": 0}, {"flips": "left-right"}):
+        shape = replace(settings.augmentation.shape, **changed)
+        other = replace(settings, augmentation=replace(settings.augmentation, shape=shape))
+        assert spec_for(other, PrepareSettings(), "a", "x").flips == "left-right"
 
 
 @pytest.mark.parametrize("preset", ["paper", "phantom", "smoke", "ladder", "shipped"])

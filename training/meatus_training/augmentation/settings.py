@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meatus.spec import Flips
 from meatus_training.settings_files import later
 
 Range = tuple[float, float]
@@ -83,6 +84,7 @@ class Shape:
     """Flips, scale, rotation, shear and elastic displacement."""
 
     flip_chance: float = 0.5  # of each axis
+    flips: Flips = later("all")  # "left-right": no head upside down; not in the paper
     affine_chance: float = 0.5
     scale: Range = (0.8, 1.2)
     turn_degrees: float = 15.0  # in the plane, either way

@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meatus.intensity import BLACK
+from meatus.spec import Flips
 from meatus_training.augmentation.chances import chance, small_normal
 from meatus_training.augmentation.settings import AugmentSettings, Shape
+
+AXES: dict[Flips, tuple[int, ...]] = {"all": (0, 1, 2), "left-right": (2,)}  # that are flipped
 
 
 def flip(
     image: Tensor, labels: Tensor, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
-    """Reverse each axis with the same chance."""
+    """Reverse each axis, or the one from side to side alone, with the same chance."""
     drawn = rng.random(3) < settings.shape.flip_chance
-    axes = [axis for axis in range(3) if drawn[axis]]
+    axes = [axis for axis in AXES[settings.shape.flips] if drawn[axis]]
     return (torch.flip(image, axes), torch.flip(labels, axes)) if axes else (image, labels)
 
 

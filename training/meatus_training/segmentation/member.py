@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
-from meatus.spec import ReferenceCrop, Spec, Window
+from meatus.spec import Flips, ReferenceCrop, Spec, Window
 from meatus.weights import read_spec
 from meatus_training.errors import TrainingError
 from meatus_training.export.onnx_export import read_network
@@ -129,8 +129,8 @@ def spec_for(
     history: tuple[str, ...] = (),
 ) -> Spec:
     """What the pipeline must know about weights trained on scans ``prepared`` that way."""
-    # Rendered windows show no head upside down; scans are flipped along each axis, or along none.
-    every_axis = settings.train_on != "phantoms" and settings.augmentation.shape.flip_chance > 0
+    shape = settings.augmentation.shape
+    flips: Flips = shape.flips if shape.flip_chance > 0 else "left-right"
     published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
     overlap = PUBLISHED_OVERLAP if published else settings.depth // OVERLAP_PART
     return replace(
@@ -144,7 +144,8 @@ def spec_for(
         width=settings.width,
         blocks=settings.blocks,
         look=settings.look,
-        flips="all" if every_axis else "left-right",
+        # Rendered windows show no head upside down.
+        flips=flips if settings.train_on != "phantoms" else "left-right",
     )
 
 
