@@ -99,6 +99,7 @@ ADDITIONS = {
     "segment.full_field_order": "mixed",
     "segment.foreground_oversampling": 0.85,
     "segment.augmentation.tumour_look.chance": 0.5,
+    "segment.augmentation.shape.flips": "left-right",
     "export.name": "meatus",
 }
 OFF = {
@@ -112,6 +113,7 @@ OFF = {
     "segment.full_field_fraction": 0,
     "segment.foreground_oversampling": 0,
     "segment.augmentation.tumour_look.chance": 0,
+    "segment.augmentation.shape.flips": "all",
 }
 
 
