@@ -212,7 +212,7 @@ def test_a_key_by_both_its_names_is_refused(tmp_path):
 
 
 # Of the version before keys and modules were renamed: stages that it did count as done.
-BEFORE = {"phantom": "d72e37e99ef1257f", "ladder": "dc3c6ea8c1f5983a", "smoke": "3d911ce6fc4d7bf4"}
+BEFORE = {"phantom": "d72e37e99ef1257f", "smoke": "3d911ce6fc4d7bf4"}
 
 
 @pytest.mark.parametrize("preset", BEFORE)
