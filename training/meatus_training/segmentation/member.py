@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning.fabric import Fabric
 
-from meatus.spec import Flips, ReferenceCrop, Spec, Window
+from meatus.spec import ReferenceCrop, Spec, Window
 from meatus.weights import read_spec
 from meatus_training.errors import TrainingError
 from meatus_training.export.onnx_export import read_network
@@ -130,7 +130,8 @@ def spec_for(
 ) -> Spec:
     """What the pipeline must know about weights trained on scans ``prepared`` that way."""
     shape = settings.augmentation.shape
-    flips: Flips = shape.flips if shape.flip_chance > 0 else "left-right"
+    # Rendered windows show no head upside down.
+    upright = settings.train_on == "phantoms" or shape.flip_chance == 0
     published = isinstance(prepared.crop, ReferenceCrop) and settings.depth > PUBLISHED_OVERLAP
     overlap = PUBLISHED_OVERLAP if published else settings.depth // OVERLAP_PART
     return replace(
@@ -144,8 +145,7 @@ def spec_for(
         width=settings.width,
         blocks=settings.blocks,
         look=settings.look,
-        # Rendered windows show no head upside down.
-        flips=flips if settings.train_on != "phantoms" else "left-right",
+        flips="left-right" if upright else shape.flips,
     )
 
 
