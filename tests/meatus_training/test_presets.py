@@ -100,6 +100,8 @@ ADDITIONS = {
     "segment.foreground_oversampling": 0.85,
     "segment.augmentation.tumour_look.chance": 0.5,
     "segment.augmentation.shape.flips": "left-right",
+    "selftrain.drops_fluid": True,
+    "selftrain.clean.tumours": "one",
     "export.name": "meatus",
 }
 OFF = {
@@ -114,6 +116,7 @@ OFF = {
     "segment.foreground_oversampling": 0,
     "segment.augmentation.tumour_look.chance": 0,
     "segment.augmentation.shape.flips": "all",
+    "selftrain.drops_fluid": False,
 }
 
 

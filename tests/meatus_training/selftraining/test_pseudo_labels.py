@@ -25,7 +25,7 @@ from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import SELFTRAIN, Rounds
 from tests.meatus.specs import make_spec
 from tests.meatus_training.runs.test_provenance import cases_of
-from tests.meatus_training.selftraining.ears import GRID, box, ears, scan_of
+from tests.meatus_training.selftraining.ears import FLUID, GRID, box, ears, scan_of
 
 
 def test_a_verdict_that_is_missing_says_what_to_delete(tmp_path):
@@ -119,6 +119,23 @@ def test_contrast_mends_where_the_ensemble_is_not_sure_and_only_there():
     np.testing.assert_array_equal(unsure.cleaned, fat)
     np.testing.assert_array_equal(unsure.repaired, ears())
     np.testing.assert_array_equal(sure.repaired, fat)
+
+
+def test_fluid_is_learnt_to_be_no_tumour_however_sure_the_ensemble_was_of_it():
+    seen = ears()
+    box(seen, Structure.INTRA_MEATAL, (34, 44), (30, 35), (13, 17))  # in the healthy ear
+    scan = scan_of(ears())
+    scan[(seen > 0) & (ears() == 0)] = FLUID
+    scan[5:25, 40:46, 30:96] = FLUID  # the cistern
+    scan = (2 * scan - 1).astype(np.float16)
+    drops = SelftrainSettings(drops_fluid=True)
+
+    before = pseudo_labels("a", scan, GRID, ensemble(seen, 0.99), SelftrainSettings())
+    after = pseudo_labels("a", scan, GRID, ensemble(seen, 0.99), drops)
+
+    assert not before.selection.verdict.keep
+    assert after.selection.verdict.keep
+    np.testing.assert_array_equal(after.selection.labels, ears())
 
 
 def test_an_ear_in_the_padding_is_not_missed_but_one_that_the_scan_shows_is():

@@ -5,7 +5,7 @@ import pytest
 
 from meatus.geometry import Geometry
 from meatus.structures import Structure
-from meatus_training.selftraining.repair import RepairRules, repair
+from meatus_training.selftraining.repair import RepairRules, repair, without_fluid
 from tests.meatus_training.selftraining.ears import BONE, FLUID, GRID, TUMOUR, box, ears, scan_of
 
 COCHLEA, INTRA, EXTRA = Structure.COCHLEA, Structure.INTRA_MEATAL, Structure.EXTRA_MEATAL
@@ -185,3 +185,60 @@ def test_an_empty_map_stays_empty_and_the_argument_is_left_alone():
     kept = fat.copy()
     repair(scan_of(truth), fat, GRID)
     np.testing.assert_array_equal(fat, kept)
+
+
+def test_the_fluid_that_a_tumour_runs_into_goes_and_the_tumour_stays():
+    truth, scan = canal_in_fluid()
+    long = truth.copy()
+    box(long, INTRA, (60, 74), (27, 34), (12, 18))  # to the canal's end
+
+    dry = without_fluid(scan, long, GRID)
+
+    np.testing.assert_array_equal(dry, truth)
+
+
+def test_a_tumour_that_is_fluid_alone_goes_and_no_other():
+    truth, scan = canal_in_fluid()
+    scan[12:18, 27:34, 20:34] = FLUID  # the other ear's canal
+    both = truth.copy()
+    box(both, INTRA, (22, 32), (27, 34), (12, 18))
+
+    dry = without_fluid(scan, both, GRID)
+
+    np.testing.assert_array_equal(dry, truth)
+
+
+def test_a_cyst_stays_and_a_thin_sheet_beside_fluid_goes():
+    truth = np.zeros(GRID.shape, dtype=np.uint8)
+    box(truth, EXTRA, (60, 75), (20, 35), (10, 20))
+    scan = np.full(GRID.shape, BONE, dtype=np.float32)
+    scan[truth == EXTRA] = TUMOUR
+    scan[13:17, 25:30, 65:70] = FLUID  # the cyst
+    scan[10:20, 35:37, 60:75] = FLUID
+    scan[10:20, 37, 60:75] = TUMOUR  # half fluid, half bone
+    wide = truth.copy()
+    box(wide, EXTRA, (60, 75), (20, 38), (10, 20))
+
+    dry = without_fluid(noisy(scan), wide, GRID)
+
+    np.testing.assert_array_equal(dry, truth)
+
+
+def test_a_thin_tumour_without_fluid_stays():
+    labels = ears()
+    box(labels, INTRA, (96, 97), (32, 33), (14, 16))  # one voxel wide
+    scan = scan_of(labels)
+    scan[5:25, 40:46, 60:96] = FLUID  # the cistern
+
+    np.testing.assert_array_equal(without_fluid(scan, labels, GRID), labels)
+
+
+def test_cochleae_are_fluid_and_stay():
+    labels = ears()
+    scan = scan_of(labels)
+    scan[labels == EXTRA] = FLUID
+
+    dry = without_fluid(scan, labels, GRID)
+
+    np.testing.assert_array_equal(dry == COCHLEA, labels == COCHLEA)
+    assert not (dry == EXTRA).any()

@@ -63,6 +63,17 @@ def test_training_moves_every_network_and_leaves_pictures(whole):
     assert (whole[1] / "pictures" / "step_0000006.png").exists()
 
 
+def test_gradients_clipped_to_nothing_move_no_network(tmp_path):
+    # Adam divides by what it has seen, but for its own 1e-8: below that nothing is left to move.
+    settings = replace(TINY, clip=1e-15, weight_decay=0.0)
+
+    trained = train_translation(toy_data(), settings, tmp_path, CPU, silent)
+
+    for before, after in zip(start_state(TINY, CPU).networks, trained.state.networks, strict=True):
+        for old, new in zip(before.parameters(), after.parameters(), strict=True):
+            torch.testing.assert_close(old, new, rtol=0, atol=1e-6)
+
+
 def test_a_checkpoint_of_other_settings_is_refused_by_their_names(whole):
     with pytest.raises(TrainingError, match=r"other settings \(patches\)"):
         train_translation(toy_data(), replace(TINY, patches=8), whole[1], CPU, silent)

@@ -34,7 +34,7 @@ from meatus_training.export.onnx_export import export_onnx
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.run_context import RunContext
-from meatus_training.selftraining.repair import Change, repair
+from meatus_training.selftraining.repair import Change, repair, without_fluid
 from meatus_training.selftraining.select import Selection, Verdict, select
 from meatus_training.selftraining.settings import SelftrainSettings
 
@@ -166,14 +166,18 @@ def pseudo_labels(
     probabilities = predict(Prepared(image, geometry, geometry), model).voxels
     found = probabilities.argmax(axis=0).astype(np.uint8)
     cleaned = clean(Labels(found, geometry), settings.clean).voxels
-    repaired = cleaned
+    repaired, original = cleaned, cleaned
     changes: tuple[Change, ...] = ()
+    levels = as_measured(image, model.spec.normalisation)
+    if settings.drops_fluid:  # first: cleaning chooses among tumours, and fluid is none
+        dry = without_fluid(levels, found, geometry, settings.repair)
+        repaired = clean(Labels(dry, geometry), settings.clean).voxels
+        original = np.where(dry != found, found, cleaned)
     if settings.repairs:
-        levels = as_measured(image, model.spec.normalisation)
-        mended = repair(levels, cleaned, geometry, settings.repair)
-        repaired, changes = mended.labels, mended.changes
-        sure = chosen_p(probabilities, cleaned) >= settings.sure_p
-        repaired = np.where(sure, cleaned, repaired)
+        mended = repair(levels, repaired, geometry, settings.repair)
+        changes = mended.changes
+        sure = chosen_p(probabilities, repaired) >= settings.sure_p
+        repaired = np.where(sure, repaired, mended.labels)
     # Judged by what the scan shows: an ear that lies in the padding is not missed.
     box = shown_box(image)
     part = select(
@@ -182,7 +186,7 @@ def pseudo_labels(
         repaired[box],
         part_of(geometry, box),
         settings.select,
-        original=cleaned[box],
+        original=original[box],
     )
     labels = np.zeros_like(repaired)
     labels[box] = part.labels

@@ -1,4 +1,4 @@
-"""Mends pseudo-labels of cochlea and canal by the hrT2's own contrast.
+"""Mends pseudo-labels of tumour, cochlea and canal by the hrT2's own contrast.
 
 Fluid is bright in hrT2, bone is nearly black, a tumour lies between. The idea, to let that
 contrast and not the network draw the edges of what lies in fluid or in bone, is after LaTIM's
@@ -23,10 +23,20 @@ Intra-meatal tumour, each side apart:
     three voxels in the slice, for between bone and fluid lies a sheet as dark as a tumour.
  4. Keep the largest piece and fill what it encloses, noise and cysts, in each slice.
 
+Fluid in the tumour (``without_fluid``, before a label map is cleaned), each piece apart:
+ 1. Levels in the box ``fluid_context_mm`` about it: bone, the 5th percentile; fluid, the 99.5th,
+    for little of so large a box may be fluid.
+ 2. What lies ``fluid_share`` of the way from bone to fluid or higher is fluid, and goes; so does
+    what is narrower then than three voxels in the slice: a sheet of mixed voxels.
+ 3. What the rest encloses in a slice stays: cysts. A piece without fluid stays as it is.
+A network that learnt from translations, where fluid is seldom as bright as it is, takes what is as
+bright as that for tumour: the canal of the healthy ear, the cistern above and below a tumour. A
+tumour as bright as fluid is lost, and such a scan is not learnt from.
+
 Where fluid is not brighter than tumour by ``contrast`` of the range from bone to fluid, fluid
 stays and nothing joins; the same of tumour and bone. A result that is not between 1 / ``change``
 and ``change`` times the pseudo-label's volume is distrusted: the pseudo-label stays as it is.
-Extra-meatal voxels and the boundary between the tumour's two parts never change.
+Mending never changes extra-meatal voxels, nor the boundary between the tumour's two parts.
 """
 
 from __future__ import annotations
@@ -38,11 +48,13 @@ from scipy import ndimage
 
 from meatus.components import LabelMap, Mask, components
 from meatus.geometry import Array, Geometry
-from meatus.structures import CLASS_NAMES, Structure
+from meatus.structures import CLASS_NAMES, TUMOUR, Structure
 from meatus_training.selftraining.morphology import ball, dilate, fill_slices, otsu
+from meatus_training.settings_files import later
 
 SOLID = np.ones((1, 3, 3), dtype=bool)  # what a thin sheet does not hold
 LEVELS_PCT = (5, 98)  # of bone and of fluid: a large tumour leaves little fluid in sight
+BOX_LEVELS_PCT = (5, 99.5)  # the same of a whole box about a tumour
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,8 @@ class RepairRules:
     contrast: float = 0.2
     change: float = 3.0
     fewest: int = 8  # voxels of a piece below which no level is measured
+    fluid_share: float = later(0.7)  # between bone and fluid: tumours lie near the middle
+    fluid_context_mm: float = later(10.0)  # a large tumour leaves little fluid close by
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,27 @@ def repair(
             change = _mend(image[wide], mended[wide], within, structure, geometry, rules)
             changes.append(change)
     return Repaired(mended, tuple(changes))
+
+
+def without_fluid(
+    image: Array, labels: LabelMap, geometry: Geometry, rules: RepairRules = RepairRules()
+) -> LabelMap:
+    """``labels`` (Z, Y, X) without the tumour that is fluid in ``image``, as the module says."""
+    dry = labels.copy()
+    pieces, sizes = components(np.isin(labels, TUMOUR))
+    margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
+    for number, box in enumerate(ndimage.find_objects(pieces, sizes.size - 1), start=1):
+        wide = tuple(
+            slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True)
+        )
+        piece = pieces[wide] == number
+        bone, fluid = np.percentile(image[wide], BOX_LEVELS_PCT)
+        tissue = piece & (image[wide] < bone + rules.fluid_share * (fluid - bone))
+        if (tissue == piece).all():
+            continue
+        kept = piece & fill_slices(ndimage.binary_opening(tissue, SOLID))
+        dry[wide][piece & ~kept] = Structure.BACKGROUND
+    return dry
 
 
 def _mend(

@@ -12,6 +12,7 @@ from meatus.postprocess import Rules
 from meatus_training.selftraining.repair import RepairRules
 from meatus_training.selftraining.rounds import RoundRules
 from meatus_training.selftraining.select import SelectRules
+from meatus_training.settings_files import later
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,6 +29,7 @@ class SelftrainSettings:
     quality: Quality = "standard"  # flips of the predictions: none, left-right, all eight
     clean: Rules = field(default_factory=Rules)
     repairs: bool = True
+    drops_fluid: bool = later(False)  # what is as bright as fluid from the tumour, however sure
     # A voxel that the ensemble is this sure of is not repaired: contrast decides the others.
     sure_p: Share = 0.95
     repair: RepairRules = field(default_factory=RepairRules)

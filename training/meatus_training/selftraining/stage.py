@@ -215,7 +215,8 @@ def _weights_key(folder: Path) -> str:
 def _labelling_key(settings: SelftrainSettings) -> str:
     """Of the settings that pseudo-labels depend on."""
     parts = [settings_hash(part) for part in (settings.clean, settings.repair, settings.select)]
-    return key_of(parts, settings.quality, settings.repairs, settings.sure_p)
+    told = [parts, settings.quality, settings.repairs, settings.sure_p]
+    return key_of(*told, *(["drops fluid"] if settings.drops_fluid else []))
 
 
 def _in_words(plan: RoundPlan, targets: int) -> str:

@@ -57,6 +57,7 @@ class TranslatorSettings:
     critic_learning_rate: NotNegative = 2e-5
     betas: tuple[Share, Share] = (0.5, 0.999)  # of Adam; the paper is silent, CUT has these
     weight_decay: NotNegative = 1e-4
+    clip: NotNegative = later(0.0)  # norm of the gradients, of the critic and of the others; 0: off
     schedule: Literal["plateau", "linear"] = "plateau"
     epochs: Count = 200  # at the full rate, where the schedule is linear
     decay_epochs: CountOrNone = 0  # after those, linearly to nothing

@@ -240,7 +240,7 @@ def train_step(
             state.generator, source, target, styles, settings.layers, identity=settings.identity > 0
         )
         critic = critic_loss(state.critic, translated, target, styles)
-    _update(fabric, state.critic_optimiser, critic.total)
+    _update(fabric, state.critic, state.critic_optimiser, critic.total, settings.clip)
     places = draw_places(translated, settings.patches, rng)
     with fabric.autocast(), _frozen(state.critic):
         ours = generator_loss(
@@ -254,7 +254,8 @@ def train_step(
             settings.identity,
         )
     kept = structure_loss(state.segmenters, translated, source, labels, settings, step)
-    _update(fabric, state.generator_optimiser, ours.total + kept.total)
+    total = ours.total + kept.total
+    _update(fabric, state.generator, state.generator_optimiser, total, settings.clip)
     return translated, mean(fabric, _numbers(critic, ours, kept))
 
 
@@ -264,10 +265,14 @@ def _numbers(critic: CriticLoss, ours: GeneratorLoss, kept: StructureLoss) -> Te
     return torch.stack(parts).detach()
 
 
-def _update(fabric: Fabric, optimiser: _FabricOptimizer, loss: Tensor) -> None:
+def _update(
+    fabric: Fabric, network: nn.Module, optimiser: _FabricOptimizer, loss: Tensor, clip: float
+) -> None:
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(loss)
     average_gradients(fabric, [p for group in optimiser.param_groups for p in group["params"]])
+    if clip:  # over all that the optimiser moves, of which ``network`` is a part
+        fabric.clip_gradients(network, optimiser, max_norm=clip, error_if_nonfinite=False)
     optimiser.step()
 
 
