@@ -41,6 +41,7 @@ Mending never changes extra-meatal voxels, nor the boundary between the tumour's
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,13 +100,8 @@ def repair(
     changes: list[Change] = []
     for structure in (Structure.COCHLEA, Structure.INTRA_MEATAL):
         swollen = dilate(labels == structure, rules.reach_mm, geometry)
-        pieces, sizes = components(swollen)
         margin = [int(rules.context_mm / mm) + 2 for mm in geometry.spacing_mm[::-1]]
-        for number, box in enumerate(ndimage.find_objects(pieces, sizes.size - 1), start=1):
-            wide = tuple(
-                slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True)
-            )
-            within = pieces[wide] == number
+        for wide, within in _pieces(swollen, margin):
             change = _mend(image[wide], mended[wide], within, structure, geometry, rules)
             changes.append(change)
     return Repaired(mended, tuple(changes))
@@ -116,13 +112,8 @@ def without_fluid(
 ) -> LabelMap:
     """``labels`` (Z, Y, X) without the tumour that is fluid in ``image``, as the module says."""
     dry = labels.copy()
-    pieces, sizes = components(np.isin(labels, TUMOUR))
     margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
-    for number, box in enumerate(ndimage.find_objects(pieces, sizes.size - 1), start=1):
-        wide = tuple(
-            slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True)
-        )
-        piece = pieces[wide] == number
+    for wide, piece in _pieces(np.isin(labels, TUMOUR), margin):
         bone, fluid = np.percentile(image[wide], BOX_LEVELS_PCT)
         tissue = piece & (image[wide] < bone + rules.fluid_share * (fluid - bone))
         if (tissue == piece).all():
@@ -130,6 +121,16 @@ def without_fluid(
         kept = piece & fill_slices(ndimage.binary_opening(tissue, SOLID))
         dry[wide][piece & ~kept] = Structure.BACKGROUND
     return dry
+
+
+def _pieces(mask: Mask, margin: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], Mask]]:
+    """Each piece of ``mask`` (Z, Y, X) in its box, which is ``margin`` voxels (z, y, x) wider."""
+    numbers, sizes = components(mask)
+    for number, box in enumerate(ndimage.find_objects(numbers, sizes.size - 1), start=1):
+        wide = tuple(
+            slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True)
+        )
+        yield wide, numbers[wide] == number
 
 
 def _mend(
