@@ -32,7 +32,7 @@ f:
 @pytest.fixture(scope="module")
 def climbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ladder")
-    settings = CohortSettings(source=2, target=2, validation=0, test=2, sites=("ldn",), seed=4)
+    settings = CohortSettings(source=2, target=2, validation=1, test=2, sites=("ldn",), seed=4)
     write_cohort(folder / "cohort", settings, make=tiny_case)
     (folder / "rungs.yaml").write_text(TWO)
     make_preset(folder / "preset", **FEW)
@@ -55,6 +55,20 @@ def test_every_rung_is_trained_and_scored_and_told_in_one_table(climbed):
         assert f"rung {name}" in ended.stdout
     table = ended.stdout.rpartition("rung: Dice")[2]
     assert [word for word in ("c", "looks", "f") if f" {word} " in table] == ["c", "looks", "f"]
+
+
+def test_the_table_has_what_one_chooses_by(climbed):
+    folder, ended = climbed
+    body = ended.stdout.rpartition("rung: Dice")[2].rpartition("━")[2]
+    rows = [line.strip("│").split("│") for line in body.splitlines() if line.startswith("│")]
+
+    assert len(rows) == 3
+    for row in rows:
+        name, *_, chosen_by = (cell.strip() for cell in row)
+        scores = folder / "work" / name / "selftrain" / "round_0" / "validation.scores.json"
+        overall = json.loads(scores.read_text())["summary"][0]["measures"]
+        means = [overall[part]["dice"]["mean"] for part in ("whole_vs", "cochlea")]
+        assert chosen_by == ", ".join(f"{mean:.2f}" for mean in means)
 
 
 def test_what_rungs_share_is_made_once(climbed):
@@ -93,7 +107,7 @@ def test_a_second_climb_finds_everything_done(climbed):
     assert again.exit_code == 0, again.output
     assert done_stages(folder / "work") == before
     assert "rung f" not in again.stdout
-    assert again.stdout.count("done before, unchanged") == 7
+    assert again.stdout.count("done before, unchanged") == 8
 
 
 def test_a_folder_without_test_scans_is_no_ladder(climbed, tmp_path):

@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +64,67 @@ def test_a_stage_that_keeps_what_it_can_use_is_not_set_aside(counted):
 
     assert (folder / "more").exists()
     assert is_done(folder, "b")
+
+
+@pytest.fixture
+def at_work(counted):
+    """A run that is at work on the stage, until it is told that it may end."""
+    context, folder, job, _ = counted
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert may_end.wait(20)
+        job()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(context.carry_out, folder, "a", slow)
+        assert begun.wait(20)
+        yield pool, first, may_end
+        may_end.set()
+
+
+def test_a_second_run_waits_and_finds_the_stage_done(counted, at_work, capsys):
+    context, folder, job, calls = counted
+    pool, first, may_end = at_work
+    second = pool.submit(crew_of_one(context.work).carry_out, folder, "a", job)
+    told, until = "", time.monotonic() + 20
+    while "another run works on it; waiting" not in told and time.monotonic() < until:
+        told += capsys.readouterr().out
+        time.sleep(0.05)
+    may_end.set()
+
+    assert (first.result(20), second.result(20)) == (True, False)
+    assert len(calls) == 1
+    told += capsys.readouterr().out
+    assert told.count("stage: another run works on it; waiting") == 1
+    assert "stage: done before, unchanged" in told
+
+
+def test_whoever_waits_for_another_run_can_be_told_to_stop(counted, at_work):
+    context, folder, job, calls = counted
+
+    with pytest.raises(ToldToStopError):
+        crew_of_one(context.work, lambda: True).carry_out(folder, "a", job)
+
+    assert not calls
+
+
+def test_several_processes_do_not_wait_for_another_run(counted, at_work):
+    context, folder, job, calls = counted
+
+    with pytest.raises(TrainingError, match="stage: another run works on it; run the same command"):
+        replace(context, fabric=OneOfTwo()).carry_out(folder, "a", job)
+
+    assert not calls
+
+
+def test_a_stage_is_free_again_where_its_run_failed(counted):
+    context, folder, job, _ = counted
+    with pytest.raises(ZeroDivisionError):
+        context.carry_out(folder, "a", lambda: 1 / 0)
+
+    assert crew_of_one(context.work, lambda: False).carry_out(folder, "a", job)
 
 
 def test_a_result_that_is_gone_is_made_again(counted):

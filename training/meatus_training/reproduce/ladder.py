@@ -33,7 +33,7 @@ from meatus_training.runs.run_context import Launch, RunContext
 from meatus_training.runs.stage_records import key_of
 from meatus_training.selftraining.judge import predict_scans, score
 from meatus_training.selftraining.retrain import training_key
-from meatus_training.selftraining.stage import SELFTRAIN
+from meatus_training.selftraining.stage import SELFTRAIN, VALIDATION
 from meatus_training.settings_files import PRESETS, SettingsError, read_yaml, settings_hash
 
 RUNGS = PRESETS / "ladder" / "rungs.yaml"
@@ -46,6 +46,7 @@ SHOWN = {
     "whole_vs": "whole VS",
     "cochlea": "cochlea",
 }
+CHOSEN_BY = ("whole_vs", "cochlea")
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -72,9 +73,10 @@ def climb(
     context: RunContext,
     workers: int,
 ) -> dict[str, Any]:
-    """Train every rung into WORK/<rung>, label and score the test phantoms; the scores by rung.
+    """Train every rung into WORK/<rung>, label and score the test phantoms.
 
-    What rungs have in common is made once. What is done and unchanged stays, as in
+    The scores by rung and split: of those phantoms, and of those for validation after the rung's
+    last round. What rungs have in common is made once. What is done and unchanged stays, as in
     ``run_reproduce``. Raises ``TrainingError`` where ``data`` is no cohort
     with a truth for its test scans.
     """
@@ -94,7 +96,11 @@ def climb(
         context.say(f"rung {name}")
         weights = run_reproduce(Reproduction(data, settings, own, workers, truth))
         _judge(scans, truth, weights, settings, own)
-        found[name] = json.loads((own.work / SCORES).read_text())
+        last = own.work / SELFTRAIN / f"round_{settings.selftrain.rounds}"
+        files = {"test": own.work / SCORES, VALIDATION: last / f"{VALIDATION}.scores.json"}
+        found[name] = {
+            split: json.loads(file.read_text()) for split, file in files.items() if file.exists()
+        }
     return found
 
 
@@ -141,11 +147,25 @@ def _judge(
 
 
 def ladder_table(scores: Mapping[str, Any]) -> Table:
-    """Mean Dice of each structure and its 95 % interval over the cases, a row for each rung."""
-    table = Table("rung: Dice", *SHOWN.values())
+    """Mean Dice of each structure and its 95 % interval over the test cases, a row for each rung.
+
+    Of the validation cases, by which one chooses, the means of whole VS and cochlea.
+    """
+    table = Table("rung: Dice", *SHOWN.values(), "validation: whole VS, cochlea")
     for name, found in scores.items():
-        measures = found["summary"][0]["measures"]
-        table.add_row(name, *(_in_words(measures[structure]["dice"]) for structure in SHOWN))
+        test, *chosen_by = (
+            found[split]["summary"][0]["measures"]
+            for split in ("test", VALIDATION)
+            if split in found
+        )
+        means = [
+            f"{part[structure]['dice']['mean']:.2f}"
+            for part in chosen_by
+            for structure in CHOSEN_BY
+        ]
+        table.add_row(
+            name, *(_in_words(test[structure]["dice"]) for structure in SHOWN), ", ".join(means)
+        )
     return table
 
 
@@ -184,7 +204,9 @@ def ladder(
     """Train rung by rung on the phantoms in DATA and compare them on its test scans.
 
     Each rung is a reproduction of its own, in WORK/RUNG, with its scores of the test scans in
-    WORK/RUNG/test.scores.json. Stopped or killed anywhere, the same command goes on.
+    WORK/RUNG/test.scores.json. Stopped or killed anywhere, the same command goes on. It may run
+    several times in one WORK, with other rungs, each on its own GPU or core: what two of them
+    need is made by one while the other waits.
     """
     check_folders(work)
     changes = read_rungs(file or RUNGS, chosen)
@@ -194,4 +216,4 @@ def ladder(
     context = RunContext(work, launch, launch.fabric(), should_stop)
     scores = climb(data, rungs, context, workers)
     if context.fabric.is_global_zero:
-        Console(width=100).print(ladder_table(scores))
+        Console(width=120).print(ladder_table(scores))

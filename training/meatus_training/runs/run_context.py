@@ -7,12 +7,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
 
 from meatus_training.errors import TrainingError
@@ -106,14 +107,16 @@ class RunContext:
         All processes do it together, or the first one ``alone`` while the others wait as long
         as it takes. What ``folder`` holds of another key is set aside, unless the job ``keeps``
         what it can use. A result is whole where all that it ``makes`` is there. Returns whether
-        anything was done; what fails is gone on with next time.
+        anything was done; what fails is gone on with next time. Where another run works on
+        ``folder``, this one waits; several processes end in a ``TrainingError`` instead.
         """
-        if not self._begin(folder, key, keeps, makes):
-            return False
-        if alone and not self.fabric.is_global_zero:
-            self._await(folder, key)
-        else:
-            self._work(folder, key, job, shared=not alone)
+        with self._held(folder):
+            if not self._begin(folder, key, keeps, makes):
+                return False
+            if alone and not self.fabric.is_global_zero:
+                self._await(folder, key)
+            else:
+                self._work(folder, key, job, shared=not alone)
         return True
 
     def carry_out_all(self, parts: Sequence[Part]) -> None:
@@ -123,14 +126,17 @@ class RunContext:
         device; the others by all processes together, one after the other.
         """
         apart, shared = side_by_side(len(parts), self.fabric.world_size)
-        begun = [
-            number
-            for number in range(shared.start)
-            if self._begin(parts[number].folder, parts[number].key, False, parts[number].makes)
-        ]
-        self._work_apart([parts[n] for n in apart[self.fabric.global_rank] if n in begun])
-        for number in begun:
-            self._await(parts[number].folder, parts[number].key)
+        with ExitStack() as held:
+            for part in parts[: shared.start]:
+                held.enter_context(self._held(part.folder))
+            begun = [
+                number
+                for number in range(shared.start)
+                if self._begin(parts[number].folder, parts[number].key, False, parts[number].makes)
+            ]
+            self._work_apart([parts[n] for n in apart[self.fabric.global_rank] if n in begun])
+            for number in begun:
+                self._await(parts[number].folder, parts[number].key)
         for part in parts[shared.start :]:
             self.carry_out(part.folder, part.key, partial(part.job, self), makes=part.makes)
 
@@ -149,6 +155,37 @@ class RunContext:
 
     def _name(self, folder: Path) -> str:
         return str(folder.relative_to(self.work))
+
+    @contextmanager
+    def _held(self, folder: Path) -> Iterator[None]:
+        """No other run works on ``folder`` meanwhile; the system frees it should this one die."""
+        lock = FileLock(folder.resolve().with_name(f".{folder.name}.lock"))
+        patient = self.fabric.world_size == 1  # of several, those who wait would lose patience
+        name, waits = self._name(folder), False
+        try:
+            while not self._takes(lock):
+                if not patient:
+                    raise TrainingError(
+                        f"{name}: another run works on it; run the same command again when that "
+                        "is done."
+                    )
+                if not waits:
+                    self.say(f"{name}: another run works on it; waiting")
+                self.check_stop(name)
+                waits = True
+            yield
+        finally:
+            lock.release()
+
+    def _takes(self, lock: FileLock) -> bool:
+        """Whether the first process got ``lock`` before long, the same for all."""
+        taken = True
+        if self.fabric.is_global_zero:
+            try:
+                lock.acquire(timeout=LOOK_EVERY_S)
+            except Timeout:
+                taken = False
+        return bool(self.fabric.broadcast(taken))
 
     def _begin(self, folder: Path, key: str, keeps: bool, makes: Sequence[Path]) -> bool:
         """Whether there is anything to do, the same for all processes; then all is ready for it."""
