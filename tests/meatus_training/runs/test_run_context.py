@@ -124,7 +124,7 @@ def test_a_stage_is_free_again_where_its_run_failed(counted):
     with pytest.raises(ZeroDivisionError):
         context.carry_out(folder, "a", lambda: 1 / 0)
 
-    assert crew_of_one(context.work, lambda: False).carry_out(folder, "a", job)
+    assert crew_of_one(context.work).carry_out(folder, "a", job)
 
 
 def test_a_result_that_is_gone_is_made_again(counted):

@@ -24,6 +24,7 @@ from meatus_training.reproduce.stage import (
     STAGES,
     ReproduceSettings,
     Reproduction,
+    last_scores,
     load_all,
     run_reproduce,
     translation_key,
@@ -75,10 +76,10 @@ def climb(
 ) -> dict[str, Any]:
     """Train every rung into WORK/<rung>, label and score the test phantoms.
 
-    The scores by rung and split: of those phantoms, and of those for validation after the rung's
-    last round. What rungs have in common is made once. What is done and unchanged stays, as in
-    ``run_reproduce``. Raises ``TrainingError`` where ``data`` is no cohort
-    with a truth for its test scans.
+    By rung and split, all scores of those phantoms, and the means of those for validation after
+    the rung's last round. What rungs have in common is made once. What is done and unchanged
+    stays, as in ``run_reproduce``. Raises ``TrainingError`` where ``data`` is no cohort with a
+    truth for its test scans.
     """
     truth, folder = data / "truth", data / FOLDERS["test"]
     scans = {file.name.removesuffix(SUFFIX): file for file in sorted(folder.glob(f"*{SUFFIX}"))}
@@ -94,13 +95,10 @@ def climb(
             share_folders(context.work, own.work, settings)
         context.fabric.barrier()
         context.say(f"rung {name}")
-        weights = run_reproduce(Reproduction(data, settings, own, workers, truth))
-        _judge(scans, truth, weights, settings, own)
-        last = own.work / SELFTRAIN / f"round_{settings.selftrain.rounds}"
-        files = {"test": own.work / SCORES, VALIDATION: last / f"{VALIDATION}.scores.json"}
-        found[name] = {
-            split: json.loads(file.read_text()) for split, file in files.items() if file.exists()
-        }
+        run = Reproduction(data, settings, own, workers, truth)
+        _judge(scans, truth, run_reproduce(run), settings, own)
+        test = json.loads((own.work / SCORES).read_text())
+        found[name] = {"test": test, VALIDATION: last_scores(run)}
     return found
 
 
@@ -153,18 +151,12 @@ def ladder_table(scores: Mapping[str, Any]) -> Table:
     """
     table = Table("rung: Dice", *SHOWN.values(), "validation: whole VS, cochlea")
     for name, found in scores.items():
-        test, *chosen_by = (
-            found[split]["summary"][0]["measures"]
-            for split in ("test", VALIDATION)
-            if split in found
-        )
-        means = [
-            f"{part[structure]['dice']['mean']:.2f}"
-            for part in chosen_by
-            for structure in CHOSEN_BY
-        ]
+        measures, means = found["test"]["summary"][0]["measures"], found[VALIDATION]
+        chosen_by = [f"{means[structure]['dice']:.2f}" for structure in CHOSEN_BY if means]
         table.add_row(
-            name, *(_in_words(test[structure]["dice"]) for structure in SHOWN), ", ".join(means)
+            name,
+            *(_in_words(measures[structure]["dice"]) for structure in SHOWN),
+            ", ".join(chosen_by),
         )
     return table
 

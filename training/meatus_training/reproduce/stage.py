@@ -246,7 +246,7 @@ def _member(
 
 def _export(run: Reproduction, networks: Sequence[Path], cases: Sequence[PreparedCase]) -> Path:
     folder, settings = run.work / "weights", run.settings.export
-    scores = _last_scores(run)
+    scores = last_scores(run)
     key = key_of(file_key(*networks), settings_hash(settings), described(cases), scores)
     run.context.carry_out(
         folder,
@@ -257,8 +257,8 @@ def _export(run: Reproduction, networks: Sequence[Path], cases: Sequence[Prepare
     return folder
 
 
-def _last_scores(run: Reproduction) -> dict[str, Any]:
-    """Of the last round on the validation scans; empty where there is no truth."""
+def last_scores(run: Reproduction) -> dict[str, Any]:
+    """Means of the last round on the validation scans; empty where there is no truth."""
     last = run.work / SELFTRAIN / f"round_{run.settings.selftrain.rounds}" / SCORES
     if run.truth is None or not last.exists():
         return {}
