@@ -32,7 +32,7 @@ from meatus_training.reproduce.stage import (
 from meatus_training.runs.launch import launch_options, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext
 from meatus_training.runs.stage_records import key_of
-from meatus_training.selftraining.judge import predict_scans, score
+from meatus_training.selftraining.judge import RULES, predict_scans, score
 from meatus_training.selftraining.retrain import training_key
 from meatus_training.selftraining.stage import SELFTRAIN, VALIDATION
 from meatus_training.settings_files import PRESETS, SettingsError, read_yaml, settings_hash
@@ -131,16 +131,16 @@ def _judge(
     settings: ReproduceSettings,
     context: RunContext,
 ) -> None:
-    labels, how = context.work / LABELS, settings.selftrain
+    labels, quality = context.work / LABELS, settings.selftrain.quality
 
     def label() -> None:
-        predict_scans(scans, weights, how, labels, context)
+        predict_scans(scans, weights, quality, labels, context)
         context.fabric.barrier()
         if context.fabric.is_global_zero:
             score(labels, truth / "test")
 
     members = [member.sha256 for member in read_manifest(weights).members]
-    key = key_of(members, settings_hash(how.clean), how.quality, list(scans))
+    key = key_of(members, settings_hash(RULES), quality, list(scans))
     context.carry_out(labels, key, label, makes=[context.work / SCORES])
 
 

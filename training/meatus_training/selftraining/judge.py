@@ -6,34 +6,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meatus.ensemble import Quality
 from meatus.errors import InferenceError
 from meatus.io.images import read_scan, write_labels
 from meatus.pipeline import segment
+from meatus.postprocess import Rules
 from meatus_evaluation.report.files import write_json
 from meatus_evaluation.scoring.score import score_folders
 from meatus_evaluation.scoring.summary import as_json
 from meatus_training.errors import TrainingError
 from meatus_training.runs.run_context import RunContext
 from meatus_training.selftraining.pseudo_labels import load_teacher
-from meatus_training.selftraining.settings import SelftrainSettings
 
+RULES = Rules()  # a user's, whatever pseudo-labels are cleaned by
 SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
 
 
 def predict_scans(
     scans: Mapping[str, Path],
     weights: Path,
-    settings: SelftrainSettings,
+    quality: Quality,
     folder: Path,
     context: RunContext,
 ) -> None:
     """Label the files of ``scans``, by name, on their own grids, as a user of the weights would."""
-    model, names = load_teacher(weights, settings.quality, context.fabric), list(scans)
+    model, names = load_teacher(weights, quality, context.fabric), list(scans)
     for name in (names[number] for number in context.share(len(names))):
         file = folder / f"{name}.nii.gz"
         if not file.exists():
             context.check_stop(f"the prediction of {name}")
-            found = segment(read_scan(scans[name]), model, settings.clean)
+            found = segment(read_scan(scans[name]), model, RULES)
             write_labels(found.labels, file)
 
 

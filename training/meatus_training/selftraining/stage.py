@@ -22,7 +22,7 @@ from meatus_training.runs.stage_records import file_key, key_of, read_record
 from meatus_training.segmentation.member import NETWORK
 from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.select import select_samples
-from meatus_training.selftraining.judge import in_words, predict_scans, score
+from meatus_training.selftraining.judge import RULES, in_words, predict_scans, score
 from meatus_training.selftraining.pseudo_labels import (
     CLEANED,
     REPAIRED,
@@ -154,7 +154,7 @@ def _score(rounds: Rounds, number: int, truth: Path) -> None:
     context, folder, cases = rounds.context, rounds.folder(number), rounds.split("validation")
     weights, settings = folder / WEIGHTS, rounds.settings
     if cases and (truth / "validation").is_dir():
-        how = settings_hash(settings.clean), settings.quality
+        how = settings_hash(RULES), settings.quality
         key = key_of(_weights_key(weights), how, prepared_hash(cases))
         context.carry_out(
             folder / VALIDATION,
@@ -162,7 +162,7 @@ def _score(rounds: Rounds, number: int, truth: Path) -> None:
             lambda: predict_scans(
                 {case.name: case.scan for case in cases},
                 weights,
-                settings,
+                settings.quality,
                 folder / VALIDATION,
                 context,
             ),
