@@ -1,13 +1,17 @@
 """Scores of a round: as the evaluation finds them, on label maps with a known answer."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from meatus.geometry import Geometry
-from meatus.io.images import write_labels
+from meatus.io.images import read_scan, write_labels
+from meatus.postprocess import clean
 from meatus.volumes import Labels
 from meatus_training.errors import TrainingError
-from meatus_training.selftraining.judge import in_words, score
+from meatus_training.selftraining import judge
+from meatus_training.selftraining.judge import in_words, predict_scans, score
 from tests.meatus_training.selftraining.ears import GRID, ears
 
 
@@ -45,3 +49,20 @@ def test_what_cannot_be_scored_ends_in_the_evaluations_own_words(tmp_path):
 
     with pytest.raises(TrainingError, match="cannot be scored by"):
         score(tmp_path / "found", tmp_path / "truth")
+
+
+def test_label_maps_are_cleaned_as_a_users_are(monkeypatch, tmp_path):
+    """Pseudo-labels may be held to one tumour a head; what is judged keeps one by each ear."""
+    both = np.ascontiguousarray(np.maximum(ears(), ears()[..., ::-1]))
+    monkeypatch.setattr(judge, "load_teacher", lambda *_: None)
+    monkeypatch.setattr(judge, "read_scan", lambda file: file)
+    monkeypatch.setattr(
+        judge,
+        "segment",
+        lambda scan, model, rules: SimpleNamespace(labels=clean(Labels(both, GRID), rules)),
+    )
+    context = SimpleNamespace(fabric=None, share=range, check_stop=lambda what: None)
+
+    predict_scans({"a": tmp_path / "a.nii.gz"}, tmp_path, "standard", tmp_path, context)
+
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii.gz").voxels, both)
