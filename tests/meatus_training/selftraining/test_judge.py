@@ -1,5 +1,6 @@
 """Scores of a round: as the evaluation finds them, on label maps with a known answer."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from meatus.postprocess import clean
 from meatus.volumes import Labels
 from meatus_training.errors import TrainingError
 from meatus_training.selftraining import judge
-from meatus_training.selftraining.judge import in_words, predict_scans, score
+from meatus_training.selftraining.judge import in_words, label_and_score, score
 from tests.meatus_training.selftraining.ears import GRID, ears
 
 
@@ -61,8 +62,20 @@ def test_label_maps_are_cleaned_as_a_users_are(monkeypatch, tmp_path):
         "segment",
         lambda scan, model, rules: SimpleNamespace(labels=clean(Labels(both, GRID), rules)),
     )
-    context = SimpleNamespace(fabric=None, share=range, check_stop=lambda what: None)
+    monkeypatch.setattr(judge, "weights_key", str)
+    write(tmp_path / "truth", "a_Label", both)
+    scans = {"a": tmp_path / "truth" / "a_Label.nii.gz"}
+    fabric = SimpleNamespace(barrier=lambda: None, is_global_zero=True)
+    context = SimpleNamespace(
+        fabric=fabric,
+        share=range,
+        check_stop=lambda what: None,
+        carry_out=lambda folder, key, job, makes: (folder.mkdir(), job()),
+    )
 
-    predict_scans({"a": tmp_path / "a.nii.gz"}, tmp_path, "standard", tmp_path, context)
+    found = tmp_path / "found"
+    label_and_score(scans, tmp_path / "truth", tmp_path, "standard", found, context)
 
-    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii.gz").voxels, both)
+    np.testing.assert_array_equal(read_scan(found / "a.nii.gz").voxels, both)
+    summary = json.loads((tmp_path / "found.scores.json").read_text())["summary"]
+    assert summary[0]["measures"]["whole_vs"]["dice"]["mean"] == 1.0

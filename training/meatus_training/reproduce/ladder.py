@@ -16,7 +16,6 @@ from rich.table import Table
 from meatus.engines import usable_threads
 from meatus.service.commands import one_line_errors
 from meatus.service.destinations import check_folders
-from meatus.weights import read_manifest
 from meatus_phantom.cohort.files import FOLDERS
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.stage import PREPARED
@@ -32,14 +31,13 @@ from meatus_training.reproduce.stage import (
 from meatus_training.runs.launch import launch_options, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext
 from meatus_training.runs.stage_records import key_of
-from meatus_training.selftraining.judge import RULES, predict_scans, score
+from meatus_training.selftraining.judge import label_and_score, scores_file
 from meatus_training.selftraining.retrain import training_key
 from meatus_training.selftraining.stage import SELFTRAIN, VALIDATION
 from meatus_training.settings_files import PRESETS, SettingsError, read_yaml, settings_hash
 
 RUNGS = PRESETS / "ladder" / "rungs.yaml"
-COMMON, LABELS = "common", "test"
-SCORES = f"{LABELS}.scores.json"  # of a rung; ``meatus compare`` reads two of them
+COMMON, LABELS = "common", "test"  # ``meatus compare`` reads two rungs' test.scores.json
 SUFFIX = "_T2.nii.gz"
 SHOWN = {
     "extra_meatal": "extra-meatal",
@@ -96,8 +94,10 @@ def climb(
         context.fabric.barrier()
         context.say(f"rung {name}")
         run = Reproduction(data, settings, own, workers, truth)
-        _judge(scans, truth, run_reproduce(run), settings, own)
-        test = json.loads((own.work / SCORES).read_text())
+        weights, labels = run_reproduce(run), own.work / LABELS
+        quality = settings.selftrain.quality
+        label_and_score(scans, truth / "test", weights, quality, labels, own)
+        test = json.loads(scores_file(labels).read_text())
         found[name] = {"test": test, VALIDATION: last_scores(run)}
     return found
 
@@ -122,26 +122,6 @@ def share_folders(work: Path, rung: Path, settings: ReproduceSettings) -> None:
         home.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink() and not link.exists():
             link.symlink_to(os.path.relpath(home, rung), target_is_directory=True)
-
-
-def _judge(
-    scans: Mapping[str, Path],
-    truth: Path,
-    weights: Path,
-    settings: ReproduceSettings,
-    context: RunContext,
-) -> None:
-    labels, quality = context.work / LABELS, settings.selftrain.quality
-
-    def label() -> None:
-        predict_scans(scans, weights, quality, labels, context)
-        context.fabric.barrier()
-        if context.fabric.is_global_zero:
-            score(labels, truth / "test")
-
-    members = [member.sha256 for member in read_manifest(weights).members]
-    key = key_of(members, settings_hash(RULES), quality, list(scans))
-    context.carry_out(labels, key, label, makes=[context.work / SCORES])
 
 
 def ladder_table(scores: Mapping[str, Any]) -> Table:

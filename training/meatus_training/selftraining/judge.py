@@ -11,25 +11,62 @@ from meatus.errors import InferenceError
 from meatus.io.images import read_scan, write_labels
 from meatus.pipeline import segment
 from meatus.postprocess import Rules
+from meatus.weights import read_manifest
 from meatus_evaluation.report.files import write_json
 from meatus_evaluation.scoring.score import score_folders
 from meatus_evaluation.scoring.summary import as_json
 from meatus_training.errors import TrainingError
 from meatus_training.runs.run_context import RunContext
+from meatus_training.runs.stage_records import file_key, key_of
 from meatus_training.selftraining.pseudo_labels import load_teacher
+from meatus_training.settings_files import settings_hash
 
 RULES = Rules()  # a user's, whatever pseudo-labels are cleaned by
 SHOWN = ("extra_meatal", "intra_meatal", "cochlea")
 
 
-def predict_scans(
+def label_and_score(
+    scans: Mapping[str, Path],
+    truth: Path,
+    weights: Path,
+    quality: Quality,
+    folder: Path,
+    context: RunContext,
+) -> None:
+    """Label the files of ``scans``, by name, on their own grids, and score that by ``truth``.
+
+    The label maps in ``folder`` are those that a user of the weights would get. What is done and
+    unchanged stays. Raises ``TrainingError`` as ``score`` does.
+    """
+
+    def job() -> None:
+        _predict(scans, weights, quality, folder, context)
+        context.fabric.barrier()
+        if context.fabric.is_global_zero:
+            score(folder, truth)
+
+    inputs = file_key(*scans.values(), *sorted(truth.rglob("*.nii.gz")))
+    key = key_of(weights_key(weights), settings_hash(RULES), quality, list(scans), inputs)
+    context.carry_out(folder, key, job, makes=[scores_file(folder)])
+
+
+def weights_key(folder: Path) -> str:
+    """Of the networks in ``folder``."""
+    return key_of([member.sha256 for member in read_manifest(folder).members])
+
+
+def scores_file(predictions: Path) -> Path:
+    """Where ``score`` writes what it finds."""
+    return predictions.with_name(f"{predictions.name}.scores.json")
+
+
+def _predict(
     scans: Mapping[str, Path],
     weights: Path,
     quality: Quality,
     folder: Path,
     context: RunContext,
 ) -> None:
-    """Label the files of ``scans``, by name, on their own grids, as a user of the weights would."""
     model, names = load_teacher(weights, quality, context.fabric), list(scans)
     for name in (names[number] for number in context.share(len(names))):
         file = folder / f"{name}.nii.gz"
@@ -47,7 +84,7 @@ def score(predictions: Path, truth: Path, *, resample: bool = False) -> dict[str
     """
     try:
         scores = as_json(score_folders(predictions, truth, resample=resample))
-        write_json(predictions.with_name(f"{predictions.name}.scores.json"), scores)
+        write_json(scores_file(predictions), scores)
     except InferenceError as error:
         raise TrainingError(f"{predictions} cannot be scored by {truth}: {error}") from error
     return shortened(scores)

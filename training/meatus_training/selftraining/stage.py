@@ -13,7 +13,6 @@ import click
 from meatus.atomic import write_whole
 from meatus.service.commands import one_line_errors
 from meatus.service.destinations import check_folders
-from meatus.weights import read_manifest
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.cases import PreparedCase, prepared_hash, read_prepared
 from meatus_training.runs.launch import launch_options, stop_when_told
@@ -22,7 +21,14 @@ from meatus_training.runs.stage_records import file_key, key_of, read_record
 from meatus_training.segmentation.member import NETWORK
 from meatus_training.segmentation.samples import TrainingSample
 from meatus_training.segmentation.select import select_samples
-from meatus_training.selftraining.judge import RULES, in_words, predict_scans, score
+from meatus_training.selftraining.judge import (
+    in_words,
+    label_and_score,
+    score,
+    scores_file,
+    shortened,
+    weights_key,
+)
 from meatus_training.selftraining.pseudo_labels import (
     CLEANED,
     REPAIRED,
@@ -132,7 +138,7 @@ def _label(rounds: Rounds, number: int) -> Round:
     """Label the real scans with the weights of the round before, and choose among them."""
     context, settings, targets = rounds.context, rounds.settings, rounds.split("target")
     weights, pseudo = rounds.folder(number - 1) / WEIGHTS, rounds.folder(number) / PSEUDO
-    key = key_of(_weights_key(weights), _labelling_key(settings), prepared_hash(targets))
+    key = key_of(weights_key(weights), _labelling_key(settings), prepared_hash(targets))
 
     def label() -> None:
         model = load_teacher(weights, settings.quality, context.fabric)
@@ -152,26 +158,16 @@ def _label(rounds: Rounds, number: int) -> Round:
 def _score(rounds: Rounds, number: int, truth: Path) -> None:
     """Score the round's ensemble on the validation scans and its pseudo-labels on the target."""
     context, folder, cases = rounds.context, rounds.folder(number), rounds.split("validation")
-    weights, settings = folder / WEIGHTS, rounds.settings
-    if cases and (truth / "validation").is_dir():
-        how = settings_hash(RULES), settings.quality
-        key = key_of(_weights_key(weights), how, prepared_hash(cases))
-        context.carry_out(
-            folder / VALIDATION,
-            key,
-            lambda: predict_scans(
-                {case.name: case.scan for case in cases},
-                weights,
-                settings.quality,
-                folder / VALIDATION,
-                context,
-            ),
-        )
+    weights, validation = folder / WEIGHTS, folder / VALIDATION
+    if cases and (truth / VALIDATION).is_dir():
+        scans = {case.name: case.scan for case in cases}
+        quality = rounds.settings.quality
+        label_and_score(scans, truth / VALIDATION, weights, quality, validation, context)
     parts = [read_record(folder / name) for name in (VALIDATION, PSEUDO)]
     made_of = [part.key if part else "" for part in parts]
     context.carry_out(
         (folder / SCORES).parent,
-        key_of(_weights_key(weights), made_of, file_key(*sorted(truth.rglob("*.nii.gz")))),
+        key_of(weights_key(weights), made_of, file_key(*sorted(truth.rglob("*.nii.gz")))),
         lambda: _write_scores(folder, number, truth),
         alone=True,
     )
@@ -189,16 +185,14 @@ def _write_scores(folder: Path, number: int, truth: Path) -> None:
 
 def _scores(folder: Path, truth: Path) -> dict[str, Any]:
     """Of what there is of a round and its truth."""
-    parts = {
-        VALIDATION: (folder / VALIDATION, truth / "validation", False),
-        f"pseudo-labels, {CLEANED}": (folder / PSEUDO / CLEANED, truth / "target", True),
-        f"pseudo-labels, {REPAIRED}": (folder / PSEUDO / REPAIRED, truth / "target", True),
-    }
-    return {
-        name: score(predictions, reference, resample=resample)
-        for name, (predictions, reference, resample) in parts.items()
-        if predictions.is_dir() and reference.is_dir()
-    }
+    found = {}
+    if (judged := scores_file(folder / VALIDATION)).exists():
+        found[VALIDATION] = shortened(json.loads(judged.read_text()))
+    for kind in (CLEANED, REPAIRED):
+        predictions, reference = folder / PSEUDO / kind, truth / "target"
+        if predictions.is_dir() and reference.is_dir():
+            found[f"pseudo-labels, {kind}"] = score(predictions, reference, resample=True)
+    return found
 
 
 def _write_all_scores(folder: Path, last: int) -> None:
@@ -206,10 +200,6 @@ def _write_all_scores(folder: Path, last: int) -> None:
     files = [folder / f"round_{number}" / SCORES for number in range(last + 1)]
     lines = [file.read_text() for file in files if file.exists()]
     write_whole(folder / "scores.jsonl", "".join(lines).encode())
-
-
-def _weights_key(folder: Path) -> str:
-    return key_of([member.sha256 for member in read_manifest(folder).members])
 
 
 def _labelling_key(settings: SelftrainSettings) -> str:
