@@ -68,6 +68,7 @@ def seg_loss(
         step, weight = 2**level, settings.level_weights[level]
         labels = target[..., ::step, ::step].long()
         scores = scores if scores.dtype == torch.float64 else scores.float()
+        scores = scores.contiguous()  # four classes a voxel apart: twice as slow on a processor
         weights = voxel_weights(labels, scores.dtype, settings, edge if level == 0 else None)
         entropies.append(weight * entropy_loss(scores, labels, weights, settings.mean_over))
         dices.append(weight * dice_loss(scores.softmax(1), labels, settings))
