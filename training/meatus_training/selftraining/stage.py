@@ -186,7 +186,8 @@ def _write_scores(folder: Path, number: int, truth: Path) -> None:
 def _scores(folder: Path, truth: Path) -> dict[str, Any]:
     """Of what there is of a round and its truth."""
     found = {}
-    if (judged := scores_file(folder / VALIDATION)).exists():
+    judged = scores_file(folder / VALIDATION)
+    if judged.exists() and (truth / VALIDATION).is_dir():
         found[VALIDATION] = shortened(json.loads(judged.read_text()))
     for kind in (CLEANED, REPAIRED):
         predictions, reference = folder / PSEUDO / kind, truth / "target"

@@ -70,14 +70,14 @@ def start_state(settings: TranslatorSettings, fabric: Fabric) -> State:
         torch.manual_seed(settings.seed)
         generator = build_generator(settings)
         has_norm = settings.critic_norm == "instance"
-        critic = Discriminator(
-            settings.critic_width, settings.styles, settings.channels, norm=has_norm
+        critic = channels_last(
+            Discriminator(settings.critic_width, settings.styles, settings.channels, norm=has_norm)
         )
         channels = generator.feature_channels(settings.layers)
         sampler = PatchSampler(channels, settings.sampler_width)
         for network in (generator, critic, sampler):
             initialise(network, settings.initialisation)
-            channels_last(network).to(fabric.device)
+            network.to(fabric.device)
         segmenters = Segmenters(settings).to(fabric.device)  # as torch draws them
     learning = nn.ModuleList([generator, sampler, segmenters])
     optimiser = _adam(learning, settings.learning_rate, settings)
