@@ -238,8 +238,9 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
     That is mostly within the head's ``reach`` and, where a cochlea of usual size is found, by it or
     where the other ear would be. A tumour that touches such a place may lie there: a large one
     grows far from its ear. A lone cochlea that is smaller than any may be a mistake itself and says
-    nothing of a tumour. A scan up to the vertex shows the whole head: where no ear is found in it,
-    as where the skull was stripped, no tumour is by one.
+    nothing of a tumour. Where a scan shows the head from side to side, from front to back and up to
+    the vertex, and no ear is found, as where the skull was stripped, no tumour is by one; a slab
+    that reaches the vertex may have the ears outside.
     """
     geometry = places.geometry
     tumours, ears = (
@@ -263,8 +264,8 @@ def _possible(places: _Places, rules: Rules, reach: Reach) -> Mask:
         for group in groups:
             by_any |= _by_the_other_ear(tumours - group.mean(axis=0), rules)
         within &= by_any
-    elif np.isfinite(reach.z[1]):
-        within[:] = False  # up to the vertex a head is shown, and no ear
+    elif np.isfinite([*reach.x, *reach.y, reach.z[1]]).all():
+        within[:] = False  # a whole head is shown, and no ear
     possible = np.zeros(places.count, dtype=np.bool_)
     possible[places.numbers[within]] = True
     return possible & (inside >= rules.share_near_ears * all_of_it)

@@ -136,6 +136,17 @@ def test_a_whole_head_without_an_ear_has_no_tumour_by_one():
     assert clean(found, Rules(keep_doubtful=True), reach).voxels.any()
 
 
+@pytest.mark.parametrize(("axis", "middle"), [(0, BY_LEFT[1][0]), (1, BY_LEFT[1][1])])
+def test_a_thin_slab_that_reaches_the_vertex_may_have_a_tumour_without_its_ear(axis, middle):
+    """Sagittal or coronal: the cochlea may lie beside the 26 mm that are shown."""
+    size, origin = list(SIZE), list(GRID.origin_mm)
+    size[axis], origin[axis] = 17, middle - 8 * STEP
+    found, reach = labelled(BY_LEFT), reach_of(head(Geometry(tuple(size), (STEP,) * 3, origin)))
+
+    assert reach.z[1] == pytest.approx(TOP - 60, abs=8)
+    np.testing.assert_array_equal(clean(found, Rules(), reach).voxels, found.voxels)
+
+
 def test_a_speck_taken_for_a_cochlea_costs_no_tumour():
     speck = (COCHLEA, (MIDDLE[0] - 40, MIDDLE[1] - 70, EAR_HEIGHT), 3)  # 27 mm3, in the orbit
     found, reach = labelled(speck, BY_LEFT), replace(reach_of(head()), z=ANYWHERE.z)
