@@ -138,6 +138,38 @@ def test_fluid_is_learnt_to_be_no_tumour_however_sure_the_ensemble_was_of_it():
     np.testing.assert_array_equal(after.selection.labels, ears())
 
 
+def doubting(labels, doubted, p):
+    """A model that sees ``labels``, but gives them only ``p`` where they are ``doubted``."""
+    model = ensemble(np.where(doubted, Structure.BACKGROUND, labels), 0.99)
+    found, places = model.members[0].found, np.nonzero(doubted)
+    found[:, *places] = 0
+    found[Structure.BACKGROUND, *places] = 1 - p
+    found[labels[doubted], *places] = p
+    return model
+
+
+def test_a_tumour_drawn_too_small_grows_to_what_may_be_of_it():
+    """Also where half of it is doubted: how sure the ensemble is of the rest tells of the scan."""
+    seen, doubted = ears(), np.zeros(GRID.shape, dtype=bool)
+    doubted[:, :, 78:82] = seen[:, :, 78:82] == Structure.EXTRA_MEATAL
+    apart = np.zeros_like(doubted)
+    apart[2:6, 2:6, 2:6] = True
+    box(seen, Structure.EXTRA_MEATAL, (2, 6), (2, 6), (2, 6))  # what touches no tumour stays out
+    model = doubting(seen, doubted | apart, 0.3)
+
+    small = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings())
+    grown = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings(tumour_p=0.2))
+    doubtful = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings(tumour_p=0.4))
+
+    assert set(small.selection.labels[doubted]) == {IGNORE}
+    np.testing.assert_array_equal(grown.repaired, ears())
+    np.testing.assert_array_equal(grown.selection.labels[~apart], ears()[~apart])
+    assert set(grown.selection.labels[apart]) == {IGNORE}
+    assert grown.selection.verdict.mean_p == pytest.approx((0.99, 0.99, 0.99))
+    assert grown.selection.verdict.keep
+    np.testing.assert_array_equal(doubtful.selection.labels, small.selection.labels)
+
+
 def test_an_ear_in_the_padding_is_not_missed_but_one_that_the_scan_shows_is():
     left = ears()
     left[..., :64] = 0

@@ -107,6 +107,18 @@ def test_what_repair_changed_is_kept_whatever_its_probability():
     assert not_told.verdict.ignored == 20
 
 
+def test_what_was_grown_says_nothing_of_how_sure_the_ensemble_is():
+    seen = ears()
+    part = np.zeros(seen.shape, dtype=bool)
+    part[:, :, 78:82] = seen[:, :, 78:82] == Structure.EXTRA_MEATAL
+    doubted = lowered(probabilities(seen), part, 0.2)
+    nothing_else = seen == Structure.EXTRA_MEATAL
+
+    assert select("a", doubted, seen, GRID).verdict.mean_p[0] < 0.8
+    assert select("a", doubted, seen, GRID, grown=part).verdict.mean_p[0] > 0.8
+    assert select("a", doubted, seen, GRID, grown=nothing_else).verdict.mean_p[0] < 0.8
+
+
 def test_an_absent_structure_has_no_probability_and_anatomy_decides():
     labels = ears()
     labels[(labels == 1) | (labels == 2)] = 0

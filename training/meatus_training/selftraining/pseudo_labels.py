@@ -26,6 +26,7 @@ from meatus.io.images import write_labels
 from meatus.pipeline import load_model
 from meatus.postprocess import Box, clean
 from meatus.spec import SliceNormalisation, VolumeNormalisation
+from meatus.structures import TUMOUR, Structure
 from meatus.volumes import Labels, Prepared
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
@@ -166,13 +167,13 @@ def pseudo_labels(
     probabilities = predict(Prepared(image, geometry, geometry), model).voxels
     found = probabilities.argmax(axis=0).astype(np.uint8)
     cleaned = clean(Labels(found, geometry), settings.clean).voxels
-    repaired, original = cleaned, cleaned
     changes: tuple[Change, ...] = ()
     levels = as_measured(image, model.spec.normalisation)
-    if settings.drops_fluid:  # first: cleaning chooses among tumours, and fluid is none
-        dry = without_fluid(levels, found, geometry, settings.repair)
-        repaired = clean(Labels(dry, geometry), settings.clean).voxels
-        original = np.where(dry != found, found, cleaned)
+    whole = with_doubtful_tumour(probabilities, found, settings.tumour_p)
+    if settings.drops_fluid:  # before cleaning, which chooses among tumours, and fluid is none
+        whole = without_fluid(levels, whole, geometry, settings.repair)
+    repaired = clean(Labels(whole, geometry), settings.clean).voxels
+    original = np.where(whole != found, found, cleaned)
     if settings.repairs:
         mended = repair(levels, repaired, geometry, settings.repair)
         changes = mended.changes
@@ -187,11 +188,26 @@ def pseudo_labels(
         part_of(geometry, box),
         settings.select,
         original=original[box],
+        grown=((whole != found) & (found == Structure.BACKGROUND))[box],
     )
     labels = np.zeros_like(repaired)
     labels[box] = part.labels
     selection = replace(part, labels=labels)
     return Pseudo(cleaned, repaired, selection, changes)
+
+
+def with_doubtful_tumour(probabilities: Array, labels: LabelMap, least_p: float) -> LabelMap:
+    """``labels`` (Z, Y, X) with what hangs together, face to face, with their tumour and has at
+    least ``least_p`` of its probability by ``probabilities`` (C, Z, Y, X), both parts' together.
+
+    It joins the likelier part; cochleae stay.
+    """
+    tumour = np.isin(labels, TUMOUR)
+    likely = probabilities[list(TUMOUR)].sum(axis=0) >= least_p
+    free = tumour | (likely & (labels == Structure.BACKGROUND))
+    joined = ndimage.binary_propagation(tumour, mask=free) & ~tumour
+    part = np.asarray(TUMOUR, dtype=np.uint8)[probabilities[list(TUMOUR)].argmax(axis=0)]
+    return np.where(joined, part, labels)
 
 
 def shown_box(image: Array) -> Box:

@@ -56,12 +56,15 @@ def select(
     geometry: Geometry,
     rules: SelectRules = SelectRules(),
     original: LabelMap | None = None,
+    grown: Mask | None = None,
 ) -> Selection:
     """Judge ``labels`` (Z, Y, X), as cleaned and repaired, by ``probabilities`` (C, Z, Y, X).
 
     A voxel counts as sure where its label's own probability reaches ``voxel_p``; so one that
     cleaning took from a sure structure becomes unsure. Where ``original``, the labels before
-    repair, differ, the image has spoken and the voxel is kept whatever its probability.
+    repair, differ, the image has spoken and the voxel is kept whatever its probability. How sure
+    the ensemble is of a structure is asked without what is ``grown`` (Z, Y, X), which it doubts by
+    its nature, unless the structure has nothing else.
     """
     p = np.take_along_axis(probabilities, labels[None].astype(np.intp), axis=0)[0]
     unsure = p < rules.voxel_p
@@ -71,7 +74,8 @@ def select(
     for structure, least in zip(list(Structure)[1:], rules.case_p, strict=True):
         mask = labels == structure
         count = int(np.count_nonzero(mask))
-        mean = float(p[mask].mean()) if count else None
+        core = mask if grown is None or grown[mask].all() else mask & ~grown
+        mean = float(p[core].mean()) if count else None
         means.append(mean)
         counts.append(count)
         if mean is None:

@@ -206,8 +206,10 @@ def _write_all_scores(folder: Path, last: int) -> None:
 def _labelling_key(settings: SelftrainSettings) -> str:
     """Of the settings that pseudo-labels depend on."""
     parts = [settings_hash(part) for part in (settings.clean, settings.repair, settings.select)]
-    told = [parts, settings.quality, settings.repairs, settings.sure_p]
-    return key_of(*told, *(["drops fluid"] if settings.drops_fluid else []))
+    told: list[object] = [parts, settings.quality, settings.repairs, settings.sure_p]
+    told += ["drops fluid"] if settings.drops_fluid else []
+    told += [["grows", settings.tumour_p]] if settings.tumour_p < 1 else []
+    return key_of(*told)
 
 
 def _in_words(plan: RoundPlan, targets: int) -> str:
