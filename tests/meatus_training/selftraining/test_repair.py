@@ -5,7 +5,12 @@ import pytest
 
 from meatus.geometry import Geometry
 from meatus.structures import Structure
-from meatus_training.selftraining.repair import RepairRules, repair, without_fluid
+from meatus_training.selftraining.repair import (
+    RepairRules,
+    repair,
+    with_doubtful_tumour,
+    without_fluid,
+)
 from tests.meatus_training.selftraining.ears import BONE, FLUID, GRID, TUMOUR, box, ears, scan_of
 
 COCHLEA, INTRA, EXTRA = Structure.COCHLEA, Structure.INTRA_MEATAL, Structure.EXTRA_MEATAL
@@ -242,3 +247,61 @@ def test_cochleae_are_fluid_and_stay():
 
     np.testing.assert_array_equal(dry == COCHLEA, labels == COCHLEA)
     assert not (dry == EXTRA).any()
+
+
+BRAIN = 0.25
+
+
+def doubted(labels, truth, p):
+    """A teacher that is sure of ``labels``, and gives what more is true ``p``."""
+    found = np.zeros((4, *labels.shape), dtype=np.float32)
+    np.put_along_axis(found, labels[None].astype(np.intp), 1, axis=0)
+    missing = np.nonzero((truth != labels) & (labels == 0))
+    found[0, *missing] = 1 - p
+    found[truth[missing], *missing] = p
+    return found
+
+
+def tumour_between_brain_and_fluid():
+    """What is tumour, what a teacher marks of it, what it doubts, and the scan."""
+    truth = np.zeros(GRID.shape, dtype=np.uint8)
+    box(truth, EXTRA, (60, 72), (22, 38), (8, 20))
+    box(truth, INTRA, (72, 80), (27, 33), (11, 17))
+    marked = truth.copy()
+    marked[:, :, :64] = marked[:, :, 78:] = 0
+    everything = truth.copy()
+    box(everything, EXTRA, (54, 60), (22, 38), (8, 20))  # brain
+    box(everything, EXTRA, (60, 72), (38, 42), (8, 20))  # fluid
+    scan = np.full(GRID.shape, BRAIN, dtype=np.float32)
+    scan[:, 38:46] = FLUID
+    scan[truth > 0] = TUMOUR
+    return truth, marked, everything, noisy(scan, 0.02)
+
+
+def test_what_is_doubted_of_a_tumour_joins_it_but_neither_brain_nor_fluid_do():
+    truth, marked, everything, scan = tumour_between_brain_and_fluid()
+
+    grown = with_doubtful_tumour(scan, doubted(marked, everything, 0.2), marked, GRID, 0.1)
+
+    joined = grown != marked
+    assert dice(joined, truth != marked) > 0.9  # a tenth of it is darker than a tenth of the rest
+    assert joined[everything != truth].mean() < 0.01
+    assert set(grown[:, :, 78:80][joined[:, :, 78:80]]) == {INTRA}
+    assert set(grown[:, :, :64][joined[:, :, :64]]) == {EXTRA}
+
+
+def test_nothing_joins_a_tumour_that_is_too_doubtful_or_apart_or_a_cochlea():
+    _, marked, everything, scan = tumour_between_brain_and_fluid()
+    box(everything, EXTRA, (20, 24), (22, 26), (8, 12))  # apart
+    scan[8:12, 22:26, 20:24] = TUMOUR
+    box(marked, COCHLEA, (62, 64), (28, 30), (12, 14))
+    p = doubted(marked, everything, 0.2)
+
+    grown = with_doubtful_tumour(scan, p, marked, GRID, 0.1)
+
+    np.testing.assert_array_equal(grown == COCHLEA, marked == COCHLEA)
+    assert not grown[8:12, 22:26, 20:24].any()
+    np.testing.assert_array_equal(with_doubtful_tumour(scan, p, marked, GRID, 0.3), marked)
+    np.testing.assert_array_equal(with_doubtful_tumour(scan, p, marked, GRID, 1.0), marked)
+    nothing = np.zeros_like(marked)
+    np.testing.assert_array_equal(with_doubtful_tumour(scan, p, nothing, GRID, 0.1), nothing)

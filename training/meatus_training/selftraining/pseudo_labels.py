@@ -26,7 +26,7 @@ from meatus.io.images import write_labels
 from meatus.pipeline import load_model
 from meatus.postprocess import Box, clean
 from meatus.spec import SliceNormalisation, VolumeNormalisation
-from meatus.structures import TUMOUR, Structure
+from meatus.structures import Structure
 from meatus.volumes import Labels, Prepared
 from meatus_phantom.array_files import array_bytes
 from meatus_training.errors import TrainingError
@@ -35,7 +35,12 @@ from meatus_training.export.onnx_export import export_onnx
 from meatus_training.prepare.cases import PreparedCase
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.run_context import RunContext
-from meatus_training.selftraining.repair import Change, repair, without_fluid
+from meatus_training.selftraining.repair import (
+    Change,
+    repair,
+    with_doubtful_tumour,
+    without_fluid,
+)
 from meatus_training.selftraining.select import Selection, Verdict, select
 from meatus_training.selftraining.settings import SelftrainSettings
 
@@ -169,7 +174,9 @@ def pseudo_labels(
     cleaned = clean(Labels(found, geometry), settings.clean).voxels
     changes: tuple[Change, ...] = ()
     levels = as_measured(image, model.spec.normalisation)
-    whole = with_doubtful_tumour(probabilities, found, settings.tumour_p)
+    whole = with_doubtful_tumour(
+        levels, probabilities, found, geometry, settings.tumour_p, settings.repair
+    )
     if settings.drops_fluid:  # before cleaning, which chooses among tumours, and fluid is none
         whole = without_fluid(levels, whole, geometry, settings.repair)
     repaired = clean(Labels(whole, geometry), settings.clean).voxels
@@ -194,20 +201,6 @@ def pseudo_labels(
     labels[box] = part.labels
     selection = replace(part, labels=labels)
     return Pseudo(cleaned, repaired, selection, changes)
-
-
-def with_doubtful_tumour(probabilities: Array, labels: LabelMap, least_p: float) -> LabelMap:
-    """``labels`` (Z, Y, X) with what hangs together, face to face, with their tumour and has at
-    least ``least_p`` of its probability by ``probabilities`` (C, Z, Y, X), both parts' together.
-
-    It joins the likelier part; cochleae stay.
-    """
-    tumour = np.isin(labels, TUMOUR)
-    likely = probabilities[list(TUMOUR)].sum(axis=0) >= least_p
-    free = tumour | (likely & (labels == Structure.BACKGROUND))
-    joined = ndimage.binary_propagation(tumour, mask=free) & ~tumour
-    part = np.asarray(TUMOUR, dtype=np.uint8)[probabilities[list(TUMOUR)].argmax(axis=0)]
-    return np.where(joined, part, labels)
 
 
 def shown_box(image: Array) -> Box:

@@ -33,10 +33,21 @@ A network that learnt from translations, where fluid is seldom as bright as it i
 bright as that for tumour: the canal of the healthy ear, the cistern above and below a tumour. A
 tumour as bright as fluid is lost, and such a scan is not learnt from.
 
+What is doubted of the tumour (``with_doubtful_tumour``, before fluid is dropped), each piece apart:
+ 1. Levels in the box ``fluid_context_mm`` about it: fluid, as above; of the piece's own voxels the
+    10th percentile and the median.
+ 2. What hangs together with the piece, has at least ``least_p`` of the tumour's probability, both
+    parts' together, and lies between that percentile and halfway from the median to fluid, joins
+    its likelier part: what is darker is brain or bone, what is brighter more fluid than tumour.
+A network that learnt from translations draws tumours too small, and the next one learns that of it.
+That classes which are found too seldom get a lower limit is after Zou et al., "Unsupervised domain
+adaptation for semantic segmentation via class-balanced self-training", ECCV 2018.
+
 Where fluid is not brighter than tumour by ``contrast`` of the range from bone to fluid, fluid
 stays and nothing joins; the same of tumour and bone. A result that is not between 1 / ``change``
 and ``change`` times the pseudo-label's volume is distrusted: the pseudo-label stays as it is.
-Mending never changes extra-meatal voxels, nor the boundary between the tumour's two parts.
+Mending never changes extra-meatal voxels, nor the boundary between the tumour's two parts; the two
+steps before it do.
 """
 
 from __future__ import annotations
@@ -56,6 +67,7 @@ from meatus_training.settings_files import later
 SOLID = np.ones((1, 3, 3), dtype=bool)  # what a thin sheet does not hold
 LEVELS_PCT = (5, 98)  # of bone and of fluid: a large tumour leaves little fluid in sight
 BOX_LEVELS_PCT = (5, 99.5)  # the same of a whole box about a tumour
+OWN_DARK_PCT = 10  # of a tumour's own voxels: what is darker beside it is brain or bone
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,32 @@ def without_fluid(
         kept = piece & fill_slices(ndimage.binary_opening(tissue, SOLID))
         dry[wide][piece & ~kept] = Structure.BACKGROUND
     return dry
+
+
+def with_doubtful_tumour(
+    image: Array,
+    probabilities: Array,
+    labels: LabelMap,
+    geometry: Geometry,
+    least_p: float,
+    rules: RepairRules = RepairRules(),
+) -> LabelMap:
+    """``labels`` (Z, Y, X) with what ``probabilities`` (C, Z, Y, X) doubt to be of their tumour.
+
+    As the module says; ``image`` (Z, Y, X) is of any scale.
+    """
+    tumour = np.isin(labels, TUMOUR)
+    likely = (probabilities[list(TUMOUR)].sum(axis=0) >= least_p) & (labels == Structure.BACKGROUND)
+    free = tumour.copy()
+    margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
+    for wide, piece in _pieces(tumour, margin):
+        levels = image[wide]
+        fluid = np.percentile(levels, BOX_LEVELS_PCT[1])
+        darkest, middle = np.percentile(levels[piece], (OWN_DARK_PCT, 50))
+        free[wide] |= likely[wide] & (levels >= darkest) & (levels <= (middle + fluid) / 2)
+    joined = ndimage.binary_propagation(tumour, mask=free) & ~tumour
+    part = np.asarray(TUMOUR, dtype=np.uint8)[probabilities[list(TUMOUR)].argmax(axis=0)]
+    return np.where(joined, part, labels)
 
 
 def _pieces(mask: Mask, margin: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], Mask]]:

@@ -28,8 +28,7 @@ class SelftrainSettings:
 
     quality: Quality = "standard"  # flips of the predictions: none, left-right, all eight
     clean: Rules = field(default_factory=Rules)
-    # Networks that learnt from translations draw tumours too small: what hangs together with one
-    # and has so much of the tumour's probability, both parts', joins it. 1: nothing.
+    # Of the tumour's probability, from which a doubtful voxel beside it joins it; 1: none does.
     tumour_p: Annotated[float, Field(gt=0, le=1)] = later(1.0)
     repairs: bool = True
     drops_fluid: bool = later(False)  # what is as bright as fluid from the tumour, however sure
