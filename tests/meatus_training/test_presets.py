@@ -102,6 +102,7 @@ ADDITIONS = {
     "segment.augmentation.tumour_look.chance": 0.5,
     "segment.augmentation.shape.flips": "left-right",
     "selftrain.drops_fluid": True,
+    "selftrain.tumour_p": 0.05,
     "selftrain.clean.tumours": "one",
     "export.name": "meatus",
 }
@@ -119,6 +120,7 @@ OFF = {
     "segment.augmentation.tumour_look.chance": 0,
     "segment.augmentation.shape.flips": "all",
     "selftrain.drops_fluid": False,
+    "selftrain.tumour_p": 1,
 }
 
 
