@@ -174,12 +174,14 @@ def pseudo_labels(
     cleaned = clean(Labels(found, geometry), settings.clean).voxels
     changes: tuple[Change, ...] = ()
     levels = as_measured(image, model.spec.normalisation)
-    whole = with_doubtful_tumour(
-        levels, probabilities, found, geometry, settings.tumour_p, settings.repair
-    )
+    whole = found
+    if settings.tumour_p < 1:
+        whole = with_doubtful_tumour(
+            levels, probabilities, whole, geometry, settings.tumour_p, settings.repair
+        )
     if settings.drops_fluid:  # before cleaning, which chooses among tumours, and fluid is none
         whole = without_fluid(levels, whole, geometry, settings.repair)
-    repaired = clean(Labels(whole, geometry), settings.clean).voxels
+    repaired = cleaned if whole is found else clean(Labels(whole, geometry), settings.clean).voxels
     original = np.where(whole != found, found, cleaned)
     if settings.repairs:
         mended = repair(levels, repaired, geometry, settings.repair)

@@ -124,8 +124,7 @@ def without_fluid(
 ) -> LabelMap:
     """``labels`` (Z, Y, X) without the tumour that is fluid in ``image``, as the module says."""
     dry = labels.copy()
-    margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
-    for wide, piece in _pieces(np.isin(labels, TUMOUR), margin):
+    for wide, piece in _tumours(labels, geometry, rules):
         bone, fluid = np.percentile(image[wide], BOX_LEVELS_PCT)
         tissue = piece & (image[wide] < bone + rules.fluid_share * (fluid - bone))
         if (tissue == piece).all():
@@ -148,17 +147,25 @@ def with_doubtful_tumour(
     As the module says; ``image`` (Z, Y, X) is of any scale.
     """
     tumour = np.isin(labels, TUMOUR)
-    likely = (probabilities[list(TUMOUR)].sum(axis=0) >= least_p) & (labels == Structure.BACKGROUND)
+    parts = probabilities[list(TUMOUR)]
+    likely = (parts.sum(axis=0) >= least_p) & (labels == Structure.BACKGROUND)
     free = tumour.copy()
-    margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
-    for wide, piece in _pieces(tumour, margin):
+    for wide, piece in _tumours(labels, geometry, rules):
         levels = image[wide]
         fluid = np.percentile(levels, BOX_LEVELS_PCT[1])
         darkest, middle = np.percentile(levels[piece], (OWN_DARK_PCT, 50))
         free[wide] |= likely[wide] & (levels >= darkest) & (levels <= (middle + fluid) / 2)
     joined = ndimage.binary_propagation(tumour, mask=free) & ~tumour
-    part = np.asarray(TUMOUR, dtype=np.uint8)[probabilities[list(TUMOUR)].argmax(axis=0)]
-    return np.where(joined, part, labels)
+    likelier = np.asarray(TUMOUR, dtype=np.uint8)[parts.argmax(axis=0)]
+    return np.where(joined, likelier, labels)
+
+
+def _tumours(
+    labels: LabelMap, geometry: Geometry, rules: RepairRules
+) -> Iterator[tuple[tuple[slice, ...], Mask]]:
+    """Each piece of tumour in ``labels`` (Z, Y, X), in its box about which fluid is looked for."""
+    margin = [int(rules.fluid_context_mm / mm) + 1 for mm in geometry.spacing_mm[::-1]]
+    return _pieces(np.isin(labels, TUMOUR), margin)
 
 
 def _pieces(mask: Mask, margin: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], Mask]]:
