@@ -29,3 +29,19 @@ def scan_of(labels):
     """hrT2 of ``labels``: the cochleae hold fluid, all else is bone."""
     levels = np.array([BONE, TUMOUR, TUMOUR, FLUID], dtype=np.float32)
     return levels[labels]
+
+
+def probabilities(labels, p=0.95):
+    """(4, Z, Y, X): each voxel's label has ``p``, the other classes share the rest."""
+    out = np.full((4, *labels.shape), (1 - p) / 3, dtype=np.float32)
+    np.put_along_axis(out, labels[None].astype(np.intp), p, axis=0)
+    return out
+
+
+def doubted(found, labels, where, p):
+    """``found`` (4, Z, Y, X), but ``where`` is true ``labels`` have ``p``, background the rest."""
+    out, places = found.copy(), np.nonzero(where)
+    out[:, *places] = 0
+    out[Structure.BACKGROUND, *places] = 1 - p
+    out[labels[where], *places] = p
+    return out

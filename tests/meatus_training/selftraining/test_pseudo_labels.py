@@ -25,7 +25,15 @@ from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import SELFTRAIN, Rounds
 from tests.meatus.specs import make_spec
 from tests.meatus_training.runs.test_provenance import cases_of
-from tests.meatus_training.selftraining.ears import FLUID, GRID, box, ears, scan_of
+from tests.meatus_training.selftraining.ears import (
+    FLUID,
+    GRID,
+    box,
+    doubted,
+    ears,
+    probabilities,
+    scan_of,
+)
 
 
 def test_a_verdict_that_is_missing_says_what_to_delete(tmp_path):
@@ -80,8 +88,11 @@ class Oracle:
 
 def ensemble(labels, p=0.9):
     """A model that is as sure as ``p`` of ``labels`` (Z, Y, X), in one window."""
-    found = np.full((4, *labels.shape), (1 - p) / 3, dtype=np.float32)
-    np.put_along_axis(found, labels[None].astype(np.intp), p, axis=0)
+    return model_of(probabilities(labels, p))
+
+
+def model_of(found):
+    """One that gives the probabilities ``found`` (4, Z, Y, X), in one window."""
     return Model((Oracle(found),), make_spec(normalisation=PLAIN, depth=30), "fast")
 
 
@@ -138,30 +149,20 @@ def test_fluid_is_learnt_to_be_no_tumour_however_sure_the_ensemble_was_of_it():
     np.testing.assert_array_equal(after.selection.labels, ears())
 
 
-def doubting(labels, doubted, p):
-    """A model that sees ``labels``, but gives them only ``p`` where they are ``doubted``."""
-    model = ensemble(np.where(doubted, Structure.BACKGROUND, labels), 0.99)
-    found, places = model.members[0].found, np.nonzero(doubted)
-    found[:, *places] = 0
-    found[Structure.BACKGROUND, *places] = 1 - p
-    found[labels[doubted], *places] = p
-    return model
-
-
 def test_a_tumour_drawn_too_small_grows_to_what_may_be_of_it():
     """Also where half of it is doubted: how sure the ensemble is of the rest tells of the scan."""
-    seen, doubted = ears(), np.zeros(GRID.shape, dtype=bool)
-    doubted[:, :, 78:82] = seen[:, :, 78:82] == Structure.EXTRA_MEATAL
-    apart = np.zeros_like(doubted)
+    seen, part = ears(), np.zeros(GRID.shape, dtype=bool)
+    part[:, :, 78:82] = seen[:, :, 78:82] == Structure.EXTRA_MEATAL
+    apart = np.zeros_like(part)
     apart[2:6, 2:6, 2:6] = True
     box(seen, Structure.EXTRA_MEATAL, (2, 6), (2, 6), (2, 6))  # what touches no tumour stays out
-    model = doubting(seen, doubted | apart, 0.3)
+    model = model_of(doubted(probabilities(seen, 0.99), seen, part | apart, 0.3))
 
     small = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings())
     grown = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings(tumour_p=0.2))
     doubtful = pseudo_labels("a", normalised(ears()), GRID, model, SelftrainSettings(tumour_p=0.4))
 
-    assert set(small.selection.labels[doubted]) == {IGNORE}
+    assert set(small.selection.labels[part]) == {IGNORE}
     np.testing.assert_array_equal(grown.repaired, ears())
     np.testing.assert_array_equal(grown.selection.labels[~apart], ears()[~apart])
     assert set(grown.selection.labels[apart]) == {IGNORE}

@@ -11,7 +11,17 @@ from meatus_training.selftraining.repair import (
     with_doubtful_tumour,
     without_fluid,
 )
-from tests.meatus_training.selftraining.ears import BONE, FLUID, GRID, TUMOUR, box, ears, scan_of
+from tests.meatus_training.selftraining.ears import (
+    BONE,
+    FLUID,
+    GRID,
+    TUMOUR,
+    box,
+    doubted,
+    ears,
+    probabilities,
+    scan_of,
+)
 
 COCHLEA, INTRA, EXTRA = Structure.COCHLEA, Structure.INTRA_MEATAL, Structure.EXTRA_MEATAL
 
@@ -252,14 +262,10 @@ def test_cochleae_are_fluid_and_stay():
 BRAIN = 0.25
 
 
-def doubted(labels, truth, p):
-    """A teacher that is sure of ``labels``, and gives what more is true ``p``."""
-    found = np.zeros((4, *labels.shape), dtype=np.float32)
-    np.put_along_axis(found, labels[None].astype(np.intp), 1, axis=0)
-    missing = np.nonzero((truth != labels) & (labels == 0))
-    found[0, *missing] = 1 - p
-    found[truth[missing], *missing] = p
-    return found
+def doubts(marked, everything):
+    """Of a teacher that is sure of what is ``marked`` and gives 0.2 to ``everything`` besides."""
+    missing = (everything > 0) & (marked == 0)
+    return doubted(probabilities(marked, 1.0), everything, missing, 0.2)
 
 
 def tumour_between_brain_and_fluid():
@@ -281,7 +287,7 @@ def tumour_between_brain_and_fluid():
 def test_what_is_doubted_of_a_tumour_joins_it_but_neither_brain_nor_fluid_do():
     truth, marked, everything, scan = tumour_between_brain_and_fluid()
 
-    grown = with_doubtful_tumour(scan, doubted(marked, everything, 0.2), marked, GRID, 0.1)
+    grown = with_doubtful_tumour(scan, doubts(marked, everything), marked, GRID, 0.1)
 
     joined = grown != marked
     assert dice(joined, truth != marked) > 0.9  # a tenth of it is darker than a tenth of the rest
@@ -295,7 +301,7 @@ def test_nothing_joins_a_tumour_that_is_too_doubtful_or_apart_or_a_cochlea():
     box(everything, EXTRA, (20, 24), (22, 26), (8, 12))  # apart
     scan[8:12, 22:26, 20:24] = TUMOUR
     box(marked, COCHLEA, (62, 64), (28, 30), (12, 14))
-    p = doubted(marked, everything, 0.2)
+    p = doubts(marked, everything)
 
     grown = with_doubtful_tumour(scan, p, marked, GRID, 0.1)
 

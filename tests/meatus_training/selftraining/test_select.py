@@ -7,14 +7,7 @@ from meatus.structures import Structure
 from meatus_training.hard_examples import IGNORE
 from meatus_training.selftraining.plausible import Anatomy
 from meatus_training.selftraining.select import SelectRules, select
-from tests.meatus_training.selftraining.ears import GRID, box, ears
-
-
-def probabilities(labels, p=0.95):
-    """(4, Z, Y, X): each voxel's label has ``p``, the other classes share the rest."""
-    out = np.full((4, *labels.shape), (1 - p) / 3, dtype=np.float32)
-    np.put_along_axis(out, labels[None].astype(np.intp), p, axis=0)
-    return out
+from tests.meatus_training.selftraining.ears import GRID, box, ears, probabilities
 
 
 def lowered(found, mask, p):
