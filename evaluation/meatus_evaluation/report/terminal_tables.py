@@ -205,7 +205,7 @@ def _overall(cube: ScoreCube, all_cases: Standing, stability: Stability, order: 
 
 
 def print_comparison(compared: Compared, worst: int) -> None:
-    """Differences with their tests, then the cases that got worse most."""
+    """Differences with their tests, then the cases that got worse most, where any did."""
     table = Table("", "cases", "mean A", "mean B", "B - A", "95 %", "better/worse", "p (Holm)")
     for entry in compared.columns:
         table.add_row(*_comparison_cells(entry))
@@ -216,7 +216,8 @@ def print_comparison(compared: Compared, worst: int) -> None:
         for pair in entry.worst(worst):
             numbers = (f"{pair.before:.4f}", f"{pair.after:.4f}", f"{pair.difference:+.4f}")
             falls.add_row(str(entry.column), pair.case, *numbers)
-    print_table(falls)
+    if falls.row_count:
+        print_table(falls)
     for side, cases in (("A", compared.only_a), ("B", compared.only_b)):
         if cases:
             say(f"{counted(len(cases), 'case')} in {side} alone, not compared: {listed(cases)}")

@@ -137,6 +137,19 @@ def test_score_tables_are_compared_too(tmp_path):
     assert "-0.2500" in done.output
 
 
+def test_cases_that_got_worse_are_listed_where_there_are_any(tmp_path):
+    for name, dice in (("a.csv", 0.5), ("b.csv", 0.25)):
+        (tmp_path / name).write_text(f"case,cochlea_dice\nx,{dice}\n")
+    worse, better = (
+        (tmp_path / "a.csv", tmp_path / "b.csv"),
+        (tmp_path / "b.csv", tmp_path / "a.csv"),
+    )
+
+    outputs = [run(*worse).output, run(*worse, "--worst", 0).output, run(*better).output]
+
+    assert ["got worse most" in output for output in outputs] == [True, False, False]
+
+
 def test_nothing_in_common_ends_in_one_line(tmp_path):
     with pytest.raises(UsageError, match="no case in common"):
         compare(result("A", {"a": 0.5}), result("B", {"b": 0.5}))
