@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_weights(
     np.testing.assert_allclose(probabilities(work), probabilities(reproduced[0]), atol=1e-4)
 
 
-def test_the_preset_meatus_goes_the_whole_way_too(cohort, tmp_path):
+def test_the_preset_meatus_and_every_addition_go_the_whole_way_too(cohort, tmp_path):
     work, preset = tmp_path / "work", make_preset(tmp_path / "preset", "meatus")
 
     ended = run(cohort, work, preset)
