@@ -145,7 +145,7 @@ def test_additions_stand_alone_and_kept_has_those_of_the_preset_meatus():
     assert names & set(kept["training"]) == {
         name for name in names if getattr(ours.training, name) != getattr(paper.training, name)
     }
-    assert kept.get("styles", "one") == ours.styles
+    assert kept["styles"] == ours.styles
 
 
 @pytest.mark.parametrize(
