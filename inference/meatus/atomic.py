@@ -23,9 +23,12 @@ UNFINISHED = ".*.part*"
 UNFINISHED_NAME = re.compile(r"\.(?:[0-9a-f]{16}\.part|\d+\.part\..+)")  # of those, our own
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``path``, and its folder, all at once; ``OutputError`` where that cannot be done."""
-    with written_whole(path) as unfinished:
+def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write ``path``, and its folder, all at once; ``OutputError`` where that cannot be done.
+
+    With ``durable`` the file is whole also where the power fails.
+    """
+    with written_whole(path, durable=durable) as unfinished:
         unfinished.write_bytes(data)
 
 

@@ -144,6 +144,17 @@ def test_a_case_that_was_cut_off_is_made_again(prepared, tmp_path):
     assert not list(tmp_path.rglob("*.part.*"))
 
 
+@pytest.mark.parametrize("left", [0, 60])
+def test_an_array_whose_content_a_power_failure_took_is_made_again(prepared, tmp_path, left):
+    voxels = prepared()["target", "crossmoda2023_ldn_2"].voxels
+    whole = voxels.read_bytes()
+    voxels.write_bytes(whole[:left])
+
+    prepared()
+
+    assert voxels.read_bytes() == whole
+
+
 def test_a_record_never_outlives_the_arrays_it_speaks_of(prepared, tmp_path, monkeypatch):
     prepared()
     monkeypatch.setattr("meatus_training.prepare.make.write_whole", stop)

@@ -252,6 +252,17 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["state.pt"]
 
 
+def test_a_state_is_on_the_disk_before_it_takes_the_place_of_the_last_one(tmp_path, monkeypatch):
+    file, seen = tmp_path / "state.pt", []
+    write_state(file, {"step": 1})
+    monkeypatch.setattr("os.fsync", lambda _number: seen.append(read_state(file)["step"]))
+
+    write_state(file, {"step": 2})
+
+    assert seen == [1]
+    assert read_state(file)["step"] == 2
+
+
 def test_a_state_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "state.pt").mkdir()
     (tmp_path / "state.pt/in_the_way").touch()

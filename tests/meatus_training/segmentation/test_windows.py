@@ -117,6 +117,20 @@ def test_all_starts_along_z_are_as_likely():
     assert counts.max() < 260
 
 
+def test_so_are_all_starts_along_z_that_show_a_structure():
+    # About an ear in the middle of 50 slices all eleven do; clipped, a third each were the first
+    # and the last one. About one near the bottom those do that reach down to it.
+    rng, counts = np.random.default_rng(0), {}
+    for z in (25, 3):
+        one = scan((50, 32, 32), [(z, 16, 16)])
+        starts = [int(place(one, (40, 32, 32), 1.0, rng)[0]) for _ in range(2200)]
+        counts[z] = np.bincount(starts, minlength=11)
+
+    assert counts[25].min() > 140
+    assert counts[25].max() < 260
+    assert (counts[3] > 0).tolist() == [True] * 4 + [False] * 7
+
+
 def test_only_incomplete_scans_are_enlarged(tmp_path):
     # Both have black sides, as the air about a whole head is; only one is a part of a head.
     always = replace(TINY, augmentation=replace(PAPER, borders=Borders(expand_chance=1.0)))

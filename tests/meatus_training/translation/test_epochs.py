@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,14 @@ from meatus_training.translation.epochs import (
 )
 from meatus_training.translation.state import load_generator, start_state
 from meatus_training.translation.train import train_translation
-from tests.meatus_training.translation.runs import CPU, TINY, silent, toy_data, weights
+from tests.meatus_training.translation.runs import (
+    CPU,
+    TINY,
+    curve,
+    silent,
+    toy_data,
+    weights,
+)
 
 KEPT = replace(TINY, keep_epochs=1, held_out=0.4)
 
@@ -136,6 +144,22 @@ def test_the_distance_of_values_is_how_far_they_must_be_moved():
     values = torch.linspace(-1, 1, 700)
 
     assert distance(values, values + 0.25) == pytest.approx(0.25)
+
+
+def test_a_trainings_rate_follows_the_content_that_is_measured(tmp_path, monkeypatch):
+    # Content falls, stands still for two epochs, falls: so one step down, whatever the critic does.
+    contents = iter([4.0, 3.0, 3.0, 3.0, 2.0, 1.0])
+
+    def measured(*_given):
+        return SimpleNamespace(content=next(contents)), None
+
+    monkeypatch.setattr("meatus_training.translation.train.measure", measured)
+    settings = replace(TINY, epochs=6, steps_per_epoch=1, plateau_patience=1)
+
+    train_translation(toy_data(), settings, tmp_path, CPU, silent)
+
+    rates = [line["rate"] / TINY.learning_rate for line in curve(tmp_path)]
+    assert rates == pytest.approx([1, 1, 1, 1, 0.2, 0.2])
 
 
 def test_the_plateau_follows_content_and_stops_at_its_floor():

@@ -1,5 +1,6 @@
 """The translate command: from prepared scans to a file for each scan and style."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,12 @@ from meatus_training.prepare.cases import PreparedCase, write_prepared
 from meatus_training.prepare.settings import PrepareSettings
 from meatus_training.settings_files import save_settings
 from meatus_training.translation.settings import ApplySettings, TranslateSettings
-from meatus_training.translation.stage import run_translate, translate
+from meatus_training.translation.stage import (
+    apply_translator,
+    run_translate,
+    train_translator,
+    translate,
+)
 from meatus_training.translation.state import load_generator
 from tests.meatus_training.translation.runs import CPU, TINY, curve, silent
 
@@ -119,6 +125,34 @@ def test_with_a_style_for_each_site_one_scan_gives_several_translations(tmp_path
     assert not np.allclose(found["etz_1--etz"], found["etz_1--ldn"], atol=1e-3)
 
 
+def test_the_translation_of_a_part_of_a_head_is_as_black_beside_it_as_a_real_scan(tmp_path):
+    # The generator makes some grey of the padding, and a part that is bordered by grey is never
+    # enlarged in training (``expand_incomplete``).
+    work = work_folder(tmp_path)
+    for name in SITES:
+        file = work / "prepared" / "source" / f"{name}_1.voxels.npy"
+        voxels = np.load(file)
+        voxels[:, :, :8] = voxels[:, :, 32:] = -1
+        np.save(file, voxels)
+
+    run_translate(work, SETTINGS, CPU, silent)
+
+    for voxels in translated(work).values():
+        assert (voxels[:, :, :8] == -1).all()
+        assert (voxels[:, :, 32:] == -1).all()
+        assert (voxels[:, :, 8:32] > -1).any()
+
+
+def test_another_way_to_apply_a_translator_does_not_train_it_again(tmp_path):
+    work, said = work_folder(tmp_path), []
+    train_translator(work, SETTINGS, CPU, silent)
+    assert not (work / "translated").exists()
+
+    apply_translator(work, replace(SETTINGS, apply=ApplySettings(z_sigma=0.0)), CPU, said.append)
+
+    assert said[:2] == ["[1/2] etz_1--hrT2", "[2/2] ldn_1--hrT2"]
+
+
 def test_a_stop_between_two_scans_is_told_and_the_next_run_goes_on(tmp_path):
     work = work_folder(tmp_path)
     with pytest.raises(TrainingError, match="told to stop after 1 of 2 translations"):
@@ -155,6 +189,7 @@ def started(work, settings):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -166,13 +201,13 @@ def wait_for_line(process, start):
 
 
 def test_a_run_that_is_terminated_and_then_killed_ends_as_the_unbroken_one(tmp_path):
-    settings = replace(SETTINGS, training=replace(SETTINGS.training, epochs=8))
+    settings = replace(SETTINGS, training=replace(SETTINGS.training, epochs=8, workers=1))
     broken, unbroken = (work_folder(tmp_path / name) for name in ("broken", "unbroken"))
     run_translate(unbroken, settings, CPU, silent)
 
     told = started(broken, settings)
     wait_for_line(told, "step 3:")
-    told.send_signal(signal.SIGTERM)
+    os.killpg(told.pid, signal.SIGTERM)  # Slurm tells those too that read ahead
     _, said = told.communicate(timeout=120)
     assert told.returncode == 2
     assert "was told to stop and saved step" in said.splitlines()[-1]
@@ -181,7 +216,7 @@ def test_a_run_that_is_terminated_and_then_killed_ends_as_the_unbroken_one(tmp_p
 
     killed = started(broken, settings)
     wait_for_line(killed, "step ")
-    killed.kill()
+    os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     run_translate(broken, settings, CPU, silent)
 

@@ -53,7 +53,7 @@ class NamedFile:
 
 def find_challenge(data: Path) -> Found:
     """All scans below ``data`` that are named as the challenge names them."""
-    files, problems, there = [], [], _all_files(data)
+    files, problems, there = [], [], all_files(data)
     for path in (path for path in there if scan_ending(path.name)):
         file = _named(path, data)
         if file is None:
@@ -72,7 +72,7 @@ def find_challenge(data: Path) -> Found:
     )
 
 
-def _all_files(data: Path) -> list[Path]:
+def all_files(data: Path) -> list[Path]:
     """Files that may be scans, also behind links; raises ``OSError`` for what is closed."""
     found: list[Path] = []
     known: set[Path] = set()

@@ -15,14 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from meatus import __version__
 from meatus.atomic import write_whole
 from meatus.crop import RATIO_LIMITS, Field, middle_crop, reference_crop, whole_image
-from meatus.geometry import Array, Geometry, axial, reorient
+from meatus.geometry import Array, Geometry, axial, largest_share_labels, reorient
 from meatus.io.images import read_label_map, read_scan
 from meatus.preprocess import prepare
 from meatus.spec import ReferenceCrop
 from meatus.volumes import Labels, Scan
 from meatus_evaluation.scoring.surface import bounding_box
 from meatus_phantom.array_files import array_bytes
-from meatus_training.dataset import prepare_sample
 from meatus_training.prepare.cases import PreparedCase, Split, absolute, relative
 from meatus_training.prepare.check import Checked
 from meatus_training.prepare.raw import NUMBER, Part, RawCase
@@ -59,14 +58,12 @@ def make_case(raw: RawCase, checked: Checked, settings: PrepareSettings, folder:
     complete = shows_whole_head(reorient(scan.voxels, scan.geometry, native), native)
     spec, field = settings.spec(), training_field(raw.split, complete)
     prepared = prepare(scan, spec, field)
+    voxels = prepared.voxels.astype(np.float16)
     labels, slices = None, _slices(scan, settings, field)
-    if raw.label is None:
-        voxels = prepared.voxels.astype(np.float16)
-    else:
+    if raw.label is not None:
         truth = read_label_map(raw.label, dict(enumerate(raw.parts)))
         renumbered = Scan(_renumbered(truth, raw.parts), truth.geometry)
-        sample = prepare_sample(scan, renumbered, spec, field)
-        voxels, labels = sample.voxels, sample.labels
+        labels = largest_share_labels(renumbered.voxels, renumbered.geometry, prepared.geometry)
     stem = folder / raw.split / raw.name
     case = PreparedCase(
         name=raw.name,
@@ -100,10 +97,19 @@ def finished(raw: RawCase, settings: PrepareSettings, folder: Path) -> Record | 
     except (OSError, ValidationError):
         return None
     case = absolute(record.case, folder)
-    if not all(file.is_file() for file in case.files):
+    if not all(_is_array(file) for file in case.files):
         return None
     # The same files may have been moved, or told to be of another site, since.
     return replace(record, case=replace(record.case, scan=raw.scan, site=raw.site))
+
+
+def _is_array(file: Path) -> bool:
+    """Whether all of it is there: a power failure may leave a file without its content."""
+    try:
+        np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def case_key(raw: RawCase, settings: PrepareSettings) -> str:

@@ -60,6 +60,14 @@ def _counted(splits: Sequence[str]) -> str:
     return ", ".join(f"{splits.count(split)} {split}" for split in dict.fromkeys(splits))
 
 
+def unreadable(data: Path, error: OSError) -> TrainingError:
+    """What to tell where a folder of ``data`` is closed."""
+    return TrainingError(
+        f"{error.filename or data}: cannot be read ({error.strerror}); "
+        "pass the folder of the scans, with the right to read all of it."
+    )
+
+
 def find_scans(data: Path) -> Found:
     """All scans of ``data``, in whichever layout.
 
@@ -68,10 +76,7 @@ def find_scans(data: Path) -> Found:
     try:
         found = find_nnunet(data) if data_sets(data) else find_challenge(data)
     except OSError as error:
-        raise TrainingError(
-            f"{error.filename or data}: cannot be read ({error.strerror}); "
-            "pass the folder of the scans, with the right to read all of it."
-        ) from error
+        raise unreadable(data, error) from error
     if not found.cases and not found.problems:
         raise TrainingError(
             f"{data}: holds no scan; expected the challenge's folders with *_ceT1.nii.gz, "

@@ -218,13 +218,13 @@ def _some(names: list[str]) -> str:
 
 
 def write_state(file: Path, content: Mapping[str, Any]) -> None:
-    """Write ``content``; the file appears whole or not at all.
+    """Write ``content``; the file appears whole or not at all, also where the power fails.
 
     Raises ``OutputError`` where the disk refuses.
     """
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    write_whole(file, buffer.getvalue())
+    write_whole(file, buffer.getvalue(), durable=True)
 
 
 def read_state(file: Path) -> dict[str, Any]:

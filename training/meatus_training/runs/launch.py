@@ -148,6 +148,12 @@ def stop_when_told() -> Callable[[], bool]:
     return told.is_set
 
 
+def outlive_signals(_worker: int) -> None:
+    """Slurm tells all processes to stop: those that read go on until the training has saved."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def together(fabric: Fabric, *values: float) -> tuple[float, ...]:
     """The largest of each value over all processes, so that they decide alike."""
     if fabric.world_size == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from meatus.intensity import BLACK
 from meatus_training.augmentation import AugmentSettings, augment_window, expand_incomplete
+from meatus_training.runs.launch import outlive_signals
 from meatus_training.segmentation.rendered import RenderedWindows, Subjects, sees_whole_field
 from meatus_training.segmentation.samples import Labelled, Scans
 from meatus_training.segmentation.settings import SegmentSettings
@@ -76,6 +76,9 @@ def place(
         centre = scan.places[rng.integers(len(scan.places))]
         start = np.rint(centre + rng.uniform(-JITTER, JITTER, 3) * wanted - wanted / 2)
         inside = np.clip(start, 0, np.maximum(room, 0)).astype(np.int64)
+        # Along z, where a window is nearly as tall as a scan, most starts would be clipped.
+        last = min(int(centre[0]), max(int(room[0]), 0))
+        inside[0] = rng.integers(max(int(centre[0]) - size[0] + 1, 0), last + 1)
     else:  # every start alike, as published: clipped ones would pile up at both ends
         inside = rng.integers(np.maximum(room, 0) + 1)
     chosen: NDArray[np.int64] = np.where(room >= 0, inside, room // 2)
@@ -130,15 +133,9 @@ def batches(
             batch_sampler=numbers,
             num_workers=settings.workers,
             pin_memory=on_gpu,
-            worker_init_fn=_outlive_signals,
+            worker_init_fn=outlive_signals,
         )
     )
-
-
-def _outlive_signals(_worker: int) -> None:
-    """Slurm tells all processes to stop: those that read go on until the training has saved."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class Loader(Iterator[Windows]):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from meatus.intensity import BLACK
 from meatus.structures import TUMOUR, Structure
 from meatus_training.errors import TrainingError
+from meatus_training.runs.launch import outlive_signals
 from meatus_training.translation.settings import TranslatorSettings
 
 # Below this range of its values, which span [-1, 1], a slice shows nothing: the published code
@@ -220,6 +221,7 @@ def step_batches(pairs: SlicePairs, steps: range, rank: int = 0, world: int = 1)
             batch_sampler=numbers,
             num_workers=settings.workers,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=outlive_signals,
         )
     )
 

@@ -17,6 +17,7 @@ from scipy import ndimage
 from torch import nn
 
 from meatus.atomic import write_whole
+from meatus.intensity import BLACK
 from meatus_phantom.array_files import array_bytes
 from meatus_training.dataset import Sample
 from meatus_training.prepare.cases import PreparedCase
@@ -26,6 +27,7 @@ from meatus_training.translation.networks import Generator
 from meatus_training.translation.settings import ApplySettings, TranslatorSettings
 
 VOXELS, MADE_OF = ".voxels.npy", ".made_of.json"
+FORMAT = 2  # of what is written; 1: padding was whatever the generator made of it
 
 # Red, green, blue: extra-meatal, intra-meatal, cochlea, as the challenge paints them.
 COLOURS = np.array([[255, 60, 60], [60, 230, 60], [90, 130, 255]], dtype=np.uint8)
@@ -67,6 +69,7 @@ def translate_scans(
     for number, (case, style, made_of) in enumerate(todo):
         if should_stop():
             return number, len(todo)
+        voxels = case.load_voxels()
         found = translate_volume(
             translator.generator,
             _seen(case, translator.settings),
@@ -74,9 +77,9 @@ def translate_scans(
             fabric,
             translator.number(style),
             translator.how,
-            case.load_voxels().shape[1:],
+            voxels.shape[1:],
         )
-        _write(folder, case, style, found, made_of)
+        _write(folder, case, style, with_padding(found, voxels), made_of)
         say(f"[{number + 1}/{len(todo)}] {_name(case, style)}")
     return len(todo), len(todo)
 
@@ -85,6 +88,17 @@ def _seen(case: PreparedCase, settings: TranslatorSettings) -> NDArray[np.floati
     """The slices that a translator of ``settings`` has learnt on."""
     slices = case.load_slices(settings.size) if settings.fit == "zoom" else case.load_voxels()
     return with_target_contrast(slices, case.load_labels(), settings)
+
+
+def with_padding(
+    translated: NDArray[np.float16], voxels: NDArray[np.float16]
+) -> NDArray[np.float16]:
+    """``translated``, black where ``voxels`` is black in all slices; both (Z, Y, X).
+
+    That is what pads a part of a head to a square. A real scan has it black too, while a
+    generator draws something there.
+    """
+    return np.where((voxels == BLACK).all(axis=0), np.float16(BLACK), translated)
 
 
 def digest_of(network: nn.Module) -> str:
@@ -100,7 +114,7 @@ def _to_do(
 ) -> Iterator[tuple[PreparedCase, str, str]]:
     """Scan, style and what the file is made of, of each file that is not there so."""
     for case, style in jobs:
-        parts = [weights, translator.number(style), asdict(translator.how), case.digest]
+        parts = [FORMAT, weights, translator.number(style), asdict(translator.how), case.digest]
         made_of = json.dumps(parts) + "\n"
         note, array = (folder / f"{_name(case, style)}{end}" for end in (MADE_OF, VOXELS))
         if not (array.exists() and note.exists() and note.read_text() == made_of):

@@ -48,9 +48,19 @@ def run_translate(
     Goes on where it stopped; what is done and unchanged stays. Raises ``TrainingError`` where
     something is missing or ``should_stop`` came first: all is saved by then.
     """
-    cases = read_prepared(work / "prepared")
-    outputs = [work / "translate", work / "translated"]
-    check_apart(outputs, {work / "prepared", *(case.voxels.parent for case in cases)})
+    train_translator(work, settings, fabric, say, should_stop)
+    return apply_translator(work, settings, fabric, say, should_stop)
+
+
+def train_translator(
+    work: Path,
+    settings: TranslateSettings,
+    fabric: Fabric,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """The first half of ``run_translate``: WORK/translate."""
+    cases = _read_cases(work)
     names = style_names(cases, settings.styles)
     training = settings.training
     if settings.styles == "by_site":
@@ -59,7 +69,18 @@ def run_translate(
     trained = train_translation(data, training, work / "translate", fabric, say, should_stop)
     if not trained.finished:
         raise StoppedError("the training of the translation", f"step {trained.step}")
-    folder = work / "translate"
+
+
+def apply_translator(
+    work: Path,
+    settings: TranslateSettings,
+    fabric: Fabric,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """The second half of ``run_translate``: WORK/translated, by the epoch that is wanted."""
+    cases, folder = _read_cases(work), work / "translate"
+    names = style_names(cases, settings.styles)
     chosen = epoch_file(folder, settings.epoch)
     if chosen is not None:
         say(f"translating with {chosen}")
@@ -76,6 +97,13 @@ def run_translate(
         )
     say(f"{folder}: {made:.0f} translations made, {', '.join(names)}")
     return folder
+
+
+def _read_cases(work: Path) -> tuple[PreparedCase, ...]:
+    cases = read_prepared(work / "prepared")
+    outputs = [work / "translate", work / "translated"]
+    check_apart(outputs, {work / "prepared", *(case.voxels.parent for case in cases)})
+    return cases
 
 
 @dataclass(frozen=True)

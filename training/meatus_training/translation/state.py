@@ -30,7 +30,7 @@ Schedule = LambdaLR | ReduceLROnPlateau
 Network = TypeVar("Network", bound=nn.Module)
 
 # Settings that may change between two starts of one training without changing its result.
-FREE = ("workers", "save_every", "log_every", "picture_every")
+FREE = ("workers", "save_every", "log_every", "picture_every", "keep_epochs")
 
 
 @dataclass(frozen=True)
