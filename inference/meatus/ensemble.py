@@ -54,13 +54,18 @@ class Model:
     @property
     def flips(self) -> tuple[Flip, ...]:
         """Those of the quality that the network has learnt: others harm (docs/weights.md)."""
-        learnt = LEFT_RIGHT if self.spec.flips == "left-right" else EIGHT_FLIPS
-        return tuple(flip for flip in FLIPS[self.quality] if flip in learnt)
+        return views_of(self.spec, self.quality)
 
     def release(self) -> None:
         """Let the engines give memory back, between two cases."""
         for engine in (*self.members, *([self.scout.engine] if self.scout else [])):
             engine.release()
+
+
+def views_of(spec: Spec, quality: Quality) -> tuple[Flip, ...]:
+    """The flips of ``quality`` that weights of ``spec`` have learnt."""
+    learnt = LEFT_RIGHT if spec.flips == "left-right" else EIGHT_FLIPS
+    return tuple(flip for flip in FLIPS[quality] if flip in learnt)
 
 
 def predict(prepared: Prepared, model: Model) -> Probabilities:

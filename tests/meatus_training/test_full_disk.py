@@ -8,11 +8,18 @@ import pytest
 import torch
 
 from meatus.errors import OutputError
+from meatus_training.reproduce.settings import load_all
+from meatus_training.reproduce.stage import (
+    Reproduction,
+    run_reproduce,
+)
 from meatus_training.runs.journal import Journal
 from meatus_training.runs.launch import make_fabric
 from meatus_training.segmentation.train import train_segmenter
 from meatus_training.translation.stage import run_translate
 from meatus_training.translation.train import train_translation
+from tests.meatus_training.reproduce.run_contexts import crew_of_one
+from tests.meatus_training.reproduce.tiny import done_stages, make_cohort, make_preset
 from tests.meatus_training.segmentation import runs as segmentation
 from tests.meatus_training.translation import runs as translation
 from tests.meatus_training.translation.test_stage import SETTINGS, translated, work_folder
@@ -24,12 +31,29 @@ def full(monkeypatch):
     write_bytes, refused = Path.write_bytes, []
 
     def write(path, data):
-        if any(part in path.parts for part in refused):
+        if any(f"/{part}/" in path.as_posix() for part in refused):
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_bytes(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", write)
     return lambda *parts: refused.__setitem__(slice(None), parts)
+
+
+def test_every_stage_of_a_reproduction_that_found_no_room_goes_on_from_there(tmp_path, full):
+    cohort, preset = make_cohort(tmp_path / "cohort"), make_preset(tmp_path / "preset")
+    work = tmp_path / "work"
+    run = Reproduction(cohort, load_all(str(preset)), crew_of_one(work), truth=cohort / "truth")
+    folders = ["prepared", "translate", "translated", "segment", "round_0", "pseudo", "round_1"]
+
+    for folder in (*folders, "work/weights"):
+        full(folder)
+        with pytest.raises(OutputError, match=rf"{folder}/.*: cannot be written \(No space left"):
+            run_reproduce(run)
+        assert list(work.rglob(".*.part")) == []
+    full()
+    run_reproduce(run)
+
+    assert done_stages(work) >= {"prepared", "translate", "selftrain/round_1/pseudo", "weights"}
 
 
 def test_a_translator_that_could_not_be_saved_goes_on_from_where_it_was(tmp_path, full):

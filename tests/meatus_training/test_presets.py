@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 from meatus_training.augmentation import PUBLISHED
-from meatus_training.reproduce.stage import load_all
+from meatus_training.reproduce.settings import load_all
 
 MODEST = (0.6, 1.5)
 
@@ -62,6 +62,11 @@ PAPER = {
     "segment.augmentation.quality.noise_chance": 0,
     "segment.augmentation.quality.bias_chance": 0,
     "segment.augmentation.quality.low_chance": 0,
+    "segment.augmentation.quality.repeat_chance": 0,
+    "segment.augmentation.borders.slab_chance": 0,
+    "segment.augmentation.tumour_look.chance": 0,
+    "segment.augmentation.shape.flips": "all",
+    "translate.training.labelled_share": 0,
     "segment.ema": 0,
 }
 

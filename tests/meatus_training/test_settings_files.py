@@ -6,7 +6,7 @@ import pytest
 from meatus.spec import Crop, PhysicalCrop, ReferenceCrop
 from meatus_phantom.tissue_maps import tissue_maps
 from meatus_training.prepare.settings import PrepareSettings
-from meatus_training.reproduce.stage import translation_key
+from meatus_training.reproduce.stage import translations_key
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.selftraining.retrain import training_key
 from meatus_training.settings_files import (
@@ -223,7 +223,7 @@ def test_stages_done_before_keys_were_renamed_stay_done(preset):
 def test_translations_done_before_classes_were_renamed_stay_done():
     settings = load_settings("translate", "smoke", TranslateSettings)
 
-    assert translation_key(settings) == "a102918705f5f16d"
+    assert translations_key(settings) == "a102918705f5f16d"
 
 
 def test_tissue_maps_made_before_stay_in_use():

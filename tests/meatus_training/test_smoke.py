@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tests.meatus_training.reproduce.tiny import (
 ALL_STAGES = {
     "prepared",
     "translate",
+    "translated",
     "segment/member_1",
     "segment/member_2",
     "selftrain/round_0/weights",
@@ -174,6 +176,25 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_weights(
     np.testing.assert_allclose(probabilities(work), probabilities(reproduced[0]), atol=1e-4)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in /proc")
+def test_two_processes_end_when_one_dies_and_go_on_when_started_again(cohort, preset, tmp_path):
+    work = tmp_path / "work"
+    several = ("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp")
+
+    # Together in one training, then each in a member of its own.
+    for file in ("translate/state.pt", "segment/member_2/state.pt"):
+        code, _ = _killed_after(
+            work / file, signal.SIGKILL, cohort, work, preset, *several, second=True
+        )
+        assert code != 0
+        assert "segment/member_2" not in done_stages(work)
+    ended = run(cohort, work, preset, *several)
+
+    assert ended.returncode == 0, ended.stderr
+    assert done_stages(work) == ALL_STAGES
+    assert "translate: done before, unchanged" in ended.stdout
+
+
 def test_the_preset_meatus_and_every_addition_go_the_whole_way_too(cohort, tmp_path):
     work, preset = tmp_path / "work", make_preset(tmp_path / "preset", "meatus")
 
@@ -202,10 +223,13 @@ def test_mistakes_in_the_settings_end_in_one_line_each_before_anything_starts(co
     assert not (tmp_path / "work").exists()
 
 
-def _killed_after(file, number, cohort, work, preset):
-    """Start a run and send it signal ``number`` as soon as ``file`` is there; code and stderr."""
+def _killed_after(file, number, cohort, work, preset, *options, second=False):
+    """Start a run and send it signal ``number`` as soon as ``file`` is there; code and stderr.
+
+    With ``second`` it goes to the process that the run itself has started.
+    """
     started = subprocess.Popen(
-        command(cohort, work, preset),
+        command(cohort, work, preset, *options),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -216,10 +240,17 @@ def _killed_after(file, number, cohort, work, preset):
         while not file.exists() and started.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         assert file.exists(), started.communicate()[1] if started.poll() is not None else "too slow"
-        started.send_signal(number)
+        os.kill(_child_of(started.pid) if second else started.pid, number)
         _, said = started.communicate(timeout=PATIENCE_S)
     finally:
         if started.poll() is None:
             started.kill()
             started.communicate()
     return started.returncode, said
+
+
+def _child_of(pid):
+    """The process that runs the same command for the run ``pid``."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return int(next(child for child, line in commands.items() if b"reproduce" in line))

@@ -240,6 +240,26 @@ def test_blanked_sides_are_black_and_hold_no_label():
         assert sum(a < b for a, b in zip(extents, black.shape, strict=True)) == 1, "one side"
 
 
+def test_published_blanks_take_both_ends_of_y_and_up_to_a_third_of_it_each():
+    image, labels = torch.zeros(8, 18, 16), torch.ones(8, 18, 16, dtype=torch.uint8)
+    settings = AugmentSettings(borders=Borders(blank="rows", blank_chance=1, blank_share=0.3333))
+    widths = set()
+
+    for seed in range(60):
+        blanked, marked = blank_borders(image, labels, rng(seed), settings)
+        black = blanked == -1
+        assert torch.equal(black, marked == 0)
+        rows = black.all(2).all(0)
+        assert torch.equal(black, rows[None, :, None].expand_as(black)), "whole rows alone"
+        first, last = int(rows[:9].sum()), int(rows[9:].sum())
+        assert torch.equal(
+            rows.nonzero()[:, 0], torch.tensor([*range(first), *range(18 - last, 18)])
+        )
+        widths |= {first, last}
+
+    assert widths == set(range(1, 6))
+
+
 def test_an_incomplete_scan_grows_about_its_middle_by_the_same_factor_on_both_axes():
     """A field of 16 x 8 columns in 16 x 16 may double: a square of 2 x 2 voxels becomes 4 x 4."""
     image = torch.full((1, 16, 16), -1.0)

@@ -9,7 +9,7 @@ from meatus_phantom.cohort.make import write_cohort
 from meatus_phantom.cohort.plan import CohortSettings
 from meatus_training.errors import TrainingError
 from meatus_training.reproduce.ladder import RUNGS, ladder, read_rungs, share_folders
-from meatus_training.reproduce.stage import load_all
+from meatus_training.reproduce.settings import load_all
 from meatus_training.settings_files import SettingsError
 from tests.meatus_phantom.scenes import tiny_case
 from tests.meatus_training.reproduce.tiny import done_stages, make_preset
@@ -107,7 +107,7 @@ def test_a_second_climb_finds_everything_done(climbed):
     assert again.exit_code == 0, again.output
     assert done_stages(folder / "work") == before
     assert "rung f" not in again.stdout
-    assert again.stdout.count("done before, unchanged") == 8
+    assert again.stdout.count("done before, unchanged") == 9
 
 
 def test_a_folder_without_test_scans_is_no_ladder(climbed, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from meatus.errors import DeviceError
 from meatus_training.errors import TrainingError
 from meatus_training.selftraining import pseudo_labels
-from meatus_training.selftraining.pseudo_labels import load_teacher
+from meatus_training.selftraining.pseudo_labels import check_labelling, load_teacher
 
 
 def process_on(device):
@@ -43,3 +43,13 @@ def test_a_gpu_that_cannot_label_is_an_error_and_no_processor_takes_its_place(
     monkeypatch.setattr(pseudo_labels, "load_model", refuse)
     with pytest.raises(TrainingError, match=r"libcudnn.*run selftrain with --accelerator cpu"):
         load_teacher(tmp_path, "full", process_on("cuda:0"))
+
+
+def test_a_gpu_that_cannot_label_is_told_before_anything_is_trained(monkeypatch):
+    def refuse(device, _say):
+        raise DeviceError(f"device '{device}' cannot be used: libcudnn.so.9 cannot be loaded")
+
+    monkeypatch.setattr(pseudo_labels, "choose", refuse)
+    check_labelling(process_on("cpu"))
+    with pytest.raises(TrainingError, match=r"self-training cannot label .*libcudnn.*accelerator"):
+        check_labelling(process_on("cuda:0"))

@@ -13,16 +13,15 @@ from meatus.service.destinations import check_folders
 from meatus_phantom.cohort.files import SETTINGS as COHORT
 from meatus_training.errors import TrainingError
 from meatus_training.reproduce.plan import print_plan
+from meatus_training.reproduce.settings import StageName, load_all
 from meatus_training.reproduce.stage import (
     STAGES,
     Reproduction,
-    StageName,
-    check_batches,
-    load_all,
+    check_start,
     redo_from,
     run_reproduce,
 )
-from meatus_training.runs.launch import launch_options, stop_when_told
+from meatus_training.runs.launch import launch_options, lone_fabric, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -69,12 +68,14 @@ def reproduce(
     should_stop = stop_when_told()
     launch = Launch(devices, nodes, strategy, accelerator)
     if plan:
-        fabric = launch.fabric(settings.segment.precision)
-        check_batches(settings, fabric.world_size)
-        if fabric.is_global_zero:
-            print_plan(data, work, settings, fabric, workers)
+        fabric = launch.fabric()
+        check_start(data, work, settings, fabric)
+        if fabric.is_global_zero:  # the others are gone: what is measured must not wait for them
+            own = lone_fabric(fabric.device, settings.segment.precision)
+            print_plan(data, work, settings, own, fabric.world_size, workers)
         return
     context = RunContext(work, launch, launch.fabric(), should_stop)
+    check_start(data, work, settings, context.fabric)
     if from_stage is not None and context.fabric.is_global_zero:
         redo_from(work, from_stage)
     context.fabric.barrier()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -14,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 
-from meatus.geometry import Array
-from meatus.io.images import read_scan
-from meatus.preprocess import prepare
 from meatus.structures import Structure
 from meatus.windows import GRID_MULTIPLE
+from meatus_training.prepare.cases import absolute
+from meatus_training.prepare.check import check_case
+from meatus_training.prepare.make import make_case
 from meatus_training.prepare.raw import Found
-from meatus_training.reproduce.stage import ReproduceSettings
+from meatus_training.reproduce.settings import ReproduceSettings
 from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import start_state as start_segmenter
@@ -32,6 +34,7 @@ from meatus_training.translation.settings import TranslatorSettings
 from meatus_training.translation.state import start_state as start_translator
 from meatus_training.translation.train import train_step
 
+GIB = 2**30
 REPEATS = 3  # timed steps, behind one that is not
 PART = 4  # of each side of a window in the plane that a processor measures
 PART_DEPTH = 8  # slices of it
@@ -41,28 +44,40 @@ PART_DEPTH = 8  # slices of it
 class Costs:
     """Seconds on this machine."""
 
-    prepare_s: float  # a scan, one process
+    prepare_s: float  # a labelled scan, checked and prepared by one process
     translate_step_s: float  # a step of one process's share of the batch
     translate_slice_s: float
     segment_pass_s: float  # a window, forward and back
     label_pass_s: float  # a window, forward alone
     load_window_s: float  # a window, read and varied by one process
+    translate_gib: float = 0.0  # of a GPU's memory; of a processor's nothing is known
+    segment_gib: float = 0.0  # for one window
 
 
-def measure_costs(found: Found, settings: ReproduceSettings, fabric: Fabric) -> Costs:
-    """Run some steps of each kind on the device of ``fabric``, and make some windows."""
-    first = next(case for case in found.cases if case.split != "validation")
-    started = time.perf_counter()
-    prepared = prepare(read_scan(first.scan), settings.prepare.spec())
-    prepare_s = time.perf_counter() - started
+def measure_costs(
+    data: Path, found: Found, settings: ReproduceSettings, fabric: Fabric, processes: int = 1
+) -> Costs:
+    """Run some steps of each kind on the device of ``fabric``, and prepare a scan of ``data``.
+
+    ``fabric`` is of one process; of a step's batch it takes the share of one of ``processes``.
+    """
+    first = next(case for case in found.cases if case.split == "source")
+    with tempfile.TemporaryDirectory() as name:
+        started = time.perf_counter()
+        checked = check_case(first, settings.prepare, data)
+        record = make_case(first, checked, settings.prepare, Path(name))
+        prepare_s = time.perf_counter() - started
+        voxels = np.array(absolute(record.case, Path(name)).load_voxels())
     translate = settings.translate.training
     if settings.translate.styles == "by_site":
         sites = {case.site for case in found.cases if case.split == "target"}
         translate = replace(translate, styles=len(sites))
-    step_s, slice_s = _translation_costs(translate, fabric)
+    with _peak_gib(fabric) as translate_gib:
+        step_s, slice_s = _translation_costs(translate, fabric, processes)
     window, times = _measured_window(settings.segment, fabric)
     state = start_segmenter(settings.segment, fabric, None)
-    pass_s = _median(partial(pass_alone, state, settings.segment, window, 1), fabric)
+    with _peak_gib(fabric) as segment_gib:
+        pass_s = _median(partial(pass_alone, state, settings.segment, window, 1), fabric)
     image = torch.zeros((1, 1, *window), device=fabric.device)
 
     @torch.no_grad()
@@ -76,12 +91,28 @@ def measure_costs(found: Found, settings: ReproduceSettings, fabric: Fabric) -> 
         slice_s,
         pass_s * times,
         _median(label, fabric) * times,
-        _load_window_s(prepared.voxels, settings.segment, fabric),
+        _load_window_s(voxels, settings.segment, fabric),
+        sum(translate_gib),
+        sum(segment_gib),
     )
 
 
-def _translation_costs(settings: TranslatorSettings, fabric: Fabric) -> tuple[float, float]:
-    share = max(settings.batch // fabric.world_size, 1)
+@contextmanager
+def _peak_gib(fabric: Fabric) -> Iterator[list[float]]:
+    """Holds after the block what it took of the GPU's memory at most; nothing on a processor."""
+    taken: list[float] = []
+    if fabric.device.type != "cuda":
+        yield taken
+        return
+    torch.cuda.reset_peak_memory_stats(fabric.device)
+    yield taken
+    taken.append(torch.cuda.max_memory_allocated(fabric.device) / GIB)
+
+
+def _translation_costs(
+    settings: TranslatorSettings, fabric: Fabric, processes: int
+) -> tuple[float, float]:
+    share = max(settings.batch // processes, 1)
     cpu = fabric.device.type == "cpu"
     count = 1 if cpu else share
     size = settings.size // PART // GRID_MULTIPLE * GRID_MULTIPLE if cpu else settings.size
@@ -137,14 +168,14 @@ def _finish(fabric: Fabric) -> None:
         torch.cuda.synchronize(fabric.device)
 
 
-def _load_window_s(voxels: Array, settings: SegmentSettings, fabric: Fabric) -> float:
+def _load_window_s(voxels: NDArray[np.float16], settings: SegmentSettings, fabric: Fabric) -> float:
     """Seconds of one reader for a window of a prepared scan (Z, Y, X), as the loader makes them."""
     late = fabric.device.type == "cuda" and settings.augment_on_gpu  # varied where the network is
     labels = np.zeros(voxels.shape, dtype=np.uint8)
     labels[tuple(n // 2 for n in voxels.shape)] = Structure.COCHLEA
     with tempfile.TemporaryDirectory() as name:
         sample = TrainingSample("scan", Path(name) / "voxels.npy", Path(name) / "labels.npy")
-        np.save(sample.voxels, voxels.astype(np.float16))
+        np.save(sample.voxels, voxels)
         np.save(sample.labels, labels)
         scans, numbers = SampleScans([sample]), count()
         windows = WindowSet(scans, settings, whole=False, augment=not late)

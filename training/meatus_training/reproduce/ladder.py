@@ -19,14 +19,14 @@ from meatus.service.destinations import check_folders
 from meatus_phantom.cohort.files import FOLDERS
 from meatus_training.errors import TrainingError
 from meatus_training.prepare.stage import PREPARED
+from meatus_training.reproduce.settings import ReproduceSettings, load_all
 from meatus_training.reproduce.stage import (
     STAGES,
-    ReproduceSettings,
     Reproduction,
     last_scores,
-    load_all,
     run_reproduce,
-    translation_key,
+    translations_key,
+    translator_key,
 )
 from meatus_training.runs.launch import launch_options, stop_when_told
 from meatus_training.runs.run_context import Launch, RunContext
@@ -107,14 +107,14 @@ def share_folders(work: Path, rung: Path, settings: ReproduceSettings) -> None:
 
     Translations of one translator, members trained alike on them, and rounds that these take.
     """
-    translator = translation_key(settings.translate)
-    members = key_of(translator, training_key(settings.segment), settings.export.members)
+    translated = translations_key(settings.translate)
+    members = key_of(translated, training_key(settings.segment), settings.export.members)
     rounds = key_of(members, settings_hash(replace(settings.selftrain, rounds=0)))
     rung.mkdir(parents=True, exist_ok=True)
     for name, key in (
         (PREPARED, ""),
-        ("translate", translator),
-        ("translated", translator),
+        ("translate", translator_key(settings.translate)),
+        ("translated", translated),
         ("segment", members),
         (SELFTRAIN, rounds),
     ):

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from meatus.engines import usable_threads
-from meatus.ensemble import FLIPS
+from meatus.ensemble import views_of
 from meatus.geometry import axial
 from meatus.io.images import read_grid
 from meatus.timing import peak_mib
@@ -26,12 +26,17 @@ from meatus_training.errors import TrainingError
 from meatus_training.prepare.raw import RawCase
 from meatus_training.prepare.stage import find_scans
 from meatus_training.reproduce.costs import Costs, measure_costs
-from meatus_training.reproduce.stage import ReproduceSettings, StageName
+from meatus_training.reproduce.settings import ReproduceSettings, StageName
 from meatus_training.segmentation.member import spec_for
 from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.selftraining.retrain import round_settings
+from meatus_training.selftraining.rounds import joining
 
 GIB = 2**30
-HALF, BYTE = 2, 1  # bytes of a prepared voxel and of its label
+FLOAT, HALF, BYTE = 4, 2, 1  # bytes of a voxel in a window, of a prepared one, of its label
+AHEAD = 2  # batches that a reader of torch holds ready
+SHARED_MEMORY = Path("/dev/shm")
+SPLITS = ("source", "target", "validation")
 STATE_BYTES = 16  # of a weight in a checkpoint: itself, its average and two moments
 HOUR_S = 3600.0
 
@@ -54,6 +59,7 @@ class PlannedStage:
     steps: int
     hours: float
     disk_gib: float
+    gpu_gib: float = 0.0  # of memory, on each GPU; 0: not known
 
 
 def count_slices(cases: Sequence[RawCase]) -> Side:
@@ -65,6 +71,7 @@ def count_slices(cases: Sequence[RawCase]) -> Side:
 def plan_stages(
     source: Side,
     target: Side,
+    validation: Side,
     settings: ReproduceSettings,
     costs: Costs,
     processes: int,
@@ -73,28 +80,37 @@ def plan_stages(
     """Steps, hours and disk of every stage; each step's share of a batch is on ``processes``.
 
     Each source scan is translated into as many styles as ``target`` has sites, where the settings
-    say so.
+    say so. A round of self-training is at its longest: all pseudo-labels are plausible.
     """
     training, segment, rounds = settings.translate.training, settings.segment, settings.selftrain
     plane = settings.prepare.crop.size[0] * settings.prepare.crop.size[1]
-    scans, slices = source.scans + target.scans, source.slices + target.slices
+    sides = (source, target, validation)
+    scans, slices = sum(side.scans for side in sides), sum(side.slices for side in sides)
     styles = target.sites if settings.translate.styles == "by_site" else 1
     epoch = training.steps_per_epoch or -(-max(source.slices, target.slices) // training.batch)
     translate = epoch * (training.epochs + training.decay_epochs)
     applied = source.slices * styles * (2 if settings.translate.apply.mirrored else 1)
     steps = segment_steps(segment, source.scans * styles)
     step_s = segment.batch / processes * costs.segment_pass_s * mean_window(settings)
-    members, length = settings.export.members, rounds.length
-    again = round(rounds.rounds * length * segment_steps(segment, source.scans * styles))
-    depth = spec_for(segment, settings.prepare, "", "").window
-    windows = target.slices / max(depth.depth - depth.overlap, 1)
-    label = rounds.rounds * windows * len(FLIPS[rounds.quality]) * members * costs.label_pass_s
+    members = settings.export.members
+    again = sum(
+        segment_steps(
+            round_settings(segment, rounds, number),
+            source.scans * styles + joining(number, target.scans, rounds.joins),
+        )
+        for number in range(1, rounds.rounds + 1)
+    )
+    spec = spec_for(segment, settings.prepare, "", "")
+    windows = target.slices / max(spec.window.depth - spec.window.overlap, 1)
+    times = spec.window.depth * plane / math.prod(segment.patch)  # of what was measured
+    views = len(views_of(spec, rounds.quality))
+    label = rounds.rounds * windows * views * members * costs.label_pass_s * times
     weights_gib = 6.2e6 * (segment.width / 32) ** 2 * STATE_BYTES / GIB
     small = (settings.prepare.translation_size**2) * HALF
     return [
         PlannedStage(
             "prepare",
-            f"{source.scans} ceT1, {target.scans} hrT2",
+            f"{source.scans} ceT1, {target.scans} hrT2, {validation.scans} for validation",
             scans,
             scans * costs.prepare_s / workers / HOUR_S,
             slices * (plane * (HALF + BYTE) + small) / GIB,
@@ -106,6 +122,7 @@ def plan_stages(
             (translate * costs.translate_step_s + applied * costs.translate_slice_s / processes)
             / HOUR_S,
             source.slices * styles * plane * HALF / GIB,
+            costs.translate_gib,
         ),
         PlannedStage(
             "segment",
@@ -113,13 +130,16 @@ def plan_stages(
             members * steps,
             members * steps * step_s / HOUR_S,
             members * weights_gib,
+            costs.segment_gib,
         ),
         PlannedStage(
             "selftrain",
-            f"{rounds.rounds} rounds: {target.scans} scans labelled, {members} members trained",
+            f"{rounds.rounds} rounds: {target.scans} scans labelled, {members} members trained, "
+            "at most so long",
             members * again,
             (members * again * step_s + label / processes) / HOUR_S,
             rounds.rounds * (target.slices * plane * BYTE / GIB + members * weights_gib),
+            costs.segment_gib,
         ),
         PlannedStage("export", f"{members} files", 0, 0.0, members * weights_gib / STATE_BYTES * 4),
     ]
@@ -139,41 +159,60 @@ def segment_steps(settings: SegmentSettings, scans: int) -> int:
 
 
 def print_plan(
-    data: Path, work: Path, settings: ReproduceSettings, fabric: Fabric, workers: int
+    data: Path,
+    work: Path,
+    settings: ReproduceSettings,
+    fabric: Fabric,
+    processes: int,
+    workers: int,
 ) -> None:
-    """Print what ``reproduce`` will take. Raises ``TrainingError`` where there is no scan."""
+    """Print what ``reproduce`` will take on ``processes`` devices like that of ``fabric``.
+
+    Of what is wrong with the names of files too. Raises ``TrainingError`` where there is no scan.
+    """
     found = find_scans(data.resolve())
-    sides = [[case for case in found.cases if case.split == name] for name in ("source", "target")]
-    if not all(sides):
+    sides = [[case for case in found.cases if case.split == name] for name in SPLITS]
+    if not all(sides[:2]):
         raise TrainingError(
             f"{data}: {len(sides[0])} source and {len(sides[1])} target scans; a reproduction "
             "needs at least one of each."
         )
-    source, target = (count_slices(cases) for cases in sides)
-    costs = measure_costs(found, settings, fabric)
-    stages = plan_stages(source, target, settings, costs, fabric.world_size, workers)
+    source, target, validation = (count_slices(cases) for cases in sides)
+    costs = measure_costs(data.resolve(), found, settings, fabric, processes)
+    stages = plan_stages(source, target, validation, settings, costs, processes, workers)
     console = Console(width=110)
-    console.print(plan_table(stages, fabric, work))
+    console.print(plan_table(stages, fabric, processes, work))
     console.print(loading_line(settings.segment, costs))
+    console.print(shared_memory_line(settings, processes, SHARED_MEMORY))
+    for line in found.problems:
+        console.print(f"to put right before it starts: {line}")
 
 
-def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, work: Path) -> Table:
+def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, processes: int, work: Path) -> Table:
     """The plan as a user reads it; the last line: sums, and what the machine has."""
     table = Table(
-        "stage", "what", "steps", "hours", "disk, GiB", title="An estimate, not a promise"
+        *("stage", "what", "steps", "hours", "disk, GiB", "GPU, GiB"),
+        title="An estimate, not a promise",
     )
     for stage in stages:
-        steps = f"{stage.steps:,}" if stage.steps else ""
-        table.add_row(stage.name, stage.what, steps, _hours(stage.hours), f"{stage.disk_gib:.1f}")
+        table.add_row(
+            stage.name,
+            stage.what,
+            f"{stage.steps:,}" if stage.steps else "",
+            _hours(stage.hours),
+            f"{stage.disk_gib:.1f}",
+            f"{stage.gpu_gib:.1f}" if stage.gpu_gib else "",
+        )
     place = next(folder for folder in (work, *work.resolve().parents) if folder.exists())
     free = shutil.disk_usage(place).free / GIB
     table.add_section()
     table.add_row(
         "together",
-        f"{fabric.world_size} x {_device(fabric)}; {free:.0f} GiB of disk are free",
+        f"{processes} x {_device(fabric)}; {free:.0f} GiB of disk are free",
         "",
         _hours(sum(stage.hours for stage in stages)),
         f"{sum(stage.disk_gib for stage in stages):.1f}",
+        "",
     )
     return table
 
@@ -188,6 +227,27 @@ def loading_line(settings: SegmentSettings, costs: Costs) -> str:
     )
 
 
+def shared_memory_line(settings: ReproduceSettings, processes: int, folder: Path) -> str:
+    """What readers hand over in shared memory at most, and what is told where that is scarce."""
+    segment, (columns, rows) = settings.segment, settings.prepare.crop.size
+    depth = segment.full_field_depth or segment.depth
+    whole = depth * rows * columns if segment.full_field_fraction else 0
+    voxels = max(math.prod(segment.patch), whole)
+    at_once = segment.micro_batch or segment.batch // processes
+    window_gib = voxels * (FLOAT + BYTE) / GIB
+    needed = processes * segment.workers * AHEAD * at_once * window_gib
+    line = f"Readers hold up to {needed:.1f} GiB in shared memory"
+    if not folder.is_dir():
+        return f"{line}."
+    there = shutil.disk_usage(folder).total / GIB
+    if there >= needed:
+        return f"{line}, of {there:.1f} GiB."
+    return (
+        f"{line}, and {folder} has {there:.1f}: start the container with "
+        f"--shm-size {math.ceil(needed)}g, or set fewer workers in segment.yaml."
+    )
+
+
 def waiting_share(costs: Costs, workers: int) -> float:
     """Of the time; without ``workers`` the process that trains reads in between."""
     read_s, pass_s = costs.load_window_s, costs.segment_pass_s
@@ -198,9 +258,8 @@ def waiting_share(costs: Costs, workers: int) -> float:
 
 def _device(fabric: Fabric) -> str:
     if fabric.device.type == "cuda":
-        used = torch.cuda.max_memory_allocated(fabric.device) / GIB
-        name = torch.cuda.get_device_name(fabric.device)
-        return f"{name}, {used:.1f} GiB of memory for one window"
+        memory = torch.cuda.get_device_properties(fabric.device).total_memory / GIB
+        return f"{torch.cuda.get_device_name(fabric.device)}, {memory:.0f} GiB"
     peak = peak_mib()
     return f"processor, {peak or 0:.0f} MiB of memory so far"
 

@@ -1,20 +1,17 @@
-"""All stages, one after the other; each is left out where it is done and nothing changed.
-
-First their settings, of one preset.
-"""
+"""All stages, one after the other; each is left out where it is done and nothing changed."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import Field
+from lightning.fabric import Fabric
 
 from meatus.geometry import Array
 from meatus.spec import Window
@@ -23,8 +20,14 @@ from meatus_training.errors import TrainingError
 from meatus_training.export.agreement import export_checked
 from meatus_training.export.manifest import write_manifest
 from meatus_training.prepare.cases import TABLE, PreparedCase, Split, read_prepared
-from meatus_training.prepare.settings import PrepareSettings
-from meatus_training.prepare.stage import PREPARED, run_prepare
+from meatus_training.prepare.challenge import all_files
+from meatus_training.prepare.stage import PREPARED, run_prepare, unreadable
+from meatus_training.reproduce.settings import (
+    ExportSettings,
+    ReproduceSettings,
+    StageName,
+    check_batches,
+)
 from meatus_training.runs.checkpoints import load_checkpoint
 from meatus_training.runs.provenance import described
 from meatus_training.runs.run_context import Part, RunContext, ends_on_sigterm
@@ -33,70 +36,23 @@ from meatus_training.segmentation.member import NETWORK, train_member
 from meatus_training.segmentation.samples import SampleScans, TrainingSample
 from meatus_training.segmentation.select import select_samples, split_of
 from meatus_training.segmentation.settings import SegmentSettings
+from meatus_training.selftraining.pseudo_labels import check_labelling
 from meatus_training.selftraining.retrain import samples_key, training_key
-from meatus_training.selftraining.settings import SelftrainSettings
 from meatus_training.selftraining.stage import SCORES, SELFTRAIN, VALIDATION, run_selftrain
-from meatus_training.settings_files import Settings, load_settings, settings_hash
-from meatus_training.translation.settings import TranslateSettings, TranslatorSettings
-from meatus_training.translation.stage import run_translate
+from meatus_training.settings_files import settings_hash
+from meatus_training.translation.settings import (
+    ApplySettings,
+    TranslateSettings,
+    TranslatorSettings,
+)
+from meatus_training.translation.stage import apply_translator, train_translator
 from meatus_training.translation.state import FREE as FREE_OF_TRANSLATION
-
-StageName = Literal["prepare", "translate", "segment", "selftrain", "export"]
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """The ensemble that a reproduction ends with."""
-
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "meatus"  # members: <name>-1, <name>-2...
-    members: Annotated[int, Field(ge=1)] = 2  # networks from seeds that follow on one another
-    fp16: bool = True  # half the size
-    licence: str = "Apache-2.0"
-
-
-@dataclass(frozen=True)
-class ReproduceSettings:
-    """What each stage is told."""
-
-    prepare: PrepareSettings
-    translate: TranslateSettings
-    segment: SegmentSettings
-    selftrain: SelftrainSettings
-    export: ExportSettings
-
-
-def load_all(
-    preset: str, changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-) -> ReproduceSettings:
-    """The settings of every stage of a preset, or of a folder of one's own, with ``changes``.
-
-    Raises ``SettingsError`` for what is wrong with a file, and ``TrainingError`` where the
-    segmentation is to learn from scans that a reproduction has not.
-    """
-
-    def load(stage: StageName, model: type[Settings]) -> Settings:
-        return load_settings(stage, preset, model, changes.get(stage, {}))
-
-    settings = ReproduceSettings(
-        prepare=load("prepare", PrepareSettings),
-        translate=load("translate", TranslateSettings),
-        segment=load("segment", SegmentSettings),
-        selftrain=load("selftrain", SelftrainSettings),
-        export=load("export", ExportSettings),
-    )
-    if settings.segment.train_on == "phantoms":
-        raise TrainingError(
-            f"{preset}: segment trains on 'phantoms'; a reproduction trains on translated scans "
-            "(or, to compare, on source, or on target with the phantoms' truth): set train_on in "
-            "segment.yaml."
-        )
-    return settings
-
+from meatus_training.translation.train import CHECKPOINT as TRANSLATOR
 
 # The folders in the working folder that a stage fills.
 FOLDERS: dict[StageName, str] = {
     "prepare": PREPARED,
-    "translate": "translate",
+    "translate": "translate*",
     "segment": "segment/*",
     "selftrain": f"{SELFTRAIN}/round_*/*",
     "export": "weights",
@@ -128,7 +84,7 @@ def run_reproduce(run: Reproduction) -> Path:
     Raises ``TrainingError`` for what a user can put right, and where the run is told to stop.
     """
     settings, context = run.settings, run.context
-    check_batches(settings, context.fabric.world_size)
+    check_start(run.data, run.work, settings, context.fabric)
     cases = _stage(run, "prepare", lambda: _prepare(run))
     _stage(run, "translate", lambda: _translate(run, cases))
     members = _stage(run, "segment", lambda: _segment(run, cases))
@@ -140,18 +96,16 @@ def run_reproduce(run: Reproduction) -> Path:
     return _stage(run, "export", lambda: _export(run, networks, cases))
 
 
-def check_batches(settings: ReproduceSettings, processes: int) -> None:
-    """Raise ``TrainingError`` where the processes cannot share a batch, before hours are spent."""
-    for stage, batch in (
-        ("translate", settings.translate.training.batch),
-        ("segment", settings.segment.batch),
-    ):
-        if batch % processes:
-            even = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
-            raise TrainingError(
-                f"{stage}: a batch of {batch} cannot be shared by {processes} processes; run "
-                f"{even} of them, or change the batch in {stage}.yaml."
-            )
+def check_start(data: Path, work: Path, settings: ReproduceSettings, fabric: Fabric) -> None:
+    """Raise ``TrainingError`` for what would end a later stage, before hours are spent."""
+    if data.resolve() in (work.resolve(), *work.resolve().parents):
+        raise TrainingError(
+            f"{work}: lies within {data}, where its label maps would be taken for scans; name a "
+            "folder beside it."
+        )
+    check_batches(settings, fabric.world_size)
+    if settings.selftrain.rounds:
+        check_labelling(fabric)
 
 
 def redo_from(work: Path, stage: StageName) -> None:
@@ -188,18 +142,25 @@ def _prepare(run: Reproduction) -> tuple[PreparedCase, ...]:
 def _translate(run: Reproduction, cases: Sequence[PreparedCase]) -> None:
     settings, context = run.settings.translate, run.context
 
-    def translate() -> None:
+    def carry_out(stage: Callable[..., object]) -> None:
         fabric = context.launch.fabric(settings.training.precision)
-        run_translate(run.work, settings, fabric, context.say, context.should_stop)
+        stage(run.work, settings, fabric, context.say, context.should_stop)
 
     digests = [(case.name, case.split, case.site, case.digest) for case in cases]
     known = [row for row in digests if row[1] != "validation"]
-    key = key_of(translation_key(settings), known)
-    if run.settings.segment.train_on == "translated":
-        folder = run.work / "translate"
-        context.carry_out(folder, key, translate, makes=[run.work / "translated"])
-    else:
+    if run.settings.segment.train_on != "translated":
         context.say(f"left out: segment trains on {run.settings.segment.train_on}")
+        return
+    folder = run.work / "translate"
+    key = key_of(translator_key(settings), known)
+    context.carry_out(
+        folder, key, partial(carry_out, train_translator), makes=[folder / TRANSLATOR]
+    )
+    # Another epoch, or way to apply it, leaves the translator as it is.
+    key = key_of(translations_key(settings), known)
+    context.carry_out(
+        run.work / "translated", key, partial(carry_out, apply_translator), keeps=True
+    )
 
 
 def _segment(run: Reproduction, cases: Sequence[PreparedCase]) -> tuple[str, ...]:
@@ -266,7 +227,12 @@ def last_scores(run: Reproduction) -> dict[str, Any]:
     return found
 
 
-def translation_key(settings: TranslateSettings) -> str:
+def translator_key(settings: TranslateSettings) -> str:
+    """Of what changes the translator."""
+    return translations_key(replace(settings, apply=ApplySettings(), epoch=0))
+
+
+def translations_key(settings: TranslateSettings) -> str:
     """Of what changes the translations, not of how fast they come about."""
     plain = TranslatorSettings()
     free = {name: getattr(plain, name) for name in FREE_OF_TRANSLATION}
@@ -274,8 +240,14 @@ def translation_key(settings: TranslateSettings) -> str:
 
 
 def listing(data: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file of ``data``: what tells that a scan was changed."""
-    files = [(file, file.stat()) for file in sorted(data.rglob("*")) if file.is_file()]
+    """Name, size and time of every file of ``data``: what tells that a scan was changed.
+
+    Raises ``TrainingError`` where a folder is closed.
+    """
+    try:
+        files = [(file, file.stat()) for file in all_files(data) if file.is_file()]
+    except OSError as error:
+        raise unreadable(data, error) from error
     return [(str(file.relative_to(data)), s.st_size, s.st_mtime_ns) for file, s in files]
 
 

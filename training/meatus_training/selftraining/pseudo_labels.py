@@ -5,6 +5,7 @@ They are kept on the disk and read back to choose from.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from scipy import ndimage
 
 from meatus.atomic import write_whole
 from meatus.components import LabelMap
+from meatus.engines.devices import choose
 from meatus.ensemble import Model, Quality, predict
 from meatus.errors import DeviceError
 from meatus.geometry import Array, Geometry
@@ -131,6 +133,16 @@ def publish(networks: Sequence[Path], folder: Path) -> None:
     write_manifest(folder, {})
 
 
+def check_labelling(fabric: Fabric) -> None:
+    """Raise ``TrainingError`` where ``load_teacher`` will have no GPU to label on."""
+    if fabric.device.type == "cpu":
+        return
+    try:
+        choose("cuda", print)
+    except DeviceError as error:
+        raise _no_teacher("self-training", error) from error
+
+
 def load_teacher(folder: Path, quality: Quality, fabric: Fabric) -> Model:
     """The ensemble in ``folder``, on the device on which this process of ``fabric`` trains.
 
@@ -140,14 +152,20 @@ def load_teacher(folder: Path, quality: Quality, fabric: Fabric) -> Model:
     threads = torch.get_num_threads()
     if fabric.device.type == "cpu":
         return load_model(folder, device="cpu", quality=quality, threads=threads)
+    gc.collect()
+    torch.cuda.empty_cache()  # what the training has set aside, ONNX Runtime cannot use
     try:
         gpu = fabric.device.index or 0
         return load_model(folder, device="cuda", quality=quality, threads=threads, gpu=gpu)
     except DeviceError as error:
-        raise TrainingError(
-            f"{folder} cannot label scans on the GPU that trains: {error}. Put that right, or run "
-            "selftrain with --accelerator cpu."
-        ) from error
+        raise _no_teacher(str(folder), error) from error
+
+
+def _no_teacher(what: str, error: DeviceError) -> TrainingError:
+    return TrainingError(
+        f"{what} cannot label scans on the GPU that trains: {error}. Put that right, or run "
+        "selftrain with --accelerator cpu."
+    )
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,7 @@ def compose(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"named twice: {', '.join(twice)}")
     plausible = sorted((v for v in verdicts if v.keep), key=lambda v: (-v.confidence, v.case))
-    share = rules.shares[min(number, len(rules.shares)) - 1]
-    count = -int(-len(plausible) * share // 1) if len(plausible) >= rules.fewest else 0
+    count = joining(number, len(plausible), rules)
     chosen = sorted(verdict.case for verdict in plausible[:count])
     if not translated and not chosen:
         raise ValueError(f"round {number}: no translated scan and no plausible prediction")
@@ -77,6 +76,12 @@ def compose(
         verdicts=tuple(sorted(verdicts, key=lambda v: v.case)),
         left_out=tuple(sorted(verdict.case for verdict in plausible[count:])),
     )
+
+
+def joining(number: int, plausible: int, rules: RoundRules) -> int:
+    """Of so many ``plausible`` scans, how many join round ``number``."""
+    share = rules.shares[min(number, len(rules.shares)) - 1]
+    return -int(-plausible * share // 1) if plausible >= rules.fewest else 0
 
 
 def log_lines(plan: RoundPlan) -> list[str]:
