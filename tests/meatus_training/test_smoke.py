@@ -152,7 +152,7 @@ def test_a_changed_stage_is_done_anew_with_those_behind_it(reproduced, cohort, t
     assert len(list((work / "aside" / "selftrain" / "round_1").glob("member_1-*/network.pt"))) == 1
 
 
-def test_a_run_that_is_killed_twice_ends_with_the_same_weights(
+def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_weights(
     reproduced, cohort, preset, tmp_path
 ):
     work = tmp_path / "work"
@@ -164,10 +164,15 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_weights(
     assert "told to stop" in said
     assert "translate" not in done_stages(work)
 
-    state = work / "selftrain" / "round_1" / "member_1" / "state.pt"
-    code, _ = _killed_after(state, signal.SIGKILL, cohort, work, preset)
-    assert code == -signal.SIGKILL
-    assert "weights" not in done_stages(work)
+    for file in (
+        "segment/member_2/state.pt",
+        "selftrain/round_1/pseudo/crossmoda2023_etz_2.verdict.json",
+        "selftrain/round_1/member_1/state.pt",
+        "weights/meatus-smoke-1.onnx",
+    ):
+        code, _ = _killed_after(work / file, signal.SIGKILL, cohort, work, preset)
+        assert code == -signal.SIGKILL
+        assert "weights" not in done_stages(work)
 
     ended = run(cohort, work, preset)
 
