@@ -96,7 +96,6 @@ ADDITIONS = {
     "translate.training.dark_tumour": 0.3,
     "translate.training.clip": 3.0,
     "translate.training.edge": 1.0,
-    "translate.training.workers": 4,
     "segment.patch": (40, 192, 192),
     "segment.full_field_fraction": 0.2,
     "segment.full_field_order": "mixed",

@@ -12,7 +12,7 @@ from meatus_training.reproduce.cli import reproduce
 from meatus_training.reproduce.costs import Costs
 from meatus_training.reproduce.plan import (
     Side,
-    loading_line,
+    loading_lines,
     plan_stages,
     shared_memory_line,
     waiting_share,
@@ -30,6 +30,7 @@ COSTS = Costs(
     segment_pass_s=0.1,
     label_pass_s=0.03,
     load_window_s=0.5,
+    load_pair_s=0.01,
 )
 
 
@@ -103,17 +104,19 @@ def test_windows_of_the_whole_field_cost_what_they_hold():
 
 def test_readers_that_deliver_more_than_is_trained_on_keep_nobody_waiting():
     # A window takes a reader 0.5 s and the device 0.1 s.
-    assert waiting_share(COSTS, 0) == pytest.approx(0.5 / 0.6)
-    assert waiting_share(COSTS, 2) == pytest.approx(1 - 2 * 0.1 / 0.5)
-    assert waiting_share(COSTS, 8) == 0
+    assert waiting_share(0.5, 0.1, 0) == pytest.approx(0.5 / 0.6)
+    assert waiting_share(0.5, 0.1, 2) == pytest.approx(1 - 2 * 0.1 / 0.5)
+    assert waiting_share(0.5, 0.1, 8) == 0
 
 
-def test_the_loaders_line_tells_both_rates(monkeypatch):
+def test_the_loaders_lines_tell_both_rates(monkeypatch):
     monkeypatch.setattr("meatus_training.reproduce.plan.usable_threads", lambda: 4)
 
-    line = loading_line(load_all("paper").segment, COSTS)
+    pairs, windows = loading_lines(load_all("paper"), COSTS, 2)
 
-    assert "2.0 from one reader, 10.00 are trained on; with 4 readers a device waits 20%" in line
+    # Ten pairs a step of 0.2 s, half of them on each of two processes.
+    assert "100.0 from one reader, 25.00 are trained on; with 4 readers a device waits 0%" in pairs
+    assert "2.0 from one reader, 10.00 are trained on; with 4 readers a device waits 20%" in windows
 
 
 def test_processes_share_the_steps():

@@ -123,7 +123,8 @@ def test_both_rates_fall_to_a_fifth_once_the_loss_no_longer_does(tmp_path):
 @pytest.mark.parametrize("preset", ["published", "phantom", "smoke"])
 def test_presets_can_be_read_and_paper_says_but_when_to_stop_beside_the_defaults(preset):
     paper = load_settings("translate", "paper", TranslateSettings)
-    stopping = {name: getattr(paper.training, name) for name in ("held_out", "keep_epochs")}
+    named = ("held_out", "keep_epochs", "workers")
+    stopping = {name: getattr(paper.training, name) for name in named}
 
     assert paper == TranslateSettings(training=TranslatorSettings(**stopping))
     assert load_settings("translate", preset, TranslateSettings) != TranslateSettings()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from meatus.structures import Structure
 from meatus.windows import GRID_MULTIPLE
-from meatus_training.prepare.cases import absolute
+from meatus_training.prepare.cases import PreparedCase, absolute
 from meatus_training.prepare.check import check_case
 from meatus_training.prepare.make import make_case
 from meatus_training.prepare.raw import Found
@@ -29,8 +29,9 @@ from meatus_training.segmentation.settings import SegmentSettings
 from meatus_training.segmentation.state import start_state as start_segmenter
 from meatus_training.segmentation.step import pass_alone
 from meatus_training.segmentation.windows import WindowSet
-from meatus_training.translation.data import Pairs
+from meatus_training.translation.data import Pairs, SlicePairs
 from meatus_training.translation.settings import TranslatorSettings
+from meatus_training.translation.stage import ONE_STYLE, translation_data
 from meatus_training.translation.state import start_state as start_translator
 from meatus_training.translation.train import train_step
 
@@ -50,6 +51,7 @@ class Costs:
     segment_pass_s: float  # a window, forward and back
     label_pass_s: float  # a window, forward alone
     load_window_s: float  # a window, read and varied by one process
+    load_pair_s: float = 0.0  # a pair of slices for the translator, likewise
     translate_gib: float = 0.0  # of a GPU's memory; of a processor's nothing is known
     segment_gib: float = 0.0  # for one window
 
@@ -67,7 +69,9 @@ def measure_costs(
         checked = check_case(first, settings.prepare, data)
         record = make_case(first, checked, settings.prepare, Path(name))
         prepare_s = time.perf_counter() - started
-        voxels = np.array(absolute(record.case, Path(name)).load_voxels())
+        case = absolute(record.case, Path(name))
+        voxels = np.array(case.load_voxels())
+        load_pair_s = _load_pair_s(case, settings.translate.training, fabric)
     translate = settings.translate.training
     if settings.translate.styles == "by_site":
         sites = {case.site for case in found.cases if case.split == "target"}
@@ -92,6 +96,7 @@ def measure_costs(
         pass_s * times,
         _median(label, fabric) * times,
         _load_window_s(voxels, settings.segment, fabric),
+        load_pair_s,
         sum(translate_gib),
         sum(segment_gib),
     )
@@ -166,6 +171,15 @@ def _median(job: Callable[[], object], fabric: Fabric) -> float:
 def _finish(fabric: Fabric) -> None:
     if fabric.device.type == "cuda":
         torch.cuda.synchronize(fabric.device)
+
+
+def _load_pair_s(case: PreparedCase, settings: TranslatorSettings, fabric: Fabric) -> float:
+    """Seconds of one reader for two slices, here both of one scan with labels."""
+    names = ["only"] if settings.styles else [ONE_STYLE]
+    scans = [case, replace(case, split="target", site="only")]
+    data = translation_data(scans, names, settings.size if settings.fit == "zoom" else 0)
+    pairs, numbers = SlicePairs(data, settings), count()
+    return _median(lambda: pairs[next(numbers)], fabric)
 
 
 def _load_window_s(voxels: NDArray[np.float16], settings: SegmentSettings, fabric: Fabric) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,7 +182,8 @@ def print_plan(
     stages = plan_stages(source, target, validation, settings, costs, processes, workers)
     console = Console(width=110)
     console.print(plan_table(stages, fabric, processes, work))
-    console.print(loading_line(settings.segment, costs))
+    for line in loading_lines(settings, costs, processes):
+        console.print(line)
     console.print(shared_memory_line(settings, processes, SHARED_MEMORY))
     for line in found.problems:
         console.print(f"to put right before it starts: {line}")
@@ -217,14 +218,20 @@ def plan_table(stages: Sequence[PlannedStage], fabric: Fabric, processes: int, w
     return table
 
 
-def loading_line(settings: SegmentSettings, costs: Costs) -> str:
+def loading_lines(settings: ReproduceSettings, costs: Costs, processes: int) -> Iterator[str]:
     """What readers deliver against what the device takes, and how long it waits for them."""
-    workers = min(settings.workers, usable_threads())
-    return (
-        f"Windows a second: {1 / costs.load_window_s:.1f} from one reader, "
-        f"{1 / costs.segment_pass_s:.2f} are trained on; with {workers} readers a device waits "
-        f"{waiting_share(costs, workers):.0%} of the time."
-    )
+    training = settings.translate.training
+    pair_s = costs.translate_step_s * processes / training.batch
+    for what, workers, read_s, used_s in (
+        ("Pairs of slices", training.workers, costs.load_pair_s, pair_s),
+        ("Windows", settings.segment.workers, costs.load_window_s, costs.segment_pass_s),
+    ):
+        readers = min(workers, usable_threads())
+        yield (
+            f"{what} a second: {1 / read_s:.1f} from one reader, {1 / used_s:.2f} are trained on; "
+            f"with {readers} readers a device waits {waiting_share(read_s, used_s, readers):.0%} "
+            "of the time."
+        )
 
 
 def shared_memory_line(settings: ReproduceSettings, processes: int, folder: Path) -> str:
@@ -248,12 +255,14 @@ def shared_memory_line(settings: ReproduceSettings, processes: int, folder: Path
     )
 
 
-def waiting_share(costs: Costs, workers: int) -> float:
-    """Of the time; without ``workers`` the process that trains reads in between."""
-    read_s, pass_s = costs.load_window_s, costs.segment_pass_s
+def waiting_share(read_s: float, used_s: float, workers: int) -> float:
+    """Of the time of a device that takes ``used_s`` for what one reader reads in ``read_s``.
+
+    Without ``workers`` the process that trains reads in between.
+    """
     if not workers:
-        return read_s / (read_s + pass_s)
-    return max(0.0, 1 - pass_s * workers / read_s)
+        return read_s / (read_s + used_s)
+    return max(0.0, 1 - used_s * workers / read_s)
 
 
 def _device(fabric: Fabric) -> str:
