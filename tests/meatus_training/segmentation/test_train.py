@@ -253,3 +253,18 @@ def test_a_training_may_begin_with_the_weights_of_another(tmp_path):
 
     assert torch.equal(weights(state.network), weights(other))
     assert torch.equal(weights(state.average), weights(other))
+
+
+def test_a_gpu_that_is_full_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def full(*_given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("meatus_training.segmentation.train.train_step", full)
+    with pytest.raises(TrainingError, match="does not hold a step.*smaller micro_batch"):
+        train_segmenter(
+            toy_scans(tmp_path / "scans"),
+            TINY,
+            tmp_path / "run",
+            make_fabric(accelerator="cpu"),
+            say=silent,
+        )

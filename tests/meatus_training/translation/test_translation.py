@@ -263,3 +263,12 @@ def test_the_trained_generator_can_be_read_alone(whole):
 
     assert settings == TINY
     assert torch.equal(generator(slices), whole[0].state.generator(slices))
+
+
+def test_a_gpu_that_is_full_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def full(*_given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("meatus_training.translation.train.train_step", full)
+    with pytest.raises(TrainingError, match="does not hold a step.*or train with more --devices"):
+        train_translation(toy_data(), TINY, tmp_path, CPU, silent)

@@ -154,6 +154,18 @@ def outlive_signals(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+@contextmanager
+def told_of_memory(what: str) -> Iterator[None]:
+    """Turn torch's report of a GPU that is full into a ``TrainingError`` of ``what`` to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "the GPU's memory does not hold a step: end what else runs on it and give the same "
+            f"command again, which goes on from the last checkpoint; or {what}."
+        ) from error
+
+
 def together(fabric: Fabric, *values: float) -> tuple[float, ...]:
     """The largest of each value over all processes, so that they decide alike."""
     if fabric.world_size == 1:

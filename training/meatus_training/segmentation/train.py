@@ -21,7 +21,7 @@ from meatus_training.errors import TrainingError
 from meatus_training.hard_examples import IGNORE
 from meatus_training.networks import ResUNet25d
 from meatus_training.runs.journal import Journal
-from meatus_training.runs.launch import together
+from meatus_training.runs.launch import together, told_of_memory
 from meatus_training.segmentation.rendered import Subjects
 from meatus_training.segmentation.samples import Scans
 from meatus_training.segmentation.settings import SegmentSettings
@@ -125,7 +125,8 @@ def _steps(
             return
         set_rate(state, settings, schedule.step, done)
         loader.turn(schedule.step, whole=done > 1 - settings.full_field_fraction)
-        stepped = train_step(state, loader, settings, loader.augment_late)
+        with told_of_memory("begin anew with a smaller micro_batch in segment.yaml"):
+            stepped = train_step(state, loader, settings, loader.augment_late)
         bad = 0 if stepped.finite else bad + 1
         if bad >= BAD_STEPS:
             raise TrainingError(f"{BAD_STEPS} steps in a row without finite gradients; stopped.")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from meatus_training.errors import TrainingError
 from meatus_training.runs.journal import Journal
-from meatus_training.runs.launch import anyone, average_gradients, mean
+from meatus_training.runs.launch import anyone, average_gradients, mean, told_of_memory
 from meatus_training.translation.data import Pairs, SlicePairs, TranslationData, step_batches
 from meatus_training.translation.epochs import contact_sheet, fixed_pairs, keep, measure, parted
 from meatus_training.translation.networks import first_styled
@@ -93,7 +93,8 @@ def train_translation(
     batches = step_batches(pairs, range(first, last), fabric.global_rank, fabric.world_size)
     for done in range(first + 1, last + 1):
         batch, waited_s = _next_batch(batches, settings, fabric)
-        translated, losses = train_step(state, batch, settings, done - 1, fabric)
+        with told_of_memory("train with more --devices, which share the batch"):
+            translated, losses = train_step(state, batch, settings, done - 1, fabric)
         meter.add(losses, waited_s)
         stop = done == last or _told(done, fabric, should_stop)
         if stop or done % settings.log_every == 0:
