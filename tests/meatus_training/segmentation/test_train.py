@@ -260,7 +260,7 @@ def test_a_gpu_that_is_full_is_told_with_what_to_do(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("meatus_training.segmentation.train.train_step", full)
-    with pytest.raises(TrainingError, match="does not hold a step.*smaller micro_batch"):
+    with pytest.raises(TrainingError, match=r"does not hold a step.*smaller micro_batch"):
         train_segmenter(
             toy_scans(tmp_path / "scans"),
             TINY,

@@ -270,5 +270,5 @@ def test_a_gpu_that_is_full_is_told_with_what_to_do(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("meatus_training.translation.train.train_step", full)
-    with pytest.raises(TrainingError, match="does not hold a step.*or train with more --devices"):
+    with pytest.raises(TrainingError, match=r"does not hold a step.*or train with more --devices"):
         train_translation(toy_data(), TINY, tmp_path, CPU, silent)
