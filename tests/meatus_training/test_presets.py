@@ -90,12 +90,9 @@ PUBLISHED_CODE = {
 
 # What the preset meatus adds, each a setting that is off in the paper's and in the code's.
 ADDITIONS = {
-    "translate.styles": "by_site",
-    "translate.training.neighbours": 1,
     "translate.training.bright_cochlea": 0.5,
     "translate.training.dark_tumour": 0.3,
     "translate.training.clip": 3.0,
-    "translate.training.edge": 1.0,
     "segment.patch": (40, 192, 192),
     "segment.full_field_fraction": 0.2,
     "segment.full_field_order": "mixed",

@@ -23,11 +23,14 @@ SMALLER = {
         "export": {},
     },
     # As the preset smoke makes the paper's small; nothing else of the preset is changed, but for
-    # the two additions that it leaves out: every one of them goes the whole way here.
+    # the additions that it leaves out: every one of them goes the whole way here.
     "meatus": {
         "translate": {
+            "styles": "by_site",
             "training": SHORT
             | {
+                "neighbours": 1,
+                "edge": 1.0,
                 "width": 4,
                 "critic_width": 4,
                 "sampler_width": 16,
