@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from meatus.engines.openvino_cpu import OpenVinoEngine
 from meatus.weights import find_members, read_spec
@@ -150,6 +151,23 @@ def test_a_changed_stage_is_done_anew_with_those_behind_it(reproduced, cohort, t
     assert (work / "weights" / "other-1.onnx").exists()
     assert not (work / "weights" / "meatus-smoke-1.onnx").exists()
     assert len(list((work / "aside" / "selftrain" / "round_1").glob("member_1-*/network.pt"))) == 1
+
+
+def test_another_translator_in_its_place_makes_the_translations_anew(
+    reproduced, cohort, preset, tmp_path
+):
+    work = tmp_path / "work"
+    shutil.copytree(reproduced[0], work)
+    state = torch.load(work / "translate" / "state.pt", weights_only=True)
+    for weight in state["generator"].values():
+        weight += 0.01
+    torch.save(state, work / "translate" / "state.pt")
+
+    ended = run(cohort, work, preset)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "translate: done before, unchanged" in ended.stdout
+    assert "3 translations made" in ended.stdout
 
 
 def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_weights(

@@ -157,7 +157,7 @@ def _translate(run: Reproduction, cases: Sequence[PreparedCase]) -> None:
         folder, key, partial(carry_out, train_translator), makes=[folder / TRANSLATOR]
     )
     # Another epoch, or way to apply it, leaves the translator as it is.
-    key = key_of(translations_key(settings), known)
+    key = key_of(translations_key(settings), known, file_key(folder / TRANSLATOR))
     context.carry_out(
         run.work / "translated", key, partial(carry_out, apply_translator), keeps=True
     )
