@@ -18,7 +18,6 @@ from meatus_training.reproduce.stage import (
     STAGES,
     Reproduction,
     check_start,
-    redo_from,
     run_reproduce,
 )
 from meatus_training.runs.launch import launch_options, lone_fabric, stop_when_told
@@ -75,11 +74,7 @@ def reproduce(
             print_plan(data, work, settings, own, fabric.world_size, workers)
         return
     context = RunContext(work, launch, launch.fabric(), should_stop)
-    check_start(data, work, settings, context.fabric)
-    if from_stage is not None and context.fabric.is_global_zero:
-        redo_from(work, from_stage)
-    context.fabric.barrier()
     truth = data / "truth"
     known = truth if (data / COHORT).is_file() and truth.is_dir() else None
-    weights = run_reproduce(Reproduction(data, settings, context, workers, known))
+    weights = run_reproduce(Reproduction(data, settings, context, workers, known, from_stage))
     context.say(f"{weights}: ready; meatus predict SCANS OUTPUT --weights {weights}")

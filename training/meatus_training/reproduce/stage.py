@@ -71,6 +71,7 @@ class Reproduction:
     context: RunContext
     workers: int = 1  # processes that prepare
     truth: Path | None = None  # label maps of phantoms: to score rounds, or train on the target
+    anew: StageName | None = None  # what is begun anew, with all behind it
 
     @property
     def work(self) -> Path:
@@ -85,6 +86,9 @@ def run_reproduce(run: Reproduction) -> Path:
     """
     settings, context = run.settings, run.context
     check_start(run.data, run.work, settings, context.fabric)
+    if run.anew is not None and context.fabric.is_global_zero:
+        redo_from(run.work, run.anew)
+    context.fabric.barrier()
     cases = _stage(run, "prepare", lambda: _prepare(run))
     _stage(run, "translate", lambda: _translate(run, cases))
     members = _stage(run, "segment", lambda: _segment(run, cases))
